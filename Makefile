@@ -1,0 +1,91 @@
+# make demo   set up what is needed, then ask the demonstration model about a drawn radiograph
+# make test   set up the developer's tools too, then run the everyday tests
+# Everything lands in .venv, except the built llama.cpp, which is kept in the user's cache folder.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip -qq --no-input --disable-pip-version-check
+
+# cpu or cuda: which ONNX Runtime. Changing it makes a new environment, since the two break each other.
+EXTRA ?= cpu
+# Pinned versions; `make demo PINS=` takes whatever is newest.
+PINS ?= -c constraints.txt
+DIST ?= dist
+ARGS ?=
+
+IMAGE ?= $(firstword $(sort $(wildcard examples/*.dcm)))
+QUESTION ?= Describe the given chest x-ray image in detail.
+
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check format wheel eval-demo bench fuzz soak clean FORCE
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
+
+demo: $(VENV)/runtime.stamp  ## ask the demonstration model one question
+	@test -n "$(IMAGE)" || { echo "There is no DICOM file in examples/; name one: make demo IMAGE=file.dcm"; exit 1; }
+	@echo '$$ xraygpt-edge ask $(IMAGE) "$(QUESTION)"'
+	@$(PY) -m xraygpt_edge ask "$(IMAGE)" "$(QUESTION)"
+
+test: $(VENV)/tools.stamp  ## the everyday tests
+	@$(PY) -m pytest -m "not slow and not fuzz and not soak" $(ARGS)
+
+lint: $(VENV)/tools.stamp  ## style of the code
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+check: $(VENV)/tools.stamp  ## types of the code
+	@$(PY) -m mypy
+
+format: $(VENV)/tools.stamp  ## lay the code out and repair what can be repaired
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+wheel: $(VENV)/runtime.stamp  ## a wheel with the demonstration model inside, in dist/
+	@echo "Building the wheel of xraygpt-edge: about 10 s."
+	@$(PIP) wheel --no-deps --wheel-dir "$(DIST)" .
+
+eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms that it never saw
+	@$(PY) -m export evaluate-demo $(ARGS)
+
+bench: $(VENV)/runtime.stamp  ## time and memory of each stage on this computer
+	@$(PY) -m xraygpt_edge bench $(ARGS)
+
+fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
+	@$(PY) -m pytest -m fuzz $(ARGS)
+
+soak: $(VENV)/tools.stamp  ## the same for hours
+	@$(PY) -m pytest -m soak --timeout 0 $(ARGS)
+
+clean:  ## remove .venv and everything that was built here
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@echo "The built llama.cpp stays in $${XDG_CACHE_HOME:-$$HOME/.cache}/xraygpt-edge for the next time."
+
+# An environment cannot be moved, and does not survive another Python or another CPU: then it is made anew.
+# One that somebody made by hand has no such note, and is used as it is.
+$(VENV)/made-for: FORCE
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "xraygpt-edge needs Python 3.11 or newer: install it, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
+	@for_now="$(CURDIR) | $(EXTRA) | $$($(PYTHON) -V) | $$($(PYTHON) -m export.llama_wheel key)"; \
+	if [ "$$(cat $@ 2>/dev/null)" != "$$for_now" ] || ! $(PY) -c '' 2>/dev/null; then \
+		echo "Making a Python environment in $(VENV): about 10 s, once."; \
+		if [ -e $@ ]; then rm -rf $(VENV); fi; \
+		$(PYTHON) -m venv $(VENV) && echo "$$for_now" > $@; \
+	fi
+
+$(VENV)/runtime.stamp: $(VENV)/made-for pyproject.toml constraints.txt export/llama_wheel.py
+	@$(PY) -m export.llama_wheel install
+	@echo "Installing xraygpt-edge and what it needs: about a minute, once."
+	@$(PIP) install $(PINS) --editable ".[$(EXTRA)]"
+	@$(PY) -m export.llama_wheel prove
+	@touch $@
+
+$(VENV)/tools.stamp: $(VENV)/runtime.stamp
+	@echo "Installing PyTorch and the developer's tools: 2 to 10 minutes by the speed of the network, once."
+	@$(PIP) install $(PINS) --editable ".[$(EXTRA),export,dev]"
+	@touch $@

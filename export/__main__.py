@@ -1,0 +1,221 @@
+"""`python -m export`: checkpoints into bundles. A command parses, calls, and shows one result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from export.errors import ExportRefused, GateMissed
+from export.terms import DEMO
+from xraygpt_edge.devices import usable_cpus
+from xraygpt_edge.errors import ExitCode, XrayGPTError
+
+if TYPE_CHECKING:
+    from export.pipeline import Source
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data, words = Console(), Console(stderr=True)
+
+VISION = "fp32,fp16,int8"
+LANGUAGE = "F16,Q8_0,Q5_K_M,Q4_K_M"
+DEMO_CHECKPOINTS = Path("build/demo-checkpoints")
+
+Out = Annotated[Path, typer.Option(help="Folder of the bundle; must not exist yet.")]
+Vicuna = Annotated[Path, typer.Option(help="Folder of the language model, in Hugging Face's layout.")]
+Checkpoint = Annotated[Path, typer.Option(help="XrayGPT's own checkpoint: the projector.")]
+Vision = Annotated[str, typer.Option(help="Encoder precisions: fp32, fp16, int8, with commas.")]
+Language = Annotated[str, typer.Option(help="Language precisions: F32, F16, Q8_0, ... Q2_K, with commas.")]
+Name = Annotated[str | None, typer.Option(help="The bundle's id; the folder's name without it.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores without it.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
+Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle.")]
+
+
+@app.callback()
+def describe() -> None:
+    """Turn XrayGPT's checkpoints into bundles that run without PyTorch."""
+
+
+@app.command()
+def released(  # noqa: PLR0913, PLR0917 - a command has as many parameters as options
+    eva: Annotated[Path, typer.Option(help="EVA-CLIP ViT-g: eva_vit_g.pth.")],
+    blip2: Annotated[Path, typer.Option(help="BLIP-2's Q-Former: blip2_pretrained_flant5xxl.pth.")],
+    checkpoint: Checkpoint,
+    vicuna: Vicuna,
+    out: Out,
+    vision: Vision = VISION,
+    language: Language = LANGUAGE,
+    name: Name = None,
+    threads: Threads = None,
+    vision_depth: Annotated[
+        int | None, typer.Option(help="EVA blocks to use; without it 39 at width 1408, else all.")
+    ] = None,
+) -> None:
+    """Export the model as it was released: EVA-CLIP, Q-Former, projector, Vicuna."""
+    from export import released as layout
+    from export.pipeline import Source
+
+    files = {"eva": eva, "blip2": blip2, "checkpoint": checkpoint}
+    load = partial(layout.load, layout.Files(**files), vision_depth)
+    source = Source(files, load, vicuna, options=f"vision depth {vision_depth}")
+    _export(source, out, vision, language, name, threads)
+
+
+@app.command()
+def medclip(  # noqa: PLR0913, PLR0917 - a command has as many parameters as options
+    medclip: Annotated[Path, typer.Option(help="MedCLIP's Swin: medclip-vit/pytorch_model.bin.")],
+    checkpoint: Checkpoint,
+    vicuna: Vicuna,
+    out: Out,
+    vision: Vision = VISION,
+    language: Language = LANGUAGE,
+    name: Name = None,
+    threads: Threads = None,
+) -> None:
+    """Export the model as the paper draws it: MedCLIP, projector, Vicuna."""
+    from export import medclip as layout
+    from export.pipeline import Source
+
+    files = {"medclip": medclip, "checkpoint": checkpoint}
+    source = Source(files, partial(layout.load, layout.Files(**files)), vicuna)
+    _export(source, out, vision, language, name, threads)
+
+
+@app.command()
+def demo(  # noqa: PLR0913 - a command has as many parameters as options
+    out: Out,
+    seed: Seed = 0,
+    checkpoints: Annotated[
+        Path, typer.Option(help="Where the trained checkpoints are, or will be.")
+    ] = DEMO_CHECKPOINTS,
+    vision: Vision = "int8,fp32",
+    language: Language = "Q8_0",
+    threads: Threads = None,
+    *,
+    trained: Annotated[bool, typer.Option("--trained", help="Export checkpoints that are there; no training.")] = False,
+    evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure the bundle on phantoms never seen.")] = False,
+) -> None:
+    """Train the demonstration model on drawn phantoms; export it by the code that exports the real one."""
+    from export import demo as trainer
+    from export import medclip as layout
+    from export.pipeline import Source
+
+    if not trained:
+        trainer.train(checkpoints, seed)
+    files = {
+        "medclip": checkpoints / "medclip-vit/pytorch_model.bin",
+        "checkpoint": checkpoints / "xraygpt_checkpoint.pth",
+    }
+    source = Source(
+        files, partial(layout.load, layout.Files(**files)), checkpoints / "vicuna", terms=DEMO, is_demo=True
+    )
+    _export(source, out, vision, language, "demo", threads)
+    if evaluate:
+        trainer.evaluate(out)
+
+
+@app.command()
+def evaluate_demo(bundle: Bundle = Path("models/demo")) -> None:
+    """Measure the demonstration bundle on phantoms that it never saw."""
+    from export import demo as trainer
+
+    trainer.evaluate(bundle)
+
+
+@app.command()
+def synthetic(
+    kind: Annotated[Literal["released", "medclip"], typer.Option(help="Which image path.")],
+    out: Out,
+    scale: Annotated[
+        Literal["full", "tiny"], typer.Option(help="full: the published sizes; tiny: a few megabytes.")
+    ] = "full",
+    vision: Vision = "int8",
+    language: Language = "Q4_K_M",
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Random weights at true shapes, through the same code: to measure a machine."""
+    from export import synthetic as maker
+
+    folder = out.with_name(f".{out.name}.checkpoints")
+    with words.status("drawing random weights"):
+        source = maker.make(kind, scale, seed, folder)
+    _export(source, out, vision, language, None, threads)
+    maker.remove(folder)
+
+
+@app.command()
+def parity(
+    bundle: Bundle,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table to this file as well.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Measure a bundle on this machine against what the original computed, which is in the bundle."""
+    from export import bundle_parity, parity_table
+
+    with _refusals():
+        result = bundle_parity.measure(bundle, threads or usable_cpus())
+        _show(parity_table.tables(result.figures, result.gates))
+        if markdown:
+            text = parity_table.markdown(result.bundle_id, result.figures, result.gates)
+            markdown.write_text(text, "utf-8")
+        bundle_parity.require(result)
+
+
+def _export(source: Source, out: Path, vision: str, language: str, name: str | None, threads: int | None) -> None:
+    """Make the bundle, and show what each step cost and how exact the result is."""
+    from export import parity_table
+    from export.measure import Meter
+    from export.pipeline import Plan, export_bundle
+
+    meter = Meter()
+    plan = Plan(name or out.name, source, _listed(vision), _listed(language), threads or usable_cpus())
+    with _refusals():
+        try:
+            result = export_bundle(plan, out, meter)
+        finally:
+            _show([("What each step took", meter.rows())])
+        _show(parity_table.tables(result.figures, result.gates))
+    words.print(f"The bundle is in {out}.")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _show(tables: Iterable[tuple[str, list[list[str]]]]) -> None:
+    for title, (head, *body) in tables:
+        table = Table(*head, title=title, title_justify="left")
+        for cells in body:
+            table.add_row(*cells)
+        data.print(table)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """The one place where an error becomes a line and an exit code."""
+    try:
+        yield
+    except GateMissed as error:
+        words.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(ExitCode.BAD_OUTPUT) from error
+    except ExportRefused as error:
+        words.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(ExitCode.INPUT) from error
+    except XrayGPTError as error:
+        words.print(f"{error.error_id}: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(error.code) from error
+    except OSError as error:
+        words.print(f"A file could not be read or written: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(ExitCode.OUTPUT) from error
+
+
+if __name__ == "__main__":
+    app()

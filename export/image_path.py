@@ -1,0 +1,44 @@
+"""What both image paths have in common: a torch module from pixels to rows, and its facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from xraygpt_edge.bundle import ImageRecipe
+
+PROJECTOR = {"llama_proj.weight": "projector.weight", "llama_proj.bias": "projector.bias"}
+"""All that an XrayGPT checkpoint may hold: its trainer drops what it did not train."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a bundle must say about its image path."""
+
+    kind: Literal["released", "medclip"]
+    recipe: ImageRecipe
+    rows: int
+    width: int
+    notes: tuple[str, ...]
+    """What was left out of which file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePath:
+    """The original image path in torch."""
+
+    module: nn.Module
+    """float32 (batch, 3, size, size) to float32 (batch, rows, width)."""
+    facts: ImageFacts
+
+
+def left_out_note(source: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """One line on what a file holds that the image path does not use; groups, not every tensor."""
+    groups: dict[str, int] = {}
+    for name in names:
+        group = ".".join(name.split(".")[:2])
+        groups[group] = groups.get(group, 0) + 1
+    listed = ", ".join(f"{group} ({count})" for group, count in sorted(groups.items()))
+    return (f"not used from {source}: {listed}",) if names else ()

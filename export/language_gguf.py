@@ -1,0 +1,144 @@
+"""Vicuna to GGUF, tensor by tensor: memory stays at one tensor, whatever the model's size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gguf import GGML_QUANT_VERSION, GGUFWriter, LlamaFileType
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from export.errors import ExportRefused
+from export.staging import appearing
+from export.vicuna import LlamaShape, Vicuna, checked, expected_shape
+from export.vocabulary import read_vocabulary, write_vocabulary
+
+DType = np.dtype[Any]
+
+ARCHITECTURE = "llama"
+HALF_BYTES = 2
+ROTARY_FACTORS = "rope_freqs.weight"
+STEM = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+}
+LAYER = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+FLOAT_TYPES: dict[str, tuple[DType, LlamaFileType]] = {
+    "F16": (np.dtype(np.float16), LlamaFileType.MOSTLY_F16),
+    "F32": (np.dtype(np.float32), LlamaFileType.ALL_F32),
+}
+
+
+def convert(vicuna: Vicuna, target: Path, precision: str = "F16", *, name: str = "XrayGPT language model") -> None:
+    """Write the model as F16 or F32; target appears whole or not at all.
+
+    Norms are kept as F32 in both. Raises ExportRefused for a weight that F16 cannot hold.
+    """
+    dtype, file_type = FLOAT_TYPES[precision]
+    names = list(vicuna.homes)
+    with appearing(target) as partial, _writer(partial) as writer:
+        _write_header(writer, vicuna, file_type, name)
+        for theirs in names:
+            shape = expected_shape(theirs, vicuna.shape)
+            stored = _stored_type(shape, dtype)
+            writer.add_tensor_info(gguf_name(theirs), shape, stored, stored.itemsize * math.prod(shape))
+        factors = rotary_factors(vicuna.shape)
+        writer.add_tensor_info(ROTARY_FACTORS, factors.shape, factors.dtype, factors.nbytes)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        progress = Console(stderr=True)
+        stream = track(vicuna.tensors(names), target.name, len(names), console=progress, transient=True)
+        for theirs, tensor in stream:
+            writer.write_tensor_data(converted(theirs, tensor, vicuna.shape, dtype))
+        writer.write_tensor_data(factors)
+
+
+def converted(name: str, tensor: Tensor, shape: LlamaShape, dtype: DType) -> NDArray[np.generic]:
+    """One tensor as GGUF stores it; q and k in the order that llama.cpp rotates."""
+    weight = checked(name, tensor, shape)
+    if name.endswith(("q_proj.weight", "k_proj.weight")):
+        weight = rotary_order(weight, shape.heads if "q_proj" in name else shape.kv_heads)
+    is_half = _stored_type(tuple(weight.shape), dtype).itemsize == HALF_BYTES
+    stored = weight.to(torch.float16 if is_half else torch.float32)
+    if not bool(torch.isfinite(stored).all()):
+        raise ExportRefused("F16 cannot hold a weight of this model; use F32.", [name])
+    return stored.contiguous().numpy()
+
+
+def rotary_order(weight: Tensor, heads: int) -> Tensor:
+    """Rows of q or k from Hugging Face's order to llama.cpp's.
+
+    Both rotate pairs of a head's components: Hugging Face pairs component i with i + half,
+    llama.cpp pairs neighbours. weight: (heads * head_width, width), the result too.
+    """
+    rows, width = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
+
+
+def rotary_factors(shape: LlamaShape) -> NDArray[np.float32]:
+    """float32 (head_width / 2,): what llama.cpp divides its own frequencies by."""
+    factors: NDArray[np.float32] = (shape.exact_frequencies() / shape.rotary_frequencies()).numpy()
+    return factors
+
+
+def gguf_name(name: str) -> str:
+    """Hugging Face's name of a tensor as GGUF's."""
+    if name in STEM:
+        return STEM[name]
+    _, _, number, part = name.split(".", 3)
+    return f"blk.{number}.{LAYER[part.removesuffix('.weight')]}.weight"
+
+
+def _stored_type(shape: tuple[int, ...], dtype: DType) -> DType:
+    """Norms are vectors; llama.cpp wants them in full precision."""
+    return np.dtype(np.float32) if len(shape) == 1 else dtype
+
+
+@contextmanager
+def _writer(partial: Path) -> Iterator[GGUFWriter]:
+    writer = GGUFWriter(partial, ARCHITECTURE)
+    try:
+        yield writer
+    finally:
+        if writer.fout is not None:  # also when the disk is full
+            writer.close()
+
+
+def _write_header(writer: GGUFWriter, vicuna: Vicuna, file_type: LlamaFileType, name: str) -> None:
+    shape = vicuna.shape
+    writer.add_name(name)
+    writer.add_block_count(shape.layers)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_feed_forward_length(shape.mlp_width)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_width)
+    writer.add_value_length(shape.head_width)
+    writer.add_rope_dimension_count(shape.head_width)
+    writer.add_rope_freq_base(shape.rope_base)
+    writer.add_layer_norm_rms_eps(shape.norm_eps)
+    writer.add_vocab_size(shape.vocabulary)
+    writer.add_file_type(file_type)
+    writer.add_quantization_version(GGML_QUANT_VERSION)
+    write_vocabulary(writer, read_vocabulary(vicuna.folder, shape.vocabulary, vicuna.config))

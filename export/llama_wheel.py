@@ -1,0 +1,267 @@
+"""A llama-cpp-python wheel that runs on this very computer, built once and kept.
+
+    CPU features ── cmake_flags ──▶ flags ── wheel_key ──▶ cache folder ── built_wheel ──▶ wheel
+                                                            ── install ──▶ ── prove: one decode
+
+Why not simply `pip install llama-cpp-python`: on a CPU with AMX its default build dies at the
+first decode, and pip keeps the first wheel it built whatever the flags were. The reasons are in
+docs/decisions/0001-llama-cpp-build.md. Only the standard library, since it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LLAMA_VERSION = "0.3.36"
+"""The release that we build; pyproject.toml pins the same."""
+
+PROGRESS_EVERY_S = 60
+"""A build says that it is still alive this often."""
+
+X86_FLAGS = {
+    "GGML_SSE42": {"sse4_2"},
+    "GGML_AVX": {"avx"},
+    "GGML_AVX2": {"avx2"},
+    "GGML_FMA": {"fma"},
+    "GGML_F16C": {"f16c"},
+    "GGML_BMI2": {"bmi2"},
+    "GGML_AVX_VNNI": {"avx_vnni"},
+    "GGML_AVX512": {"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"},
+    "GGML_AVX512_VBMI": {"avx512vbmi"},
+    "GGML_AVX512_VNNI": {"avx512_vnni"},
+    "GGML_AVX512_BF16": {"avx512_bf16"},
+}
+"""llama.cpp's switch → what a CPU must have for it, as Linux spells it. AMX is absent on purpose."""
+
+NO_COMPILER = (
+    "No C++ compiler was found. Install one, then run the same command again. "
+    "Debian, Ubuntu: apt install g++ cmake. Fedora: dnf install gcc-c++ cmake. macOS: xcode-select --install."
+)
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the message is one line and says what to do."""
+
+
+def say(words: str) -> None:
+    """Tell the person who waits; standard output is kept for the path."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def cpu_features(cpuinfo: str) -> frozenset[str]:
+    """Features that every processor in the text of /proc/cpuinfo has; empty when it names none."""
+    lines = [line for line in cpuinfo.splitlines() if line.split(":")[0].strip() in {"flags", "Features"}]
+    sets = [frozenset(line.partition(":")[2].split()) for line in lines]
+    return frozenset.intersection(*sets) if sets else frozenset()
+
+
+def cmake_flags(system: str, machine: str, features: frozenset[str]) -> list[str]:
+    """CMake flags for a computer, AMX never among them.
+
+    system, machine: as `platform` names them. features: from `cpu_features`.
+    """
+    flags = ["-DLLAVA_BUILD=OFF"]  # its own image encoders: we have our own, and the build is shorter
+    if machine.lower() not in {"x86_64", "amd64"}:
+        return flags  # ARM and others: llama.cpp's own detection is right, and Apple's gets Metal
+    if system == "Darwin":
+        return flags  # no Mac has AMX of this kind
+    flags.append("-DGGML_NATIVE=OFF")
+    if not features:
+        return flags  # Windows: llama.cpp's portable set (AVX2, FMA, F16C, BMI2), which CPUs have since 2013
+    return flags + [f"-D{flag}={'ON' if needs <= features else 'OFF'}" for flag, needs in X86_FLAGS.items()]
+
+
+def this_cpu() -> frozenset[str]:
+    """Features of the CPU we run on; empty where the system does not list them."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpu_features(cpuinfo.read_text("utf-8", "replace")) if cpuinfo.exists() else frozenset()
+
+
+def flags_here() -> list[str]:
+    """Flags for this computer, then those the user adds in CMAKE_ARGS, which win."""
+    ours = cmake_flags(platform.system(), platform.machine(), this_cpu())
+    return ours + shlex.split(os.environ.get("CMAKE_ARGS", ""))
+
+
+def wheel_key(flags: list[str], features: frozenset[str]) -> str:
+    """Name of the cache folder: equal only where the same wheel runs.
+
+    The wheel serves every Python 3 but not every C library. A native build depends on the CPU's
+    own list of features; otherwise the flags say everything.
+    """
+    fixed = [flag for flag in flags if flag.startswith("-DGGML_NATIVE=")][-1:] == ["-DGGML_NATIVE=OFF"]
+    native = "" if fixed else " ".join(sorted(features))
+    digest = hashlib.sha256("\n".join([*flags, native]).encode()).hexdigest()[:12]
+    libc = "".join(platform.libc_ver())
+    return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
+
+
+def key_here() -> str:
+    """The key of the wheel that this computer needs."""
+    return wheel_key(flags_here(), this_cpu())
+
+
+def cache_folder() -> Path:
+    """Where built wheels are kept: outside the checkout, so that a second clone finds them."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "xraygpt-edge" / "wheels"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds in the folder; a process that dies lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        if sys.platform == "win32":
+            import msvcrt
+
+            lock.seek(0)
+            while True:
+                try:
+                    msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)  # gives up after 10 s
+                    break
+                except OSError:
+                    say("Another build is running; waiting for it.")
+        else:
+            import fcntl
+
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("Another build is running; waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def kept_wheel(folder: Path) -> Path | None:
+    """The wheel in a cache folder, if it is whole; its receipt is written last."""
+    receipt = folder / "receipt.json"
+    if not receipt.exists():
+        return None
+    facts = json.loads(receipt.read_text("utf-8"))
+    wheel = folder / facts["wheel"]
+    whole = wheel.exists() and hashlib.sha256(wheel.read_bytes()).hexdigest() == facts["sha256"]
+    return wheel if whole else None
+
+
+def keep(wheel: Path, folder: Path, flags: list[str]) -> Path:
+    """Move a new wheel into its cache folder and write its receipt."""
+    kept = folder / wheel.name
+    shutil.move(wheel, kept)
+    facts = {"wheel": kept.name, "sha256": hashlib.sha256(kept.read_bytes()).hexdigest(), "cmake_args": flags}
+    partial = folder / "receipt.partial"
+    partial.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    partial.replace(folder / "receipt.json")
+    return kept
+
+
+def wait_for(build: subprocess.Popen[bytes]) -> int:
+    """The exit status of a build, with a word to the user every minute."""
+    start_s = time.monotonic()
+    while True:
+        try:
+            return build.wait(PROGRESS_EVERY_S)
+        except subprocess.TimeoutExpired:
+            say(f"  still building ({(time.monotonic() - start_s) / 60:.0f} min)")
+
+
+def build(folder: Path, flags: list[str]) -> Path:
+    """Compile the wheel with pip into a scratch folder, then keep it."""
+    if os.name != "nt" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+        raise SetupError(NO_COMPILER)
+    say("Building llama.cpp for this computer: about 4 to 8 minutes on two cores, once.")
+    say(f"  flags: {' '.join(flags)}")
+    log = folder / "build.log"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        wanted = f"llama-cpp-python=={LLAMA_VERSION}"
+        command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps"]
+        command += ["--no-binary", "llama-cpp-python", "--disable-pip-version-check"]
+        command += ["--wheel-dir", scratch, wanted]
+        environment = {**os.environ, "CMAKE_ARGS": shlex.join(flags)}
+        with log.open("wb") as out:
+            pip = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            status = wait_for(pip)
+        wheels = list(Path(scratch).glob("llama_cpp_python-*.whl"))
+        if status or len(wheels) != 1:
+            say("\n".join(log.read_text("utf-8", "replace").splitlines()[-20:]))
+            raise SetupError(f"llama.cpp could not be built. The lines above end the log {log}.")
+        return keep(wheels[0], folder, flags)
+
+
+def built_wheel() -> Path:
+    """The wheel for this computer: the kept one, or a new one."""
+    folder = cache_folder() / key_here()
+    with alone(folder):
+        kept = kept_wheel(folder)
+        if kept:
+            say(f"Using the llama.cpp that was built for this computer before: {kept}")
+        return kept or build(folder, flags_here())
+
+
+def install(wheel: Path) -> None:
+    """Put the wheel into the Python that runs us, over any other build of the same version."""
+    command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--force-reinstall"]
+    command += ["--disable-pip-version-check", "--no-cache-dir", str(wheel)]
+    if subprocess.run(command, check=False).returncode:
+        raise SetupError(f"pip could not install {wheel}; its words are above.")
+
+
+def prove(model: Path | None) -> None:
+    """Let a child process decode once: a crash in native code cannot be caught, only survived.
+
+    model: a GGUF file; None takes the demo bundle's, or a tiny drawn one where there is no bundle.
+    """
+    bundled = sorted(Path("models/demo").glob("language-*.gguf"))
+    model = model or (bundled[-1] if bundled else None)
+    command = [sys.executable, "-m", "export.decode_probe", *([str(model)] if model else [])]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        raise SetupError("llama.cpp did not finish one small decode in 5 minutes on this computer.") from None
+    if done.returncode:
+        say(done.stderr.strip())
+        raise SetupError(
+            f"llama.cpp cannot decode on this computer (status {done.returncode}). "
+            f"Delete {cache_folder() / key_here()} and try a plainer build: "
+            'CMAKE_ARGS="-DGGML_AVX512=OFF" make demo'
+        )
+    say(f"llama.cpp works here: {done.stdout.strip()}")
+
+
+def main() -> int:
+    """Run one step; words go to standard error, a path or key to standard output."""
+    parser = argparse.ArgumentParser(prog="python -m export.llama_wheel", description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=("path", "key", "install", "prove"), nargs="?", default="path")
+    parser.add_argument("--model", type=Path, help="a GGUF file for prove")
+    options = parser.parse_args()
+    try:
+        if options.step == "path":
+            print(built_wheel())
+        elif options.step == "key":
+            print(key_here())
+        elif options.step == "install":
+            install(built_wheel())
+        else:
+            prove(options.model)
+    except SetupError as error:
+        say(f"Error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Receipts: what the unquantized model computes for pictures that we draw.
+
+They travel in the bundle as `receipts.npz`, so that any machine can prove that it computes the same,
+and every precision is measured against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentencepiece import SentencePieceProcessor
+
+from export.image_path import ImagePath
+from export.pictures import draw_all, picture_tensor
+from export.reference_llama import EmbeddedPrompt, StreamedLlama
+from export.staging import appearing
+from export.vicuna import Vicuna
+from xraygpt_edge.bundle import ImageRecipe
+from xraygpt_edge.prompt import Prompt, Template, render
+
+QUESTIONS = (
+    "Describe the given chest x-ray image in detail.",
+    "Is the heart enlarged?",
+    "findings?",
+)
+"""One for each picture."""
+ANSWER_TOKENS = 16
+"""Long enough to see a precision drift; each costs a pass through all shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One picture and one question, and what the original makes of them."""
+
+    picture: NDArray[np.uint8]
+    """(rows, columns), bright bone"""
+    question: str
+    rows: NDArray[np.float32]
+    """(n_rows, n_embd)"""
+    ids_before: tuple[int, ...]
+    ids_after: tuple[int, ...]
+    answer: tuple[int, ...]
+    """The original's own greedy answer, cut at ANSWER_TOKENS."""
+    logits: NDArray[np.float32]
+    """(len(answer), n_vocab): row k is what token k of the answer was chosen from."""
+
+
+def tensors(recipe: ImageRecipe) -> list[NDArray[np.float32]]:
+    """The drawn pictures as the encoder takes them, each (1, 3, size, size)."""
+    return [picture_tensor(picture, recipe) for picture in draw_all()]
+
+
+@torch.no_grad()
+def reference_rows(path: ImagePath) -> list[NDArray[np.float32]]:
+    """Rows (n_rows, n_embd) of each drawn picture by the original image path."""
+    return [path.module(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
+
+
+def make_cases(rows: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Template) -> list[Case]:
+    """Ask the original language model about each drawn picture."""
+    prompts = [original_ids(vicuna, render(template, question)) for question in QUESTIONS]
+    embedded = [EmbeddedPrompt(before, r, after) for (before, after), r in zip(prompts, rows, strict=True)]
+    answers = StreamedLlama(vicuna).answer(embedded, ANSWER_TOKENS)
+    return [
+        Case(picture, question, p.rows, p.before, p.after, answer.token_ids, answer.logits)
+        for picture, question, p, answer in zip(draw_all(), QUESTIONS, embedded, answers, strict=True)
+    ]
+
+
+def original_ids(vicuna: Vicuna, prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids before and after the image by the sentencepiece package itself."""
+    pieces = SentencePieceProcessor(model_file=str(vicuna.folder / "tokenizer.model"))
+    before, after = pieces.encode(prompt.before), pieces.encode(prompt.after)
+    return (pieces.bos_id(), *before), tuple(after)
+
+
+def save(cases: Sequence[Case], target: Path) -> None:
+    """Write receipts.npz: `count`, and for each case k arrays named `picture_k`, `rows_k` and so on."""
+    arrays: dict[str, NDArray[np.generic]] = {"count": np.array(len(cases))}
+    for k, case in enumerate(cases):
+        arrays[f"picture_{k}"] = case.picture
+        arrays[f"question_{k}"] = np.array(case.question)
+        arrays[f"rows_{k}"] = case.rows
+        arrays[f"ids_before_{k}"] = np.array(case.ids_before, np.int32)
+        arrays[f"ids_after_{k}"] = np.array(case.ids_after, np.int32)
+        arrays[f"answer_{k}"] = np.array(case.answer, np.int32)
+        arrays[f"first_logits_{k}"] = case.logits[0]
+        arrays[f"later_logits_{k}"] = case.logits[1:].astype(np.float16)
+    with appearing(target) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # its stub knows no keywords
+
+
+def load(path: Path) -> list[Case]:
+    """Read receipts.npz; never runs code from it."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return [
+            Case(
+                picture=arrays[f"picture_{k}"],
+                question=str(arrays[f"question_{k}"]),
+                rows=arrays[f"rows_{k}"],
+                ids_before=tuple(arrays[f"ids_before_{k}"].tolist()),
+                ids_after=tuple(arrays[f"ids_after_{k}"].tolist()),
+                answer=tuple(arrays[f"answer_{k}"].tolist()),
+                logits=np.vstack([arrays[f"first_logits_{k}"][None], arrays[f"later_logits_{k}"]]).astype(np.float32),
+            )
+            for k in range(int(arrays["count"]))
+        ]

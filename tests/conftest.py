@@ -1,0 +1,60 @@
+"""What every test may rely on: telemetry off before any import, and marks that skip what cannot run here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Before any test imports ONNX Runtime: afterwards it is too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+"""Real and hostile files beside the checkout; nobody needs them to run the tests."""
+
+
+def missing(mark: str) -> str | None:
+    """Why tests with this mark cannot run here; None when they can."""
+    if mark == "shared" and not SHARED.is_dir():
+        return "the folder of real files is not beside this checkout"
+    if mark == "export" and importlib.util.find_spec("torch") is None:
+        return "the export extra is not installed"
+    if mark == "cuda" and shutil.which("nvidia-smi") is None:
+        return "this machine has no NVIDIA GPU"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reasons = {mark: missing(mark) for mark in ("shared", "export", "cuda")}
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real files; use it with the mark of the same name."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The demonstration bundle: a real model, trained on drawn phantoms."""
+    return ROOT / "models" / "demo"
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Path:
+    """A drawn radiograph, as DICOM."""
+    return min((ROOT / "examples").glob("*.dcm"))

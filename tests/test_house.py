@@ -1,0 +1,249 @@
+"""The shape of the house: imports point down, heavy libraries have one owner, papers are in order."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import xraygpt_edge
+
+LAYERS = (
+    {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
+    {"catalogue", "records", "offline"},
+    {"errors"},
+    {"files", "devices", "prompt", "pixels", "native", "notes"},
+    {"bundle", "dicom", "llama"},
+    {"images", "preprocess", "vision", "decoder", "gate"},
+    {"worker", "loading", "generation"},
+    {"engine"},
+    {"chat", "batch", "doctor", "bench", "reports", "inspection"},
+    {"cli"},
+)
+"""A module imports only from rows above its own."""
+
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+OWNERS = {
+    "onnxruntime": {"vision"},
+    "llama_cpp": {"llama"},
+    "pydicom": {"dicom", "reports"},
+    "gdcm": {"dicom"},
+    "jpeg_ls": {"dicom"},
+    "openjpeg": {"dicom"},
+    "pylibjpeg": {"dicom"},
+    "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli"},
+    "msgspec": {"bundle", "batch", "reports"},
+    "platformdirs": {"cli"},
+    "psutil": {"devices", "bench", "doctor"},
+    "jinja2": {"reports"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+"""Library → the only parts of `xraygpt_edge` that import it."""
+
+NOT_AT_RUN_TIME = {
+    *("torch", "transformers", "optimum", "onnx", "gguf", "sentencepiece", "safetensors", "cv2", "export"),
+    *("socket", "ssl", "urllib", "http", "ftplib", "smtplib", "asyncio", "requests", "httpx", "aiohttp"),
+}
+"""Export libraries, and everything that could reach a network."""
+
+
+def imports(source: str) -> set[str]:
+    """Dotted names that a module imports, inside functions too; relative imports are not our habit."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "write the whole name of the package"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part_of(file: Path, package: Path) -> str:
+    """`bundle` for bundle.py, `dicom` for dicom/read.py."""
+    return file.relative_to(package).with_suffix("").parts[0]
+
+
+def modules(root: Path) -> list[tuple[str, Path]]:
+    package = root / "xraygpt_edge"
+    return [(part_of(file, package), file) for file in sorted(package.rglob("*.py"))]
+
+
+def upward_imports(root: Path) -> list[str]:
+    """Imports that point sideways or up; an empty list means that the flow is one way."""
+    found = set()
+    for here, file in modules(root):
+        if here in LAYERS[0]:
+            continue
+        for name in imports(file.read_text("utf-8")):
+            parts = name.split(".")
+            there = parts[1] if parts[0] == "xraygpt_edge" and len(parts) > 1 else here
+            if there != here and LEVEL.get(there, 0) >= LEVEL.get(here, len(LAYERS)):
+                found.add(f"{here} -> {parts[1]}")
+    return sorted(found)
+
+
+def test_every_module_has_a_layer(root: Path) -> None:
+    assert sorted({here for here, _ in modules(root)} - set(LEVEL)) == []
+
+
+def test_imports_point_down(root: Path) -> None:
+    assert upward_imports(root) == []
+
+
+def test_the_layer_test_sees_an_upward_import_inside_a_function(tmp_path: Path) -> None:
+    package = tmp_path / "xraygpt_edge"
+    package.mkdir()
+    lazy = "def f() -> None:\n    from xraygpt_edge import engine\n    from xraygpt_edge.cli.console import x\n"
+    (package / "files.py").write_text(lazy, "utf-8")
+    assert upward_imports(tmp_path) == ["files -> cli", "files -> engine"]
+
+
+def test_a_heavy_library_has_one_owner(root: Path) -> None:
+    strays = [
+        f"{file.name} imports {library}"
+        for here, file in modules(root)
+        for library in {name.split(".")[0] for name in imports(file.read_text("utf-8"))} & set(OWNERS)
+        if here not in OWNERS[library]
+    ]
+    assert strays == []
+
+
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "gdcm": "python-gdcm",
+    "jpeg_ls": "pyjpegls",
+    "openjpeg": "pylibjpeg-openjpeg",
+    "llama_cpp": "llama-cpp-python",
+}
+"""Import name → what pip calls it, where they differ."""
+
+
+def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dict[str, dict]) -> None:
+    used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
+    used -= {*sys.stdlib_module_names, "xraygpt_edge"}
+    promised = names(project["dependencies"] + project["optional-dependencies"]["cpu"])
+    assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
+
+
+def test_rich_stays_in_the_console(root: Path) -> None:
+    cli = sorted((root / "xraygpt_edge" / "cli").glob("*.py"))
+    users = [f.name for f in cli if any(n.split(".")[0] == "rich" for n in imports(f.read_text("utf-8")))]
+    assert users == ["console.py"]
+
+
+def test_nothing_at_run_time_can_reach_a_network_or_needs_the_export_tools(root: Path) -> None:
+    strays = [
+        f"{file.name} imports {name}"
+        for _, file in modules(root)
+        for name in imports(file.read_text("utf-8"))
+        if name.split(".")[0] in NOT_AT_RUN_TIME
+    ]
+    assert strays == []
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    heavy = {*OWNERS, *NOT_AT_RUN_TIME} - {"export"}
+    code = f"import sys, xraygpt_edge, export; print(sorted({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def project(root: Path) -> dict[str, dict]:
+    return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.match(r"[A-Za-z0-9._-]+", line).group().lower() for line in requirements}
+
+
+def test_no_extra_brings_both_builds_of_onnx_runtime(project: dict[str, dict]) -> None:
+    extras = {extra: names(lines) for extra, lines in project["optional-dependencies"].items()}
+    both = {"onnxruntime", "onnxruntime-gpu"}
+    assert [extra for extra, found in extras.items() if both <= found] == []
+    assert {extra for extra, found in extras.items() if both & found} == {"cpu", "cuda"}
+    assert not both & names(project["dependencies"])
+
+
+def test_the_version_heads_the_changelog(root: Path) -> None:
+    headings = re.findall(r"^## (\S+)", (root / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] == xraygpt_edge.__version__
+
+
+def pinned(root: Path) -> set[str]:
+    lines = (root / "constraints.txt").read_text("utf-8").splitlines()
+    return names([line for line in lines if "==" in line])
+
+
+def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[str, dict]) -> None:
+    extras = project["optional-dependencies"].values()
+    wanted = pinned(root).union(names(project["dependencies"]), *map(names, extras))
+    page = (root / "docs" / "licences.md").read_text("utf-8").lower()
+    assert [name for name in sorted(wanted) if not re.search(rf"(?<![\w-]){name}(?![\w-])", page)] == []
+
+
+def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "export", "dev")]
+    wanted = names(project["dependencies"]).union(*map(names, extras))
+    assert sorted(wanted - pinned(root)) == []
+
+
+def test_links_in_the_papers_lead_somewhere(root: Path) -> None:
+    dead = [
+        f"{paper.relative_to(root)}: {link}"
+        for paper in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+        for link in re.findall(r"\]\(([^)#\s]+)", paper.read_text("utf-8"))
+        if "://" not in link and not (paper.parent / link).exists()
+    ]
+    assert dead == []
+
+
+def test_what_the_papers_tell_to_make_can_be_made(root: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (root / "Makefile").read_text("utf-8"), re.MULTILINE))
+    papers = [root / "README.md", root / ".ci" / "run", *sorted((root / "docs").rglob("*.md"))]
+    command = re.compile(r"(?:^|[`$;\"] ?| {4})make ([a-z-]+)", re.MULTILINE)
+    told = {target for paper in papers for target in command.findall(paper.read_text("utf-8"))}
+    assert told >= {"demo", "test", "wheel", "lint"}
+    assert told <= targets
+
+
+def written_files(root: Path) -> list[Path]:
+    """Text files that git would keep, or all but hidden folders where there is no git."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    listed = [root / name for name in done.stdout.split("\0") if name] if done.returncode == 0 else []
+    kept = listed or [path for path in root.rglob("*") if "/." not in f"/{path.relative_to(root)}"]
+    endings = {".py", ".md", ".toml", ".txt", ".json", ".html", ".cfg", ".yml", ".yaml", ""}
+    return [path for path in kept if path.suffix in endings and path.is_file()]
+
+
+def test_no_text_names_a_registry_or_the_machine_it_was_written_on(root: Path) -> None:
+    hosts = ("pypi" + ".org", "python" + "hosted", "/opt/" + "pypi", "download.py" + "torch")
+    places = ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/tmp/" + "bash_jobs")
+    strays = [
+        f"{file.relative_to(root)}: {word}"
+        for file in written_files(root)
+        for word in (*hosts, *places)
+        if word in file.read_text("utf-8", "replace")
+    ]
+    assert strays == []
+
+
+def test_the_wheel_holds_the_package_alone_and_the_demonstration(root: Path) -> None:
+    hatch = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
+    bundle = {"models/demo": "xraygpt_edge/demo_bundle"}
+    assert hatch["build"]["targets"]["wheel"] == {"packages": ["xraygpt_edge"], "force-include": bundle}
+
+
+def test_the_licence_is_apache(root: Path) -> None:
+    text = (root / "LICENSE").read_text("utf-8")
+    assert "Apache License" in text[:200]
+    assert "END OF TERMS AND CONDITIONS" in text

@@ -1,0 +1,230 @@
+"""llama.cpp is built for this computer, kept, and proved, whatever the computer is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from export import llama_wheel
+from export.llama_wheel import (
+    SetupError,
+    alone,
+    built_wheel,
+    cmake_flags,
+    cpu_features,
+    keep,
+    kept_wheel,
+    wheel_key,
+)
+from export.tiny_gguf import write_tiny_gguf
+
+HASWELL = frozenset(["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"])
+AVX512 = frozenset(["avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"])
+SAPPHIRE = (
+    HASWELL
+    | AVX512
+    | frozenset(["avx_vnni", "avx512vbmi", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"])
+)
+
+
+def flags(features: frozenset[str]) -> list[str]:
+    return cmake_flags("Linux", "x86_64", features)
+
+
+def test_amx_is_never_switched_on() -> None:
+    assert "-DGGML_NATIVE=OFF" in flags(SAPPHIRE)
+    assert not [flag for flag in flags(SAPPHIRE) if "AMX" in flag]
+
+
+def test_a_server_cpu_gets_all_of_avx512() -> None:
+    wanted = {f"-DGGML_AVX512{part}=ON" for part in ("", "_VBMI", "_VNNI", "_BF16")}
+    assert wanted <= set(flags(SAPPHIRE))
+
+
+def test_a_desktop_cpu_gets_avx2_and_no_avx512() -> None:
+    assert {"-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"} <= set(flags(HASWELL))
+    assert "-DGGML_AVX512=OFF" in flags(HASWELL)
+
+
+def test_an_old_cpu_is_not_given_avx2_by_default() -> None:
+    assert "-DGGML_AVX2=OFF" in flags(frozenset({"sse4_2", "avx"}))
+
+
+def test_avx512_needs_all_five_parts() -> None:
+    assert "-DGGML_AVX512=OFF" in flags(HASWELL | AVX512 - {"avx512vl"})
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64"), ("Darwin", "x86_64")])
+def test_elsewhere_llama_cpp_looks_for_itself(system: str, machine: str) -> None:
+    assert cmake_flags(system, machine, frozenset()) == ["-DLLAVA_BUILD=OFF"]
+
+
+def test_windows_gets_the_portable_set() -> None:
+    assert cmake_flags("Windows", "AMD64", frozenset()) == ["-DLLAVA_BUILD=OFF", "-DGGML_NATIVE=OFF"]
+
+
+def test_only_features_of_every_processor_count() -> None:
+    cpuinfo = "processor: 0\nflags\t: avx avx2 fma\n\nprocessor: 1\nflags\t: avx fma\nbugs\t: amx\n"
+    assert cpu_features(cpuinfo) == {"avx", "fma"}
+
+
+def test_arm_features_are_read_and_an_unknown_text_gives_none() -> None:
+    assert cpu_features("processor\t: 0\nFeatures\t: fp asimd dotprod\n") == {"fp", "asimd", "dotprod"}
+    assert cpu_features("model name: unknown\n") == frozenset()
+
+
+def test_other_flags_are_another_wheel() -> None:
+    assert wheel_key(flags(HASWELL), HASWELL) != wheel_key(flags(SAPPHIRE), SAPPHIRE)
+
+
+def test_a_feature_that_llama_cpp_does_not_use_changes_nothing() -> None:
+    more = HASWELL | {"pti"}
+    assert wheel_key(flags(HASWELL), HASWELL) == wheel_key(flags(more), more)
+
+
+def test_a_native_build_belongs_to_one_kind_of_cpu() -> None:
+    native = ["-DLLAVA_BUILD=OFF"]
+    assert wheel_key(native, frozenset({"dotprod"})) != wheel_key(native, frozenset({"dotprod", "sve"}))
+    switched = [*flags(HASWELL), "-DGGML_NATIVE=ON"]
+    assert wheel_key(switched, HASWELL) != wheel_key(switched, HASWELL | {"sse4a"})
+
+
+def test_what_the_user_adds_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=ON -DNAME='two words'")
+    assert llama_wheel.flags_here()[-2:] == ["-DGGML_CUDA=ON", "-DNAME=two words"]
+
+
+def test_the_version_is_the_one_that_the_package_wants(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"llama-cpp-python=={llama_wheel.LLAMA_VERSION}" in project["dependencies"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this computer's wheel in a fresh cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = llama_wheel.cache_folder() / llama_wheel.key_here()
+    folder.mkdir(parents=True)
+    return folder
+
+
+def put_wheel(folder: Path, content: bytes = b"a wheel") -> Path:
+    new = folder / "scratch" / "llama_cpp_python-0.3.36-py3-none-any.whl"
+    new.parent.mkdir()
+    new.write_bytes(content)
+    return keep(new, folder, ["-DLLAVA_BUILD=OFF"])
+
+
+def test_a_kept_wheel_is_used_again(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = put_wheel(cache)
+    assert built_wheel() == wheel
+    assert "built for this computer before" in capsys.readouterr().err
+
+
+def test_a_receipt_says_what_was_built(cache: Path) -> None:
+    wheel = put_wheel(cache)
+    facts = json.loads((cache / "receipt.json").read_text("utf-8"))
+    assert facts == {
+        "wheel": wheel.name,
+        "sha256": hashlib.sha256(b"a wheel").hexdigest(),
+        "cmake_args": ["-DLLAVA_BUILD=OFF"],
+    }
+
+
+def test_a_damaged_or_unfinished_wheel_is_not_used(cache: Path) -> None:
+    wheel = put_wheel(cache)
+    wheel.write_bytes(b"half")
+    assert kept_wheel(cache) is None
+    (cache / "receipt.json").unlink()
+    assert kept_wheel(cache) is None
+
+
+def test_without_a_compiler_one_line_says_what_to_install(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cache))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(SetupError) as caught:
+        built_wheel()
+    assert "apt install g++" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(llama_wheel, "LLAMA_VERSION", "0.0.0+not.there")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(SetupError, match=r"build\.log"):
+        llama_wheel.build(cache, [])
+    assert "0.0.0+not.there" in capsys.readouterr().err
+    assert {path.name for path in cache.iterdir()} == {"build.log"}
+
+
+def hold(folder: str, held_s: float, started: str) -> None:
+    with alone(Path(folder)):
+        Path(started).touch()
+        time.sleep(held_s)
+
+
+def test_a_second_build_waits_for_the_first(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    first = multiprocessing.get_context("spawn").Process(target=hold, args=(str(tmp_path), 1.0, str(started)))
+    first.start()
+    while not started.exists():
+        time.sleep(0.01)
+    begin_s = time.monotonic()
+    with alone(tmp_path):
+        waited_s = time.monotonic() - begin_s
+    first.join()
+    assert waited_s > 0.5
+
+
+def test_one_real_decode_works_here_and_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    llama_wheel.prove(write_tiny_gguf(tmp_path / "tiny.gguf"))
+    assert "41 tokens decoded" in capsys.readouterr().err
+
+
+def test_a_decode_that_dies_names_the_folder_and_the_way_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    with pytest.raises(SetupError) as caught:
+        llama_wheel.prove(broken)
+    assert llama_wheel.key_here() in str(caught.value)
+    assert "CMAKE_ARGS" in str(caught.value)
+    assert capfd.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of this kind are Unix's")
+def test_a_native_crash_of_the_child_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = tmp_path / "python"
+    crash.write_text("#!/bin/sh\nkill -SEGV $$\n", "utf-8")
+    crash.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crash))
+    with pytest.raises(SetupError, match="status -11"):
+        llama_wheel.prove(None)
+
+
+def test_the_key_is_all_that_is_printed(root: Path) -> None:
+    command = [sys.executable, "-m", "export.llama_wheel", "key"]
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout == llama_wheel.key_here() + "\n"
+    assert done.stderr == ""
+
+
+def test_it_runs_before_anything_is_installed(root: Path) -> None:
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; sys.path.insert(0, '.'); import export.llama_wheel",
+    ]
+    subprocess.run(command, cwd=root, check=True)

@@ -1,0 +1,39 @@
+"""Ask a chest radiograph a question on this computer, with no network at all.
+
+Importing this package loads no library; it only switches off ONNX Runtime's telemetry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xraygpt_edge.offline import silence
+
+if TYPE_CHECKING:
+    from xraygpt_edge.decoder import Sampling
+    from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.errors import XrayGPTError
+    from xraygpt_edge.records import Answer, Failure
+
+__version__ = "0.1.0"
+
+silence()
+
+__all__ = ["Answer", "Failure", "Sampling", "XrayGPT", "XrayGPTError", "__version__"]
+
+_HOMES = {
+    "Answer": "records",
+    "Failure": "records",
+    "Sampling": "decoder",
+    "XrayGPT": "engine",
+    "XrayGPTError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `--help` stays fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,118 @@
+"""E-BND, E-RUN: model bundles, native libraries and what the model computes."""
+
+from __future__ import annotations
+
+from xraygpt_edge.catalogue.entry import Entry
+
+UNTOUCHED = "The file and the bundle were not changed."
+
+MODEL: dict[str, Entry] = {
+    "E-BND-001": Entry(
+        10,
+        "no model bundle was found",
+        "A bundle is a folder with a manifest.json. It is taken from --bundle, else from the environment "
+        "variable XRAYGPT_BUNDLE, else from the installed bundles, else from the built-in demonstration.",
+        "Name a bundle folder with --bundle, or see what is installed: xraygpt-edge bundle list.",
+    ),
+    "E-BND-010": Entry(
+        12,
+        "the bundle is not what its manifest says",
+        "A file is missing, was added, has another size or other bytes, or is a link. A model with one "
+        "changed bit still answers fluently, so nothing of an altered bundle is used.",
+        "Copy the bundle again from its source, then run: xraygpt-edge bundle verify.",
+        "No answer was computed from it.",
+    ),
+    "E-BND-020": Entry(
+        13,
+        "the bundle was written for another version of this program",
+        "The manifest's schema number is not the one that this version reads.",
+        "Update xraygpt-edge, or export the bundle again with this version.",
+    ),
+    "E-BND-021": Entry(
+        13,
+        "the image encoder and the language model do not belong together",
+        "The encoder makes rows of another width or number than the language model or the manifest expects. "
+        "llama.cpp would read past the end of the rows and answer something plausible and wrong.",
+        "Export the bundle again from files of one model.",
+        "No answer was computed from it.",
+    ),
+    "E-BND-022": Entry(
+        13,
+        "the bundle has no such file",
+        "A bundle may hold the encoder and the language model in several precisions; this one was not exported.",
+        "Choose one that is there, or export it.",
+    ),
+    "E-BND-023": Entry(
+        13,
+        "a model file of the bundle cannot be opened by this version of its library",
+        "The file is intact, but ONNX Runtime or llama.cpp refuses it: it was made for another version, or it "
+        "is not a model of the kind that the manifest names.",
+        "Export the bundle again with the versions of this program; `xraygpt-edge --version` lists them.",
+    ),
+    "E-BND-024": Entry(
+        13,
+        "the picture does not fit the image encoder",
+        "The bundle's image recipe gives a tensor of another shape than its encoder takes.",
+        "Export the bundle again.",
+    ),
+    "E-RUN-001": Entry(
+        14,
+        "ONNX Runtime is missing or cannot be loaded",
+        "It runs the image encoder, and comes in two packages of which exactly one must be installed: "
+        "onnxruntime for CPUs, onnxruntime-gpu for CUDA. Both together break each other.",
+        "Install one: pip install 'xraygpt-edge[cpu]', or 'xraygpt-edge[cuda]' for an NVIDIA GPU.",
+    ),
+    "E-RUN-002": Entry(
+        14,
+        "llama.cpp is missing or cannot be loaded",
+        "It runs the language model. It comes with llama-cpp-python and must be built for this computer's CPU.",
+        "Build it as docs/install.md describes, or run: make demo.",
+    ),
+    "E-RUN-003": Entry(
+        14,
+        "CUDA was asked for and cannot be used",
+        "--device cuda needs onnxruntime-gpu, a llama-cpp-python built with CUDA, and a driver for both.",
+        "Use --device cpu, or install the CUDA builds as docs/install.md describes.",
+    ),
+    "E-RUN-015": Entry(
+        15,
+        "there is not enough memory",
+        "The weights must fit into the memory that is free; a computer that swaps takes minutes a word.",
+        "Close other programs, or use a smaller bundle.",
+        UNTOUCHED,
+    ),
+    "E-RUN-016": Entry(
+        15,
+        "the language model's context is full",
+        "Prompt, image rows and answer share one context.",
+        "Ask for fewer tokens with --max-tokens.",
+    ),
+    "E-RUN-017": Entry(
+        17,
+        "the time given was not enough",
+        "--timeout counts reading, encoding and answering.",
+        "Give more time with --timeout, or ask for fewer tokens with --max-tokens.",
+        UNTOUCHED,
+    ),
+    "E-RUN-020": Entry(
+        20,
+        "this process cannot be kept offline",
+        "ONNX Runtime's telemetry can be switched off only before its first import, and it was imported "
+        "before xraygpt_edge in this process.",
+        "Import xraygpt_edge first, or set ORT_DISABLE_TELEMETRY=1 before Python starts.",
+    ),
+    "E-RUN-031": Entry(
+        18,
+        "the model computed values that are not numbers",
+        "NaN or Inf appeared in the image tensor, the image rows or the logits. ONNX Runtime and llama.cpp go on "
+        "silently and produce text about nothing.",
+        "Check the bundle with: xraygpt-edge bundle verify.",
+        "The answer was discarded.",
+    ),
+    "E-RUN-032": Entry(
+        18,
+        "the model gave an empty answer",
+        "It ended its answer before the first word.",
+        "Ask the question in other words.",
+    ),
+}

@@ -1,0 +1,64 @@
+"""E-BUG, E-USE, E-OUT: the program itself, its options and its output."""
+
+from __future__ import annotations
+
+from xraygpt_edge.catalogue.entry import Entry
+
+PROGRAM: dict[str, Entry] = {
+    "E-BUG-001": Entry(
+        1,
+        "the program met a case that it does not handle",
+        "This is a fault of xraygpt-edge, not of your file.",
+        "Run the command again with --debug and report what it prints, without patient data.",
+    ),
+    "E-USE-001": Entry(
+        2,
+        "the command was not understood",
+        "An option, a value or the number of words does not fit the command.",
+        "Add --help to the command to see what it takes.",
+    ),
+    "E-USE-002": Entry(
+        2,
+        "this id is not known",
+        "Ids look like E-DCM-021 for errors and W-DCM-030 for warnings.",
+        "List all with: xraygpt-edge explain.",
+    ),
+    "E-USE-004": Entry(
+        2,
+        "the question is empty",
+        "A question of no words has no answer.",
+        "Write a question, or - and give it on standard input.",
+    ),
+    "E-USE-005": Entry(
+        2,
+        "the bundle has no prompt template of this name",
+        "The words around the question belong to the model and come with the bundle.",
+        "Choose one of the bundle's with --template, or leave the option out.",
+    ),
+    "E-USE-006": Entry(
+        2,
+        "a bundle of this id is there already",
+        "Installed bundles are never overwritten, because results name them.",
+        "Remove the installed folder first, or give the new bundle another id.",
+        "The installed bundle was not changed.",
+    ),
+    "E-USE-007": Entry(
+        2,
+        "several bundles are installed and none was chosen",
+        "Which model answers must not depend on chance.",
+        "Choose one with --bundle NAME or with the environment variable XRAYGPT_BUNDLE.",
+    ),
+    "E-USE-008": Entry(
+        2,
+        "the question and the answer do not fit the model's context",
+        "Prompt, image rows and answer share a context of fixed length. Cutting the prompt would cut the image "
+        "away, so nothing is cut.",
+        "Ask a shorter question, or allow a shorter answer with --max-tokens.",
+    ),
+    "E-OUT-001": Entry(
+        16,
+        "the output cannot be written",
+        "The disk is full, or the folder does not allow it.",
+        "Choose another place, or make room.",
+    ),
+}

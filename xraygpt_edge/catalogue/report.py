@@ -1,0 +1,65 @@
+"""E-REP, W-REP: reports about a batch's records."""
+
+from __future__ import annotations
+
+from xraygpt_edge.catalogue.entry import Entry
+
+_KEPT = "The batch's records were not changed."
+
+REPORT: dict[str, Entry] = {
+    "E-REP-001": Entry(
+        2,
+        "this folder holds no records of a batch",
+        "A report is a view of records.jsonl, which `xraygpt-edge batch` writes into the folder given with --out.",
+        "Name the folder that was given to batch with --out.",
+    ),
+    "E-REP-002": Entry(
+        13,
+        "the records were written by a newer version of this program",
+        "They may say things that this version would leave out without knowing it.",
+        "Use the version that wrote them, or a newer one.",
+        _KEPT,
+    ),
+    "E-REP-003": Entry(
+        4,
+        "the records are damaged",
+        "A line of records.jsonl, or summary.json, is not what a batch writes. The file was edited, or the disk is failing.",
+        "Bring the folder back from a copy, or run the batch again in a new folder.",
+        _KEPT,
+    ),
+    "E-REP-004": Entry(
+        2,
+        "this report needs the radiographs",
+        "The records hold nothing about the patient. Who and which study it was is copied from the DICOM files themselves.",
+        "Name the folder that was given to batch, with --images FOLDER.",
+    ),
+    "E-REP-010": Entry(
+        3,
+        "the radiograph is no longer where the batch found it",
+        "The file is missing, is a link, or cannot be read. Without it nobody knows which patient the answer is about.",
+        "Name the folder that was given to batch, with --images FOLDER.",
+        "The other radiographs were not affected.",
+    ),
+    "E-REP-011": Entry(
+        3,
+        "the file has changed since the batch",
+        "Its SHA-256 is not the one in the record. A patient's name from another file under an answer would be worse than none.",
+        "Bring the file back, or run the batch again in a new folder.",
+        "The other radiographs were not affected.",
+    ),
+    "E-REP-012": Entry(
+        3,
+        "the radiograph belongs to no DICOM study",
+        "A PNG or JPEG has no patient and no study, and some DICOM files lack the study's number. None is made up.",
+        "Use --to html, csv or json for these.",
+        "The other radiographs were not affected.",
+    ),
+    "E-REP-013": Entry(
+        3,
+        "the patient's data cannot be copied exactly",
+        "The file does not say in which alphabet its text is written, or says something that does not fit. Copied with a "
+        "guess, the name would be another one.",
+        "Repair SpecificCharacterSet in the file, or use --to html, csv or json.",
+        "The other radiographs were not affected.",
+    ),
+}

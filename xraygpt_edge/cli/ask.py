@@ -1,0 +1,68 @@
+"""`ask`: one answer about one radiograph."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, cast
+
+import typer
+
+from xraygpt_edge.cli import options
+from xraygpt_edge.errors import ExitCode, UsageError
+
+Question = Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.", show_default=False)]
+
+
+def ask(
+    image: options.Image,
+    question: Question,
+    bundle: options.Bundle = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    profile: options.Profile = "mimic-jpg",
+    template: options.Template = None,
+    max_tokens: options.MaxTokens = 300,
+    temperature: options.Temperature = 0.0,
+    top_p: options.TopP = 0.9,
+    seed: options.Seed = 0,
+    timeout: options.Timeout = None,
+    frame: options.Frame = None,
+    force: options.Force = False,
+    debug: options.Debug = False,
+) -> int:
+    """Ask one question about one radiograph.
+
+    The answer is streamed to a terminal. Research software, not a medical device.
+    """
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli.places import find_bundle
+    from xraygpt_edge.decoder import Sampling
+    from xraygpt_edge.devices import Wish
+    from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.images import ReadOptions
+
+    asked = read_question(question)
+    wish = cast(Wish, options.one_of("--device", device, ("auto", "cpu", "cuda")))
+    reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
+    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
+    with (
+        console.waiting(quiet=quiet or as_json) as screen,
+        XrayGPT.load(find_bundle(bundle), wish, threads) as model,
+    ):
+        answer = model.ask(image, asked, sampling=sampling, template=template, options=reading, show=screen.show)
+    if as_json:
+        print(json.dumps(answer.to_dict(), ensure_ascii=True))
+    else:
+        screen.finish(answer)
+    return ExitCode.TIMEOUT if answer.finish_reason == "timeout" else ExitCode.DONE
+
+
+def read_question(question: str) -> str:
+    """The question itself, or standard input for `-`."""
+    asked = sys.stdin.read().strip() if question == "-" else question.strip()
+    if not asked:
+        raise UsageError("E-USE-004")
+    return asked

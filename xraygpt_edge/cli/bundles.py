@@ -1,0 +1,72 @@
+"""`bundle list · info · verify · install`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xraygpt_edge.cli import options
+from xraygpt_edge.errors import ExitCode
+
+app = typer.Typer(help="Model bundles: which there are, what they hold, whether they are intact.", no_args_is_help=True)
+
+Name = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="By default the bundle that would answer.")]
+
+
+@app.command("list")
+def list_bundles(as_json: options.AsJson = False) -> None:
+    """Every bundle that can answer on this computer."""
+    from xraygpt_edge import bundle
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli.places import bundle_store
+
+    folders = [*bundle.installed(bundle_store()), bundle.demo_root()]
+    rows = [console.bundle_row(bundle.load(folder)) for folder in folders if folder.is_dir()]
+    console.table(rows, as_json=as_json)
+
+
+@app.command()
+def info(name: Name = None, as_json: options.AsJson = False) -> None:
+    """What a bundle holds, where it comes from and under which licence."""
+    from xraygpt_edge import bundle
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli.places import find_bundle
+
+    opened = bundle.load(find_bundle(name))
+    if as_json:
+        print((opened.root / bundle.MANIFEST).read_text("utf-8"))
+    else:
+        console.bundle_page(opened)
+
+
+@app.command()
+def verify(name: Name = None, as_json: options.AsJson = False) -> int:
+    """Compare every file of a bundle with its manifest, hashes included."""
+    from xraygpt_edge import bundle
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli.places import find_bundle
+
+    root = find_bundle(name)
+    problems = bundle.verify(bundle.opened(root))
+    if as_json:
+        print(json.dumps({"schema": 1, "bundle": root.name, "problems": [str(problem) for problem in problems]}))
+    else:
+        console.verification(root, problems)
+    return ExitCode.BUNDLE_ALTERED if problems else ExitCode.DONE
+
+
+@app.command()
+def install(
+    folder: Annotated[Path, typer.Argument(help="A bundle folder, for example on a USB stick.")],
+) -> None:
+    """Copy a bundle to this computer, verified before and after."""
+    from xraygpt_edge import bundle
+    from xraygpt_edge.cli.places import bundle_store
+
+    installed = bundle.install(folder, bundle_store())
+    print(
+        f"Installed {installed.manifest.id}. Ask it: xraygpt-edge ask IMAGE QUESTION --bundle {installed.manifest.id}"
+    )

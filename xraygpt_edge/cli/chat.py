@@ -1,0 +1,66 @@
+"""`chat`: a conversation about one radiograph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import cast
+
+from xraygpt_edge.cli import options
+
+
+def chat(
+    image: options.Image,
+    bundle: options.Bundle = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    profile: options.Profile = "mimic-jpg",
+    template: options.Template = None,
+    max_tokens: options.MaxTokens = 300,
+    temperature: options.Temperature = 0.0,
+    top_p: options.TopP = 0.9,
+    seed: options.Seed = 0,
+    timeout: options.Timeout = None,
+    frame: options.Frame = None,
+    force: options.Force = False,
+    debug: options.Debug = False,
+) -> None:
+    """Talk about one radiograph: one question a line, an empty line ends.
+
+    The model sees the image and what was said before, as far as its context reaches.
+    """
+    from xraygpt_edge.chat import Conversation
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli.places import find_bundle
+    from xraygpt_edge.decoder import Sampling
+    from xraygpt_edge.devices import Wish
+    from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.errors import XrayGPTError
+    from xraygpt_edge.images import ReadOptions
+
+    wish = cast(Wish, options.one_of("--device", device, ("auto", "cpu", "cuda")))
+    reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
+    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
+    with XrayGPT.load(find_bundle(bundle), wish, threads) as model:
+        with console.waiting(quiet=quiet):
+            seen = model.look(image, reading)
+        console.about_image(seen.source)
+        conversation = Conversation(model, seen, sampling, template)
+        for question in questions(quiet=quiet):
+            with console.waiting(quiet=quiet) as screen:
+                try:  # one question that fails does not end a conversation
+                    screen.finish(conversation.ask(question, screen.show))
+                except XrayGPTError as error:
+                    screen.fail(error)
+
+
+def questions(*, quiet: bool) -> Iterator[str]:
+    """Lines of standard input until an empty one or the end."""
+    while True:
+        if sys.stdin.isatty() and not quiet:
+            print("? ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline().strip()
+        if not line:
+            return
+        yield line

@@ -1,0 +1,139 @@
+"""What a person sees: the only importer of rich. Data on stdout, words on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xraygpt_edge.bundle import Bundle, Problem
+from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.records import Answer, Source
+
+WORDS = Console(stderr=True)
+DATA = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: control, escape and direction characters."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
+
+
+class Screen:
+    """One answer on its way to a person: a spinner, then the words as they come, then the notice."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._streams = sys.stdout.isatty() and not quiet
+        self._shown = False
+        self.spinner = WORDS.status("Loading the model and reading the radiograph ...") if not quiet else None
+
+    def show(self, text: str) -> None:
+        """Print a piece of the answer at once, if a terminal is watching."""
+        text = printable(text if self._shown else text.lstrip())
+        if self._streams and text:
+            self.stop_spinner()
+            self._shown = True
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def finish(self, answer: Answer) -> None:
+        """End the streamed answer, or print it whole; then warnings and the notice."""
+        self.stop_spinner()
+        sys.stdout.write("" if self._shown else printable(answer.text))
+        sys.stdout.write("\n\n")
+        DATA.print(Text(answer.notice, style="dim"))
+        sys.stdout.flush()
+        about_image(answer.input)
+        if answer.finish_reason != "stop":
+            WORDS.print(Text(f"The answer is cut off: {_CUT[answer.finish_reason]}", style="yellow"))
+
+    def fail(self, error: XrayGPTError) -> None:
+        """There is no answer to this question; the next one may have one."""
+        self.stop_spinner()
+        WORDS.print(Text(f"error {error.error_id}: {error.message}", style="red"), soft_wrap=True)
+
+    def stop_spinner(self) -> None:
+        """The first word is there, or an error is about to be."""
+        if self.spinner:
+            self.spinner.stop()
+            self.spinner = None
+
+
+def about_image(source: Source) -> None:
+    """What the reader of an answer should know about the file; the hash tells which image is meant."""
+    for warning in source.warnings:
+        WORDS.print(Text(f"warning {warning.id}: {warning.message}", style="yellow"), soft_wrap=True)
+
+
+_CUT = {"length": "it reached --max-tokens.", "timeout": "it reached --timeout."}
+
+
+@contextmanager
+def waiting(*, quiet: bool) -> Iterator[Screen]:
+    """A spinner on a terminal's stderr until the first word."""
+    screen = Screen(quiet=quiet)
+    if screen.spinner and WORDS.is_terminal:
+        screen.spinner.start()
+    try:
+        yield screen
+    finally:
+        screen.stop_spinner()
+
+
+def bundle_row(bundle: Bundle) -> dict[str, str]:
+    """One line of `bundle list`."""
+    manifest = bundle.manifest
+    sizes = sum(entry.size for entry in manifest.files)
+    return {
+        "id": manifest.id,
+        "kind": "demonstration" if manifest.demo else manifest.kind,
+        "vision": ", ".join(str(entry.precision) for entry in manifest.files if entry.role == "vision"),
+        "language": ", ".join(str(entry.precision) for entry in manifest.files if entry.role == "language"),
+        "size": f"{sizes / 1e6:.0f} MB",
+        "folder": str(bundle.root),
+    }
+
+
+def table(rows: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
+    """Rows of the same keys, as a table or as JSON."""
+    if as_json:
+        print(json.dumps({"schema": 1, "rows": rows}))
+        return
+    drawn = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else ():
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(value) for value in row.values()))
+    DATA.print(drawn)
+
+
+def bundle_page(bundle: Bundle) -> None:
+    """What a bundle holds."""
+    manifest = bundle.manifest
+    facts = {**bundle_row(bundle), "licence": manifest.licence, "made by": manifest.created_by}
+    for name, value in facts.items():
+        DATA.print(f"{name:<9} {printable(value)}")
+    table(
+        [
+            {"file": e.path, "role": e.role, "precision": e.precision or "", "bytes": f"{e.size:,}"}
+            for e in manifest.files
+        ],
+        as_json=False,
+    )
+    for note in manifest.notes:
+        DATA.print(printable(note))
+
+
+def verification(root: Path, problems: Sequence[Problem]) -> None:
+    """The result of `bundle verify`."""
+    for problem in problems:
+        DATA.print(f"{printable(str(problem))}")
+    words = f"{len(problems)} problems: copy the bundle again" if problems else "every file is what the manifest says"
+    WORDS.print(Text(f"{root.name}: {words}."))

@@ -1,0 +1,55 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xraygpt_edge.errors import UsageError
+
+Image = Annotated[Path, typer.Argument(help="A chest radiograph: DICOM, PNG or JPEG.", show_default=False)]
+Bundle = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|DIR",
+        help="Model bundle; else $XRAYGPT_BUNDLE, else an installed one, else the demonstration.",
+        show_default=False,
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; by default the physical cores.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        metavar="mimic-jpg|display",
+        help="How pixels are read: as the training pictures were, or as a viewer shows them.",
+    ),
+]
+Template = Annotated[
+    str | None,
+    typer.Option(metavar="demo|train", help="Words around the question; by default the bundle's.", show_default=False),
+]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token; above 0 draws.")]
+TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest tokens of this probability.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.0, metavar="S", help="Give up after so many seconds.", show_default=False),
+]
+Frame = Annotated[int | None, typer.Option(min=1, help="Which frame of a file that holds several.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Answer although the input gate refuses; the result says so.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an internal error happened.")]
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """The value, if it is one of those allowed; raises UsageError."""
+    if value not in allowed:
+        raise UsageError("E-USE-001", f"{option} takes {', '.join(allowed)}")
+    return value

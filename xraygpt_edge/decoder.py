@@ -1,0 +1,207 @@
+"""The language half: prompt and image rows into tokens, with the guards that llama.cpp lacks.
+
+llama.cpp is not told the width of a row, aborts the process when a batch is too long, and
+lets NaN through; so this module checks each before and after every decode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xraygpt_edge.devices import Device
+from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
+from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
+from xraygpt_edge.native import Deadline, NativeThread
+from xraygpt_edge.prompt import Prompt
+
+N_BATCH = 512
+"""Positions in one decode, llama.cpp's own default for the physical batch."""
+CONTEXT_STEP = 256
+"""A context is made for the request, rounded up to this."""
+MAX_CONTEXT = 2048
+"""What LLaMA v1 was trained with; upstream uses as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen."""
+
+    temperature: float = 0.0
+    """0 takes the likeliest token, so the answer repeats; above 0 draws."""
+    top_p: float = 0.9
+    """Draw only from the likeliest tokens that together have this probability."""
+    max_tokens: int = 300
+    """Most tokens to generate; the prompt is not counted."""
+    seed: int = 0
+    """Of the draws; without effect at temperature 0."""
+    timeout_s: float | None = None
+    """Give up this long after the call, reading and encoding counted in; None waits."""
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIds:
+    """The token ids around the image rows; the first piece begins with the beginning-of-sequence."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token."""
+
+    id: int
+    piece: bytes
+    """Its UTF-8 bytes, which may be part of a character."""
+    is_end: bool
+    """The model ended its answer with it."""
+
+
+class Decoder:
+    """A language model with a context of the size that the requests need."""
+
+    def __init__(self, model: LlamaModel, threads: int, n_batch: int = N_BATCH) -> None:
+        self._model, self._threads, self._n_batch = model, threads, n_batch
+        self._context: LlamaContext | None = None
+        self._thread = NativeThread("decoder")
+        self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
+
+    @classmethod
+    def load(cls, path: Path, device: Device, n_batch: int = N_BATCH) -> Decoder:
+        """Open a GGUF file; raises BundleIncompatible when llama.cpp cannot."""
+        return cls(LlamaModel(path, device), device.threads, n_batch)
+
+    @property
+    def n_ctx(self) -> int:
+        """Positions of the context in use; 0 before the first request."""
+        return self._context.n_ctx if self._context else 0
+
+    def tokenize(self, prompt: Prompt) -> PromptIds:
+        """Token ids of both pieces, each tokenised alone; text is never a control token."""
+        before = (self._model.bos, *self._model.tokenize(prompt.before))
+        return PromptIds(before, tuple(self._model.tokenize(prompt.after)))
+
+    def first_logits(
+        self, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None = None
+    ) -> NDArray[np.float32]:
+        """Logits (n_vocab,) of the first token of the answer."""
+        return self._prefill(self._fitting_context(ids, rows, 1), ids, rows, deadline)
+
+    def logits_along(self, ids: PromptIds, rows: NDArray[np.float32], answer: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (len(answer) + 1, n_vocab): after the prompt, and after each token of a given answer."""
+        context = self._fitting_context(ids, rows, len(answer) + 1)
+        along = [self._prefill(context, ids, rows, None)]
+        position = len(ids) + len(rows)
+        for offset, token in enumerate(answer):
+            along.append(self._step(context, token, position + offset, None))
+        return np.stack(along)
+
+    def generate(
+        self,
+        ids: PromptIds,
+        rows: NDArray[np.float32],
+        sampling: Sampling = GREEDY,
+        deadline: Deadline | None = None,
+    ) -> Iterator[Token]:
+        """Tokens of the answer until the model ends it or max_tokens are reached.
+
+        Raises UsageError when prompt, rows and answer do not fit the context, before anything is decoded;
+        OutOfTime when the deadline passes.
+        """
+        context = self._fitting_context(ids, rows, sampling.max_tokens)
+        choose = chooser(sampling)
+        logits = self._prefill(context, ids, rows, deadline)
+        first_position = len(ids) + len(rows)
+        for produced in range(sampling.max_tokens):
+            token = choose(logits)
+            is_end = self._model.is_end(token)
+            yield Token(token, b"" if is_end else self._model.piece(token), is_end)
+            if is_end or produced + 1 == sampling.max_tokens:
+                return
+            logits = self._step(context, token, first_position + produced, deadline)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._thread.close()
+        if self._context:
+            self._context.close()
+        self._model.close()
+
+    def _fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
+        """An empty context that holds prompt, rows and answer."""
+        if rows.ndim != 2 or rows.shape[1] != self.n_embd or rows.dtype != np.float32:
+            raise BundleIncompatible("E-BND-021", f"rows {rows.shape}, the language model takes {self.n_embd}")
+        if not np.isfinite(rows).all():
+            raise UnusableOutput("E-RUN-031", "in the image rows")
+        needed = len(ids) + len(rows) + max_tokens
+        most = min(MAX_CONTEXT, self._model.n_ctx_train)
+        if needed > most:
+            raise UsageError(
+                "E-USE-008",
+                f"prompt {len(ids)} + image {len(rows)} + answer {max_tokens} tokens, the model takes {most}",
+            )
+        context = self._context
+        if context is None or context.n_ctx < needed:
+            if context:
+                context.close()
+            n_ctx = min(most, -(-needed // CONTEXT_STEP) * CONTEXT_STEP)
+            context = self._context = LlamaContext(self._model, n_ctx, self._n_batch, self._threads)
+        context.clear()
+        return context
+
+    def _prefill(
+        self, context: LlamaContext, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None
+    ) -> NDArray[np.float32]:
+        """Decode piece, rows, piece at neighbouring positions; logits after the last one."""
+        position = 0
+        pieces = (np.array(ids.before, np.int32), rows, np.array(ids.after, np.int32))
+        for piece in pieces:
+            for start in range(0, len(piece), self._n_batch):
+                part = piece[start : start + self._n_batch]
+                is_last = piece is pieces[-1] and start + len(part) == len(piece)
+                self._decode(context, Span(part, position, wants_logits=is_last), deadline)
+                position += len(part)
+        return _finite_logits(context)
+
+    def _step(self, context: LlamaContext, token: int, position: int, deadline: Deadline | None) -> NDArray[np.float32]:
+        self._decode(context, Span(np.array([token], np.int32), position, wants_logits=True), deadline)
+        return _finite_logits(context)
+
+    def _decode(self, context: LlamaContext, span: Span, deadline: Deadline | None) -> None:
+        self._thread.call(lambda: context.decode([span]), deadline, cancel=context.cancel)
+
+
+def chooser(sampling: Sampling) -> Callable[[NDArray[np.float32]], int]:
+    """A function from logits to the next token id; a draw depends on the seed alone."""
+    if sampling.temperature == 0:
+        return lambda logits: int(logits.argmax())
+    random = np.random.Generator(np.random.PCG64(sampling.seed))
+
+    def draw(logits: NDArray[np.float32]) -> int:
+        likeliest = np.argsort(-logits, kind="stable")
+        scaled = (logits[likeliest].astype(np.float64) - logits.max()) / sampling.temperature
+        probability = np.exp(scaled) / np.exp(scaled).sum()
+        # The smallest set that reaches top_p; the likeliest token is always in it.
+        kept = int(np.searchsorted(probability.cumsum(), sampling.top_p)) + 1
+        cumulative = probability[:kept].cumsum()
+        return int(likeliest[min(kept - 1, np.searchsorted(cumulative, random.random() * cumulative[-1]))])
+
+    return draw
+
+
+def _finite_logits(context: LlamaContext) -> NDArray[np.float32]:
+    logits = context.logits()
+    if not np.isfinite(logits).all():
+        raise UnusableOutput("E-RUN-031", "in the logits")
+    return logits

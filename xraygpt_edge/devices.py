@@ -1,0 +1,46 @@
+"""Which device and how many threads: pure decisions from what was found and what was asked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+Wish = Literal["auto", "cpu", "cuda"]
+
+CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where the model runs."""
+
+    name: Literal["cpu", "cuda"]
+    threads: int
+
+
+def usable_cpus() -> int:
+    """Physical cores that this process may use: affinity and the container's quota counted in.
+
+    Hyper-threads are left out: two threads on one core slow llama.cpp down.
+    """
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(1, min(cores, affinity, _quota(CGROUP_CPU_MAX) or cores))
+
+
+def available_memory_bytes() -> int:
+    """Memory that a new program can have without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def _quota(cpu_max: Path) -> int | None:
+    """Whole CPUs of the container's quota; None without one."""
+    try:
+        quota, period = cpu_max.read_text("ascii").split()[:2]
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else max(1, int(quota) // int(period))

@@ -1,0 +1,17 @@
+"""The only reader of DICOM: one grey picture out of the bytes of a file, or the reason why not.
+
+container  bytes → data set, with warnings caught and bombs stopped
+classes    what kind of object it is, from its SOP class
+header     data set → the facts that reading needs, each checked
+syntaxes   which decoder reads which transfer syntax
+codestream what a compressed picture says about itself, against the header
+decode     one frame → words
+layout     where in a word the value lies, also when the header is wrong about it
+geometry   orientation and aspect ratio
+content    what the header says about body part, view and species
+picture    all of it in order
+"""
+
+from xraygpt_edge.dicom.picture import DicomPicture, read
+
+__all__ = ["DicomPicture", "read"]

@@ -1,0 +1,67 @@
+"""Where in a word the stored value lies, also when the header is wrong about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from xraygpt_edge.dicom.decode import Frame, Words
+from xraygpt_edge.dicom.header import Header
+from xraygpt_edge.dicom.tags import OVERLAY_BIT_POSITION, OVERLAY_DATA, OVERLAY_GROUPS
+from xraygpt_edge.dicom.values import integer
+from xraygpt_edge.notes import Notes
+from xraygpt_edge.pixels import BitLayout, stored_values
+
+SAMPLE_ROWS = 64
+"""Rows that are compared when the header and the bits disagree."""
+
+
+def bit_layout(frame: Frame, counts: NDArray[np.int64], header: Header, dataset: Dataset, notes: Notes) -> BitLayout:
+    """The layout that the header states, corrected by the stream or by the pixels themselves.
+
+    counts: how often each word occurs, (256,) or (65536,).
+    """
+    allocated = 8 * frame.words.dtype.itemsize
+    if frame.stream is not None:  # decoders return the value in the lowest bits
+        return BitLayout(allocated, min(frame.stream.precision, allocated), 0, header.signed)
+    layout = BitLayout(allocated, header.bits_stored, header.high_bit + 1 - header.bits_stored, header.signed)
+    if layout.shift:
+        notes.warn("W-DCM-011", f"HighBit {header.high_bit}, BitsStored {header.bits_stored}")
+        return layout
+    if _fits(layout, counts) or _has_overlay_bits(dataset, header):
+        return layout
+    whole = replace(layout, stored=allocated)
+    if _roughness(frame.words, whole) >= _roughness(frame.words, layout):
+        return layout  # rubbish above the value: masked away
+    notes.warn("W-DCM-010", f"BitsStored says {header.bits_stored}")
+    return whole
+
+
+def _fits(layout: BitLayout, counts: NDArray[np.int64]) -> bool:
+    """Every word that occurs is a value of the stated size, zero or sign extended."""
+    words = np.flatnonzero(counts)
+    above = words >> layout.stored
+    if not layout.signed:
+        return not above.any()
+    ones = (1 << (layout.allocated - layout.stored)) - 1
+    negative = (words >> (layout.stored - 1)) & 1
+    return bool(np.all((above == 0) | ((above == ones) & (negative == 1))))
+
+
+def _has_overlay_bits(dataset: Dataset, header: Header) -> bool:
+    """An old overlay sits in the unused bits of the pixels."""
+    for group in OVERLAY_GROUPS:
+        position = integer(dataset, group << 16 | OVERLAY_BIT_POSITION)
+        if position and position >= header.bits_stored and (group << 16 | OVERLAY_DATA) not in dataset:
+            return True
+    return False
+
+
+def _roughness(words: Words, layout: BitLayout) -> float:
+    """Mean step between neighbours. A wrapped or littered picture is rougher than the true one."""
+    rows = words[:: max(1, words.shape[0] // SAMPLE_ROWS)]
+    values = stored_values(layout)[rows]
+    return float(np.abs(np.diff(values, axis=1)).mean()) if values.shape[1] > 1 else 0.0

@@ -1,0 +1,203 @@
+"""From a radiograph and a question to an answer: the stages, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import xraygpt_edge
+from xraygpt_edge import loading
+from xraygpt_edge.decoder import GREEDY, PromptIds, Sampling
+from xraygpt_edge.devices import Wish
+from xraygpt_edge.generation import Generation, Show, Stopwatch, compose
+from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.loading import Parts, Wishes
+from xraygpt_edge.native import Deadline, NativeThread
+from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.prompt import Turn, render
+from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Source, Timing
+from xraygpt_edge.worker import Reader
+
+DEFAULT_READING = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A radiograph as the language model gets it."""
+
+    source: Source
+    rows: NDArray[np.float32]
+    """(n_rows, n_embd)."""
+    read_s: float = 0.0
+    vision_s: float = 0.0
+
+
+class XrayGPT:
+    """A bundle that is loaded and ready to be asked; a context manager."""
+
+    def __init__(self, parts: Parts, reader: Reader, load_s: float) -> None:
+        self.parts, self._reader, self._load_s = parts, reader, load_s
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | Path,
+        device: Wish = "auto",
+        threads: int | None = None,
+        *,
+        vision: str | None = None,
+        language: str | None = None,
+    ) -> Self:
+        """Open a bundle folder.
+
+        vision, language: which of the bundle's files to take, for example "int8" and "Q4_K_M"; by
+        default those that suit the device. Raises NoBundle, BundleAltered, BundleIncompatible,
+        RuntimeMissing or ResourceExhausted.
+        """
+        watch, thread, reader = Stopwatch(), NativeThread("load"), Reader()
+        reader.start()  # its process imports the decoders while the model loads
+        try:
+            parts = thread.call(lambda: loading.load(Path(bundle), Wishes(device, threads, vision, language)))
+        except BaseException:
+            reader.close()
+            raise
+        finally:
+            thread.close()
+        return cls(parts, reader, watch.lap_s())
+
+    def ask(
+        self,
+        image: str | Path,
+        question: str,
+        *,
+        sampling: Sampling = GREEDY,
+        template: str | None = None,
+        options: ReadOptions = DEFAULT_READING,
+        show: Show | None = None,
+    ) -> Answer:
+        """Answer one question about one radiograph.
+
+        show: called with each piece of text as soon as it is certain.
+        Raises InputRefused, UsageError (the question is too long), OutOfTime before the first token, UnusableOutput.
+        """
+        deadline = Deadline(sampling.timeout_s)
+        seen = self.look(image, options, deadline)
+        return self.answer(seen, question, sampling=sampling, template=template, deadline=deadline, show=show)
+
+    def look(self, image: str | Path, options: ReadOptions = DEFAULT_READING, deadline: Deadline | None = None) -> Seen:
+        """Read a file in the decode worker and encode it; raises InputRefused, UnusableOutput, OutOfTime."""
+        watch = Stopwatch()
+        radiograph = self._reader.read(Path(image), options)
+        read_s = watch.lap_s()
+        tensor = to_tensor(radiograph, self.parts.bundle.manifest.image)
+        rows = self.parts.encoder.embed(tensor, deadline)
+        return Seen(radiograph.source, rows, read_s, watch.lap_s())
+
+    def answer(
+        self,
+        seen: Seen,
+        question: str,
+        history: Sequence[Turn] = (),
+        *,
+        sampling: Sampling = GREEDY,
+        template: str | None = None,
+        deadline: Deadline | None = None,
+        show: Show | None = None,
+    ) -> Answer:
+        """Answer a question about a radiograph that was looked at; history: what was asked before."""
+        ids = self._ids(question, template, history)
+        tokens = self.parts.decoder.generate(ids, seen.rows, sampling, deadline)
+        generation = compose(tokens, self.parts.bundle.manifest.prompt.stop, show)
+        return Answer(
+            text=generation.text,
+            question=question,
+            finish_reason=generation.finish_reason,
+            token_ids=generation.token_ids,
+            input=seen.source,
+            bundle=self._bundle_facts(),
+            engine=self._engine_facts(sampling, template),
+            timing=_timing(seen, generation, self._load_s),
+        )
+
+    def embed(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> NDArray[np.float32]:
+        """Image rows (n_rows, n_embd) float32, as the language model gets them."""
+        return self.look(image, options).rows
+
+    def prompt_ids(
+        self, question: str, template: str | None = None, history: Sequence[Turn] = ()
+    ) -> tuple[list[int], list[int]]:
+        """Token ids before and after the image rows, beginning-of-sequence included."""
+        ids = self._ids(question, template, history)
+        return list(ids.before), list(ids.after)
+
+    def first_logits(
+        self, image: str | Path, question: str, template: str | None = None, history: Sequence[Turn] = ()
+    ) -> NDArray[np.float32]:
+        """Logits (n_vocab,) float32 of the answer's first token."""
+        return self.parts.decoder.first_logits(self._ids(question, template, history), self.embed(image))
+
+    def close(self) -> None:
+        """Give memory and processes back."""
+        self._reader.close()
+        self.parts.encoder.close()
+        self.parts.decoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ids(self, question: str, template: str | None, history: Sequence[Turn]) -> PromptIds:
+        return self.parts.decoder.tokenize(render(self.parts.bundle.template(template), question, history))
+
+    def _bundle_facts(self) -> BundleFacts:
+        manifest = self.parts.bundle.manifest
+        return BundleFacts(
+            id=manifest.id,
+            manifest_sha256=self.parts.bundle.manifest_sha256,
+            kind=manifest.kind,
+            vision=str(self.parts.vision_file.precision),
+            language=str(self.parts.language_file.precision),
+            demo=manifest.demo,
+        )
+
+    def _engine_facts(self, sampling: Sampling, template: str | None) -> EngineFacts:
+        return EngineFacts(
+            version=xraygpt_edge.__version__,
+            device=self.parts.device.name,
+            providers=self.parts.encoder.providers,
+            threads=self.parts.device.threads,
+            n_ctx=self.parts.decoder.n_ctx,
+            seed=sampling.seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            template=template or self.parts.bundle.manifest.prompt.default,
+            libraries=loading.library_versions(),
+        )
+
+
+def _timing(seen: Seen, generation: Generation, load_s: float) -> Timing:
+    tokens = len(generation.token_ids)
+    first_token_s = seen.read_s + seen.vision_s + generation.prefill_s
+    return Timing(
+        read_s=seen.read_s,
+        load_s=load_s,
+        vision_s=seen.vision_s,
+        prefill_s=generation.prefill_s,
+        decode_s=generation.decode_s,
+        first_token_s=first_token_s,
+        total_s=load_s + first_token_s + generation.decode_s,
+        tokens=tokens,
+        # The first token comes with the prompt, so the others share the decode time.
+        tokens_per_s=(tokens - 1) / generation.decode_s if tokens > 1 else 0.0,
+    )

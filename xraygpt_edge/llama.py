@@ -1,0 +1,213 @@
+"""llama.cpp through its low-level API: the only importer of llama_cpp.
+
+Thin on purpose: a model, a context, one decode. What must be guarded is guarded in `decoder`,
+except the one thing that llama.cpp is never told: the width of a row.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xraygpt_edge.devices import Device
+from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
+
+ABORTED = 2
+"""What llama_decode returns when the abort callback said so."""
+NO_SLOT = 1
+"""What llama_decode returns when the KV cache is full."""
+NO_VOCABULARY = 0
+"""LLAMA_VOCAB_TYPE_NONE."""
+ALL_LAYERS = 999
+PIECE_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Neighbouring positions of one sequence: token ids, or rows that stand in for them."""
+
+    content: NDArray[Any]
+    """int32 (n,) token ids, or float32 (n, n_embd) rows."""
+    start: int
+    """Position of the first one."""
+    sequence: int = 0
+    wants_logits: bool = False
+    """Compute the logits that follow the last one."""
+
+
+class LlamaModel:
+    """The weights and the vocabulary of a GGUF file."""
+
+    def __init__(self, path: Path, device: Device, *, repack: bool = False) -> None:
+        """Open a GGUF file.
+
+        repack: weights in an order that this CPU multiplies faster, which costs
+        their size again in memory and seconds at load.
+        """
+        self.lib = lib = import_llama()
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = ALL_LAYERS if device.name == "cuda" else 0
+        params.use_extra_bufts = repack
+        self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not self.handle:
+            raise BundleIncompatible("E-BND-023", path.name)
+        self._vocab = lib.llama_model_get_vocab(self.handle)
+        if lib.llama_vocab_type(self._vocab) == NO_VOCABULARY:  # asked anything, it aborts the process
+            raise BundleIncompatible("E-BND-023", f"{path.name} has no vocabulary")
+        self.n_embd: int = lib.llama_model_n_embd(self.handle)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
+        self.bos: int = lib.llama_vocab_bos(self._vocab)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text: never a control token, no beginning-of-sequence."""
+        data = text.encode("utf-8", errors="replace")
+        ids = (ctypes.c_int32 * (len(data) + 8))()
+        count = self.lib.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, False)
+        return list(ids[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for; none for a control token."""
+        buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        length = self.lib.llama_token_to_piece(self._vocab, token, buffer, PIECE_BYTES, 0, False)
+        return buffer.raw[: max(0, length)]
+
+    def is_end(self, token: int) -> bool:
+        """Whether the model ends its answer with this token."""
+        return bool(self.lib.llama_vocab_is_eog(self._vocab, token))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.handle:
+            self.lib.llama_model_free(self.handle)
+            self.handle = None
+
+
+class LlamaContext:
+    """A KV cache over a model, and the decodes that fill it."""
+
+    def __init__(self, model: LlamaModel, n_ctx: int, n_batch: int, threads: int) -> None:
+        self._model, self._lib = model, model.lib
+        self.n_ctx, self.n_batch = n_ctx, n_batch
+        self._cancelled = ctypes.create_string_buffer(2)
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_threads = params.n_threads_batch = threads
+        params.no_perf = True
+        params.abort_callback = _flag_reader(self._lib)
+        params.abort_callback_data = ctypes.addressof(self._cancelled)
+        self.handle = self._lib.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise ResourceExhausted("E-RUN-015", f"a KV cache of {n_ctx} positions could not be made")
+
+    def decode(self, spans: Sequence[Span]) -> None:
+        """Compute spans, all of tokens or all of rows, at most n_batch positions in all.
+
+        Raises ValueError where llama.cpp would read past a buffer or abort the process.
+        """
+        batch, keep_alive = self._batch(spans)
+        status = self._lib.llama_decode(self.handle, batch)
+        del keep_alive
+        if status == ABORTED:
+            return  # whoever asked for it is waiting with the reason
+        if status == NO_SLOT:
+            raise ResourceExhausted("E-RUN-016", f"{self.n_ctx} positions")
+        if status != 0:
+            raise ResourceExhausted("E-RUN-015", f"llama_decode returned {status}")
+
+    def logits(self, index: int = -1) -> NDArray[np.float32]:
+        """Logits (n_vocab,) after the position at index of the last decode; a copy."""
+        pointer = self._lib.llama_get_logits_ith(self.handle, index)
+        return np.ctypeslib.as_array(pointer, (self._model.n_vocab,)).astype(np.float32, copy=True)
+
+    def cancel(self) -> None:
+        """Make the decode that is running return soon; safe from any thread."""
+        self._cancelled[0] = b"1"
+
+    def clear(self) -> None:
+        """Forget everything: the next radiograph finds an empty cache."""
+        self._cancelled[0] = b"\0"
+        self._lib.llama_memory_clear(self._lib.llama_get_memory(self.handle), True)
+
+    def forget_from(self, position: int, sequence: int = 0) -> None:
+        """Forget a sequence's positions from this one on."""
+        self._cancelled[0] = b"\0"
+        self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self.handle), sequence, position, -1)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.handle:
+            self._lib.llama_free(self.handle)
+            self.handle = None
+
+    def _batch(self, spans: Sequence[Span]) -> tuple[Any, list[Any]]:
+        """A llama_batch over numpy arrays, and the arrays, which must outlive the decode."""
+        content = np.ascontiguousarray(np.concatenate([span.content for span in spans]))
+        count = len(content)
+        if not 0 < count <= self.n_batch:
+            raise ValueError(f"{count} positions in a batch of {self.n_batch}")
+        is_rows = content.ndim == 2
+        if is_rows and (content.shape[1] != self._model.n_embd or content.dtype != np.float32):
+            raise ValueError(f"rows of {content.shape[1]} {content.dtype}, the model takes {self._model.n_embd}")
+        if not is_rows and (content.dtype != np.int32 or content.min() < 0 or content.max() >= self._model.n_vocab):
+            raise ValueError(f"token ids must be int32 below {self._model.n_vocab}")
+        positions = np.concatenate([np.arange(s.start, s.start + len(s.content), dtype=np.int32) for s in spans])
+        ones = np.ones(count, dtype=np.int32)
+        sequences = np.repeat(np.array([s.sequence for s in spans], np.int32), [len(s.content) for s in spans])
+        # llama_batch wants, for each position, a pointer to its list of sequences.
+        pointers = (sequences.ctypes.data + np.arange(count) * sequences.itemsize).astype(np.uintp)
+        wants = np.zeros(count, dtype=np.int8)
+        wants[np.cumsum([len(s.content) for s in spans]) - 1] = [s.wants_logits for s in spans]
+        lib = self._lib
+        batch = lib.llama_batch()
+        batch.n_tokens = count
+        if is_rows:
+            batch.embd = content.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        else:
+            batch.token = content.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.pos = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.n_seq_id = ones.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.seq_id = pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
+        batch.logits = wants.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+        return batch, [content, positions, ones, sequences, pointers, wants]
+
+
+def import_llama() -> Any:
+    """Import llama_cpp, silent and without its debugger helper, or say what to install."""
+    os.environ["GGML_NO_BACKTRACE"] = "1"  # otherwise an abort attaches gdb and prints frames
+    try:
+        from llama_cpp import llama_cpp as lib
+    except (ImportError, OSError, RuntimeError, FileNotFoundError) as error:
+        raise RuntimeMissing("E-RUN-002", f"{type(error).__name__}") from error
+    lib.llama_log_set(_SILENT, ctypes.c_void_p(0))
+    return lib
+
+
+def gpu_offload_available() -> bool:
+    """Whether this llama.cpp was built for a GPU."""
+    return bool(import_llama().llama_supports_gpu_offload())
+
+
+def _drop(_level: int, _text: bytes, _data: int) -> None:
+    """Take llama.cpp's log, thousands of lines on stderr, and drop it."""
+
+
+_SILENT = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_drop)
+
+
+def _flag_reader(lib: Any) -> Any:
+    """Libc's strlen as abort callback: an empty string says go on, one character says stop.
+
+    llama.cpp asks before every node of its graph. A callback in Python would take the
+    interpreter's lock a thousand times a token; this one costs nothing.
+    """
+    libc = ctypes.CDLL("msvcrt") if os.name == "nt" else ctypes.CDLL(None)
+    return lib.ggml_abort_callback(ctypes.cast(libc.strlen, ctypes.c_void_p).value)

@@ -1,0 +1,144 @@
+"""What outlives a run: answers, failures, and what made them. Only the standard library.
+
+`to_dict` gives the objects that `--json` prints and that a batch keeps, one a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SCHEMA = 1
+"""Version of the objects that `to_dict` gives."""
+
+NOTICE = (
+    "Research software, not a medical device. Not for diagnosis or treatment. "
+    "Every statement needs review by a qualified clinician."
+)
+DEMO_NOTICE = (
+    "DEMONSTRATION: this small model knows only drawn, synthetic phantoms. "
+    "What it says about a real radiograph is meaningless."
+)
+
+FinishReason = Literal["stop", "length", "timeout"]
+
+
+def notice(*, demo: bool) -> str:
+    """The words that stand under every answer that a person reads."""
+    return f"{DEMO_NOTICE} {NOTICE}" if demo else NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWarning:
+    """Something about the file that a reader of the answer should know."""
+
+    id: str
+    """A `W-` id of the catalogue."""
+    message: str
+    """One sentence; never a value of a DICOM tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that a radiograph came from, without anything that could identify a patient."""
+
+    sha256: str
+    """Of the file's bytes, the very bytes that were decoded."""
+    format: Literal["dicom", "png", "jpeg"]
+    rows: int
+    columns: int
+    profile: str
+    sop_class: str | None = None
+    """Name of the SOP class, for DICOM."""
+    transfer_syntax: str | None = None
+    """Name of the transfer syntax, for DICOM."""
+    photometric: str | None = None
+    forced: bool = False
+    """A refusal of the input gate was overridden with --force."""
+    warnings: tuple[ReadWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """The bundle that answered."""
+
+    id: str
+    manifest_sha256: str
+    kind: str
+    vision: str
+    """Precision of the encoder file."""
+    language: str
+    """Type of the language file."""
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """The program and the settings that answered: enough to ask the same again."""
+
+    version: str
+    device: str
+    providers: tuple[str, ...]
+    threads: int
+    n_ctx: int
+    seed: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    template: str
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time went; seconds unless named otherwise."""
+
+    read_s: float = 0.0
+    load_s: float = 0.0
+    vision_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    first_token_s: float = 0.0
+    """From the call until the first token."""
+    total_s: float = 0.0
+    tokens: int = 0
+    """Tokens generated."""
+    tokens_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer about one radiograph."""
+
+    text: str
+    question: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...]
+    input: Source
+    bundle: BundleFacts
+    engine: EngineFacts
+    timing: Timing
+
+    @property
+    def notice(self) -> str:
+        """The research-use notice, with the demonstration's own where that answered."""
+        return notice(demo=self.bundle.demo)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `ask --json` prints."""
+        return {"schema": SCHEMA, "status": "ok", **asdict(self), "notice": self.notice}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A radiograph, or a command, that ended with an error."""
+
+    error_id: str
+    message: str
+    code: int
+    input: Source | None = field(default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that a failed command prints with --json."""
+        facts = {"schema": SCHEMA, "status": "failed", **asdict(self)}
+        return {key: value for key, value in facts.items() if value is not None}

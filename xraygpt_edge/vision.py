@@ -1,0 +1,105 @@
+"""The image half of the model, run by ONNX Runtime: the only importer of onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xraygpt_edge import offline
+from xraygpt_edge.devices import Device
+from xraygpt_edge.errors import BundleIncompatible, NotOffline, RuntimeMissing, UnusableOutput
+from xraygpt_edge.native import Deadline, NativeThread
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+
+class Vision:
+    """Encoder and projector: one radiograph's tensor into rows for the language model."""
+
+    def __init__(self, session: InferenceSession, size_px: int) -> None:
+        self._session, self._size_px = session, size_px
+        self._thread = NativeThread("vision")
+        self.n_rows, self.n_embd = (int(n) for n in session.get_outputs()[0].shape[1:])
+        self.providers: tuple[str, ...] = tuple(session.get_providers())
+
+    @classmethod
+    def load(cls, model: Path, size_px: int, device: Device) -> Vision:
+        """Open an encoder file on the device.
+
+        Raises RuntimeMissing without onnxruntime or CUDA, BundleIncompatible for a file it cannot run.
+        """
+        ort = import_onnxruntime()
+        try:
+            session = ort.InferenceSession(model, _session_options(ort, device), providers=_providers(device))
+        except Exception as error:  # ONNX Runtime has no common base class for its errors
+            raise BundleIncompatible("E-BND-023", f"{model.name}: {type(error).__name__}") from error
+        # It falls back from CUDA to CPU with no more than a warning.
+        if device.name == "cuda" and CUDA not in session.get_providers():
+            raise RuntimeMissing("E-RUN-003", "ONNX Runtime fell back to the CPU")
+        return cls(session, size_px)
+
+    def embed(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> NDArray[np.float32]:
+        """Encode one image.
+
+        tensor: (1, 3, size, size), RGB, normalised with the bundle's mean and std.
+        Returns (n_rows, n_embd). Raises UnusableOutput for NaN or Inf before or after the encoder.
+        """
+        expected = (1, 3, self._size_px, self._size_px)
+        if tensor.shape != expected or tensor.dtype != np.float32:
+            raise BundleIncompatible("E-BND-024", f"{tensor.shape} {tensor.dtype}, expected {expected} float32")
+        require_finite("image tensor", tensor)
+        rows: NDArray[np.float32] = self._thread.call(lambda: self._run(tensor), deadline)[0]
+        require_finite("image rows", rows)
+        return rows
+
+    def close(self) -> None:
+        """Give the encoder's memory back."""
+        self._thread.close()
+        del self._session
+
+    def _run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        (rows,) = self._session.run(None, {self._session.get_inputs()[0].name: tensor})
+        return np.asarray(rows, dtype=np.float32)
+
+
+def require_finite(name: str, values: NDArray[np.float32]) -> None:
+    """Nothing below us refuses NaN: they would come out as a fluent answer about nothing."""
+    if not np.isfinite(values).all():
+        raise UnusableOutput("E-RUN-031", f"in the {name}")
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off, or say what to install."""
+    if offline.came_too_late():
+        raise NotOffline("E-RUN-020", "onnxruntime was imported before xraygpt_edge")
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise RuntimeMissing("E-RUN-001", str(error)) from error
+    ort.set_default_logger_severity(3)  # errors only: they arrive as exceptions
+    return ort
+
+
+def cuda_available() -> bool:
+    """Whether this onnxruntime was built with CUDA; if it works shows at load."""
+    return CUDA in import_onnxruntime().get_available_providers()
+
+
+def _providers(device: Device) -> list[str]:
+    return [CUDA, CPU] if device.name == "cuda" else [CPU]
+
+
+def _session_options(ort: Any, device: Device) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = device.threads
+    options.inter_op_num_threads = 1
+    # A spinning thread takes its core from llama.cpp, which runs right after.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
