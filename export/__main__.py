@@ -26,6 +26,7 @@ data, words = Console(), Console(stderr=True)
 VISION = "fp32,fp16,int8"
 LANGUAGE = "F16,Q8_0,Q5_K_M,Q4_K_M"
 DEMO_CHECKPOINTS = Path("build/demo-checkpoints")
+EXAMPLE_CHECKPOINTS = Path("examples/checkpoints")
 
 Out = Annotated[Path, typer.Option(help="Folder of the bundle; must not exist yet.")]
 Vicuna = Annotated[Path, typer.Option(help="Folder of the language model, in Hugging Face's layout.")]
@@ -96,7 +97,7 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
         Path, typer.Option(help="Where the trained checkpoints are, or will be.")
     ] = DEMO_CHECKPOINTS,
     vision: Vision = "int8,fp32",
-    language: Language = "Q8_0",
+    language: Language = "Q8_0,F16",
     threads: Threads = None,
     *,
     trained: Annotated[bool, typer.Option("--trained", help="Export checkpoints that are there; no training.")] = False,
@@ -118,15 +119,20 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
     )
     _export(source, out, vision, language, "demo", threads)
     if evaluate:
-        trainer.evaluate(out)
+        trainer.evaluate(out, checkpoints)
 
 
 @app.command()
-def evaluate_demo(bundle: Bundle = Path("models/demo")) -> None:
+def evaluate_demo(
+    bundle: Bundle = Path("models/demo"),
+    checkpoints: Annotated[
+        Path, typer.Option(help="The same model in PyTorch, to compare with.")
+    ] = EXAMPLE_CHECKPOINTS,
+) -> None:
     """Measure the demonstration bundle on phantoms that it never saw."""
     from export import demo as trainer
 
-    trainer.evaluate(bundle)
+    trainer.evaluate(bundle, checkpoints)
 
 
 @app.command()

@@ -80,6 +80,23 @@ class Files:
     checkpoint: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Crossing:
+    """Which of the Q-Former's layers look at the image."""
+
+    layers: int
+    every: int
+
+    @classmethod
+    def of(cls, blip2: Tensors) -> _Crossing:
+        layers = count_blocks(blip2, rf"{LAYER}\.(\d+)\.")
+        found = [n for n in range(layers) if f"{LAYER}.{n}.crossattention.self.query.weight" in blip2]
+        every = found[1] if len(found) > 1 else max(layers, 1)
+        if found != list(range(0, layers, every)):
+            raise ExportRefused(f"The Q-Former looks at the image in layers {found}, at no steady distance.")
+        return cls(layers, every)
+
+
 class ReleasedVision(nn.Module):
     """image (batch, 3, size, size) → rows (batch, queries, n_embd)."""
 
@@ -111,9 +128,10 @@ def load(files: Files, vision_depth: int | None = None) -> ImagePath:
     depth = _depth(eva, vision_depth)
     left_out = tuple(rf"blocks\.{n}\..*" for n in range(depth, count_blocks(eva, r"blocks\.(\d+)\.")))
     eye = take(files.eva.name, eva, eva_names(depth), (*EVA_UNUSED, *left_out))
-    bridge = take(files.blip2.name, blip2, bridge_names(layers, crossing), BRIDGE_UNUSED)
+    crossing = _Crossing.of(blip2)
+    bridge = take(files.blip2.name, blip2, bridge_names(crossing.layers, crossing.every), BRIDGE_UNUSED)
     state = {**_fused_qkv_bias(eye.state, depth), **bridge.state, **checkpoint.state}
-    module = _build(state, depth, len(_layers_with_cross_attention(blip2)))
+    module = _build(state, depth, crossing)
     fill(module, state)
     width, size_px = len(state["projector.bias"]), module.config.image_size
     notes = left_out_note(files.eva.name, eye.unused) + left_out_note(files.blip2.name, bridge.unused)
@@ -142,14 +160,14 @@ def eva_names(depth: int) -> dict[str, str]:
     return {**EVA_STEM, **blocks}
 
 
-def bridge_names(layers: int, crossing: Sequence[int]) -> dict[str, str]:
+def bridge_names(layers: int, every: int) -> dict[str, str]:
     """Name in the BLIP-2 file → name in the module.
 
-    crossing: the layers with cross-attention.
+    every: layers 0, every, 2 * every and so on have cross-attention.
     """
     names = dict(BRIDGE_STEM)
     for n in range(layers):
-        attentions = ("attention", "crossattention") if n in crossing else ("attention",)
+        attentions = ("attention", "crossattention") if n % every == 0 else ("attention",)
         parts = [f"{attention}.{part}" for attention in attentions for part in ATTENTION]
         for part in (*parts, *FEED_FORWARD):
             for value in ("weight", "bias"):
@@ -168,7 +186,7 @@ def _fused_qkv_bias(state: Tensors, depth: int) -> Tensors:
     return fused
 
 
-def _build(state: Tensors, depth: int, crossings: int) -> ReleasedVision:
+def _build(state: Tensors, depth: int, crossing: _Crossing) -> ReleasedVision:
     """A module without memory, of the size that the tensors say."""
     patch = state["encoder.embeddings.patch_embedding.weight"]
     side = math.isqrt(state["encoder.embeddings.position_embedding"].shape[1] - 1)
@@ -183,15 +201,12 @@ def _build(state: Tensors, depth: int, crossings: int) -> ReleasedVision:
         attn_implementation="eager",
     )
     hidden = state["query_tokens"].shape[-1]
-    layers = count_blocks(state, r"qformer\.encoder\.layer\.(\d+)\.")
-    if not crossings:
-        raise ExportRefused("The Q-Former has no cross-attention.")
     qformer = Blip2QFormerConfig(
         hidden_size=hidden,
-        num_hidden_layers=layers,
+        num_hidden_layers=crossing.layers,
         num_attention_heads=_heads("Q-Former", hidden, QFORMER_HEAD),
         intermediate_size=state["qformer.encoder.layer.0.intermediate_query.dense.weight"].shape[0],
-        cross_attention_frequency=math.ceil(layers / crossings),
+        cross_attention_frequency=crossing.every,
         encoder_hidden_size=width,
         attn_implementation="eager",
     )

@@ -217,18 +217,15 @@ def test_a_signal_ends_the_program_within_two_seconds(
         "import sys\nfrom xraygpt_edge.cli.app import run\n"
         "while True:\n    code = run(sys.argv[1:])\n    if code: import os; os._exit(code)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code_text, *map(str, forever)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(after_s)
-    process.send_signal(number)
-    began_s = time.monotonic()
-    assert process.wait(20) == code
+    command = [sys.executable, "-c", code_text, *map(str, forever)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        time.sleep(after_s)
+        process.send_signal(number)
+        began_s = time.monotonic()
+        _, words = process.communicate(timeout=20)
+    assert process.returncode == code
     assert time.monotonic() - began_s < 2
-    assert process.stderr is not None
-    assert b"Traceback" not in process.stderr.read()
+    assert b"Traceback" not in words
 
 
 def test_a_closed_pipe_ends_quietly() -> None:

@@ -93,8 +93,16 @@ class XrayGPT:
     def look(self, image: str | Path, options: ReadOptions = DEFAULT_READING, deadline: Deadline | None = None) -> Seen:
         """Read a file in the decode worker and encode it; raises InputRefused, UnusableOutput, OutOfTime."""
         watch = Stopwatch()
-        radiograph = self._reader.read(Path(image), options)
-        read_s = watch.lap_s()
+        radiograph = self.read(image, options)
+        return self.see(radiograph, watch.lap_s(), deadline)
+
+    def read(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> Radiograph:
+        """Read a file in the decode worker; raises InputRefused."""
+        return self._reader.read(Path(image), options)
+
+    def see(self, radiograph: Radiograph, read_s: float = 0.0, deadline: Deadline | None = None) -> Seen:
+        """Encode a radiograph; raises UnusableOutput, OutOfTime."""
+        watch = Stopwatch()
         tensor = to_tensor(radiograph, self.parts.bundle.manifest.image)
         rows = self.parts.encoder.embed(tensor, deadline)
         return Seen(radiograph.source, rows, read_s, watch.lap_s())

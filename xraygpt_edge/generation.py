@@ -41,35 +41,52 @@ class Stopwatch:
         return self._lap_s - previous
 
 
+class Composer:
+    """Takes the tokens of one answer, one at a time."""
+
+    def __init__(self, stop: Sequence[str], show: Show | None = None) -> None:
+        """show: called with each piece of text as soon as it is certain."""
+        self._stop, self._show = stop, show
+        self._watch, self._prefill_s = Stopwatch(), 0.0
+        self._stream = TextStream(stop)
+        self._token_ids: list[int] = []
+
+    def push(self, token: Token) -> bool:
+        """Take a token; whether the answer has ended with it, by the model's end or a stop string."""
+        self._prefill_s = self._prefill_s or self._watch.lap_s()
+        self._token_ids.append(token.id)
+        self._pass_on(self._stream.push(token.piece))
+        return token.is_end or self._stream.stopped
+
+    def finish(self, reason: FinishReason) -> Generation:
+        """The answer; raises OutOfTime without a token, UnusableOutput when it ends before its first word."""
+        if reason == "timeout" and not self._token_ids:
+            raise OutOfTime("E-RUN-017")
+        self._pass_on(self._stream.finish())
+        text = clean_answer(self._stream.text, self._stop)
+        if not text and reason == "stop":
+            raise UnusableOutput("E-RUN-032")
+        return Generation(text, tuple(self._token_ids), reason, self._prefill_s, self._watch.lap_s())
+
+    def _pass_on(self, text: str) -> None:
+        if self._show and text:
+            self._show(text)
+
+
 def compose(tokens: Iterable[Token], stop: Sequence[str], show: Show | None = None) -> Generation:
     """Take tokens until the model ends, a stop string appears, or tokens or time run out.
 
     show: called with each piece of text as soon as it is certain.
     Raises OutOfTime before the first token, UnusableOutput for an answer that ends before its first word.
     """
-    watch, prefill_s = Stopwatch(), 0.0
-    stream = TextStream(stop)
-    token_ids: list[int] = []
-    finish: FinishReason = "length"
+    composer, produced = Composer(stop, show), False
     try:
         for token in tokens:
-            prefill_s = prefill_s or watch.lap_s()
-            token_ids.append(token.id)
-            _show(show, stream.push(token.piece))
-            if token.is_end or stream.stopped:
-                finish = "stop"
-                break
+            produced = True
+            if composer.push(token):
+                return composer.finish("stop")
     except OutOfTime:
-        if not token_ids:
+        if not produced:
             raise
-        finish = "timeout"
-    _show(show, stream.finish())
-    text = clean_answer(stream.text, stop)
-    if not text and finish == "stop":
-        raise UnusableOutput("E-RUN-032")
-    return Generation(text, tuple(token_ids), finish, prefill_s, watch.lap_s())
-
-
-def _show(show: Show | None, text: str) -> None:
-    if show and text:
-        show(text)
+        return composer.finish("timeout")
+    return composer.finish("length")

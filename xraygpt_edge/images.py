@@ -1,4 +1,4 @@
-"""From a path to a radiograph: what a file is, is decided by its content and never by its name."""
+"""From a path to a grey picture: the file's content decides what it is, never its name."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from xraygpt_edge import gate
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.notes import Notes, Step
-from xraygpt_edge.pixels import BitLayout, Census, histogram, levels, look_up, luma, mimic_table, minmax8, stored_values
+from xraygpt_edge.pixels import luma, plain_pixels
 from xraygpt_edge.records import Source
 
-MAX_BYTES = 512 << 20
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FILE_MAX_BYTES = 512 << 20
 MAX_PX = 100_000_000
-SMALL_PX = 100
-"""A radiograph has over 1,000; what is smaller is a thumbnail or an icon."""
-Format = Literal["dicom", "png", "jpeg"]
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+OTHER_STARTS = {
+    b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP", b"%PDF": "PDF",
+    b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip archive", b"\x93NUMPY": "NumPy",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\xff\x0a": "JPEG XL",
+    b"RIFF": "WebP or AVI", b"<htm": "HTML", b"<!DO": "HTML", b"\x5c\x01\x00\x00": "NIfTI",
+}  # fmt: skip
+"""Formats that users try; naming them helps more than saying that a file is unknown."""
+SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I"})
+ALPHA_MODES = frozenset({"RGBA", "LA", "La", "RGBa", "PA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,71 +42,95 @@ class ReadOptions:
     """How a file is read."""
 
     profile: str = "mimic-jpg"
-    """`mimic-jpg`: as the training pictures were made; `display`: as a viewer shows them."""
+    """mimic-jpg, as the model was trained; or display, as a viewer shows it."""
     frame: int | None = None
     """Which frame of several, counted from 1."""
     force: bool = False
-    """Go on past a refusal of the input gate; the result says so."""
+    """Go past those refusals that allow it; recorded in the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """A grey picture and where it comes from."""
+    """A picture that the model can look at."""
 
     pixels: NDArray[np.uint8]
-    """(rows, columns), 0 is black, bone is bright."""
+    """(rows, columns), 0 black, bone bright."""
     source: Source
-    steps: tuple[Step, ...] = ()
-    """What was done between the file and the pixels."""
 
 
-def read_radiograph(path: Path, options: ReadOptions = ReadOptions()) -> Radiograph:
-    """Read a DICOM, PNG or JPEG file in this process; raises InputRefused."""
-    data = read_bytes(path)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A radiograph and the account of how it was read."""
+
+    radiograph: Radiograph
+    steps: tuple[Step, ...]
+
+
+DEFAULT = ReadOptions()
+
+
+def read_radiograph(path: Path, options: ReadOptions = DEFAULT) -> Radiograph:
+    """Read PNG, JPEG or DICOM in this process; raises InputRefused."""
+    return read_with_account(path, options).radiograph
+
+
+def read_with_account(path: Path, options: ReadOptions = DEFAULT) -> Reading:
+    """Read a file and say what was done."""
+    return read_bytes(read_file(path), options)
+
+
+def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
+    """Read a file that is in memory already; raises InputRefused."""
     notes = Notes(force=options.force)
     kind = sniff(data)
-    if kind == "dicom":
-        return _read_dicom(data, options, notes)
-    return _read_picture(data, kind, options, notes)
+    notes.step("file", f"{kind}, {len(data):,} bytes")
+    radiograph = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
+    return Reading(radiograph, notes.steps)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a plain file, read once; raises InputRefused. A pipe or a device never blocks."""
+def read_file(path: Path) -> bytes:
+    """All bytes of a regular file; a pipe or a device is refused without waiting for it."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, flags)
     except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such file"
-        raise InputRefused("E-IMG-001", reason) from None
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such name"
+        raise InputRefused("E-IMG-003", reason) from None
     with os.fdopen(handle, "rb") as stream:
-        facts = os.fstat(stream.fileno())
+        facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
-            raise InputRefused("E-IMG-001", "it is no plain file")
-        if facts.st_size > MAX_BYTES:
-            raise InputRefused("E-IMG-003", f"{facts.st_size >> 20} MB")
-        data = stream.read(MAX_BYTES + 1)
+            raise InputRefused("E-IMG-004")
+        if facts.st_size > FILE_MAX_BYTES:
+            raise InputRefused("E-IMG-005", f"{facts.st_size >> 20} MB")
+        try:
+            return stream.read(FILE_MAX_BYTES)
+        except OSError as error:
+            raise InputRefused("E-IMG-003", os.strerror(error.errno or 0)) from None
+
+
+def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:
+    """What the bytes are; raises InputRefused for anything else, by name where it is known."""
     if not data:
-        raise InputRefused("E-IMG-002", "it is empty")
-    return data
-
-
-def sniff(data: bytes) -> Format:
-    """What the bytes are; raises InputRefused for anything else."""
-    from xraygpt_edge.dicom.container import looks_like_dicom
-
+        raise InputRefused("E-IMG-002")
     if data.startswith(PNG_START):
         return "png"
     if data.startswith(JPEG_START):
         return "jpeg"
+    for start, name in OTHER_STARTS.items():
+        if data.startswith(start) and data[128:132] != b"DICM":
+            raise InputRefused("E-IMG-012", name)
+    from xraygpt_edge.dicom.container import looks_like_dicom
+
     if looks_like_dicom(data):
         return "dicom"
-    raise InputRefused("E-IMG-002", "it is neither DICOM nor PNG nor JPEG")
+    raise InputRefused("E-IMG-001")
 
 
-def _read_dicom(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
+def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
     from xraygpt_edge import dicom
 
-    picture = dicom.read(data, options.profile, options.frame, notes)
-    _warn_of_size(picture.pixels, notes)
+    picture = dicom.read(data, options.frame, options.profile, notes)
+    gate.look(picture.pixels, notes)
     source = Source(
         sha256=hashlib.sha256(data).hexdigest(),
         format="dicom",
@@ -110,82 +143,91 @@ def _read_dicom(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
         forced=notes.forced,
         warnings=notes.warnings,
     )
-    return Radiograph(picture.pixels, source, notes.steps)
+    return Radiograph(picture.pixels, source)
 
 
-def _read_picture(data: bytes, kind: Format, options: ReadOptions, notes: Notes) -> Radiograph:
+def _from_picture(data: bytes, kind: Literal["png", "jpeg"], options: ReadOptions, notes: Notes) -> Radiograph:
     if options.frame not in (None, 1):
         raise InputRefused("E-DCM-012", f"frame {options.frame} of 1")
-    words = _grey_words(data, notes)
-    rows, columns = words.shape
-    allocated = 8 * words.dtype.itemsize
-    counts = histogram(words)
-    census = Census(stored_values(BitLayout(allocated, allocated)), counts, np.zeros(counts.size, np.bool_))
-    if int((counts > 0).sum()) < 2:
-        raise InputRefused("E-IMG-004", "every pixel has the same value")
-    if options.profile == "display":
-        table = minmax8(census) if allocated > 8 else np.arange(256, dtype=np.uint8)
-        notes.step("grey", "as it is" if allocated == 8 else "least to most value over 0 to 255")
-    else:
-        table = mimic_table(census, inverted=False)
-        notes.step("grey", "least to most value over 0 to 255, then histogram equalisation, as MIMIC-CXR-JPG")
-    if levels(table, census) < 2:
-        raise InputRefused("E-IMG-004", "hardly any grey levels")
-    pixels = look_up(table, words)
-    _warn_of_size(pixels, notes)
+    words = _decode_picture(data, notes)
+    pixels = plain_pixels(words, options.profile)
+    if options.profile == "mimic-jpg":
+        notes.step("range", "smallest to largest value become 0 to 255")
+        notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
+    gate.look(pixels, notes)
     source = Source(
         sha256=hashlib.sha256(data).hexdigest(),
         format=kind,
-        rows=rows,
-        columns=columns,
+        rows=words.shape[0],
+        columns=words.shape[1],
         profile=options.profile,
         forced=notes.forced,
         warnings=notes.warnings,
     )
-    return Radiograph(pixels, source, notes.steps)
+    return Radiograph(pixels, source)
 
 
-def _grey_words(data: bytes, notes: Notes) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Decode a PNG or JPEG to grey words; raises InputRefused."""
+def _decode_picture(data: bytes, notes: Notes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """PNG or JPEG to grey words, completely or not at all."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
-                _require_single_grey(image)
+                _require_one_picture(image)
                 image.load()
-                return _words(ImageOps.exif_transpose(image), notes)
+                return _grey_words(image, notes)
     except (InputRefused, MemoryError):
         raise
-    except Exception as error:  # Pillow raises whatever its parsers stumble over
-        raise InputRefused("E-IMG-005", type(error).__name__) from None
+    except Image.DecompressionBombError:
+        raise InputRefused("E-IMG-007") from None
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise InputRefused("E-IMG-006", type(error).__name__) from None
 
 
-def _require_single_grey(image: Image.Image) -> None:
-    if getattr(image, "n_frames", 1) > 1:
-        raise InputRefused("E-IMG-006", "it is animated")
-    if image.mode == "1":
-        raise InputRefused("E-IMG-006", "it has one bit a pixel")
+def _require_one_picture(image: Image) -> None:
     if image.width * image.height > MAX_PX:
-        raise InputRefused("E-IMG-003", f"{image.width} x {image.height} pixels")
+        raise InputRefused("E-IMG-007", f"{image.width} x {image.height} pixels")
+    if getattr(image, "n_frames", 1) > 1 and image.format == "PNG":
+        raise InputRefused("E-IMG-008")
+    if image.mode == "1":
+        raise InputRefused("E-IMG-009")
 
 
-def _words(image: Image.Image, notes: Notes) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """8 bits as they are, 16 bits by numpy: Pillow's own conversion saturates them."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return np.asarray(image).astype(np.uint16)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        notes.warn("W-IMG-002")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    if image.mode == "L":
+def _grey_words(image: Image, notes: Notes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    from PIL import ImageOps
+
+    if image.getexif().get(0x0112, 1) != 1:
+        notes.step("orientation", "turned as the EXIF tag says")
+        notes.warn("W-IMG-009")
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in SIXTEEN_BIT_MODES:  # Pillow's own conversion to 8 bits saturates
+        notes.step("decoding", "16-bit grey, by Pillow")
+        return np.asarray(image).clip(0, 0xFFFF).astype(np.uint16)
+    notes.step("decoding", f"{image.mode}, by Pillow")
+    if image.mode == "L" and "transparency" not in image.info:
         return np.asarray(image)
-    colour = np.asarray(image.convert("RGB"))
-    if not (np.array_equal(colour[..., 0], colour[..., 1]) and np.array_equal(colour[..., 0], colour[..., 2])):
-        notes.warn("W-IMG-001")
-        return luma(colour)
-    return np.ascontiguousarray(colour[..., 0])
+    return _from_colour(_opaque(image, notes), notes)
 
 
-def _warn_of_size(pixels: NDArray[np.uint8], notes: Notes) -> None:
-    if min(pixels.shape) < SMALL_PX:
-        notes.warn("W-IMG-003", f"{pixels.shape[1]} x {pixels.shape[0]} pixels")
+def _opaque(image: Image, notes: Notes) -> Image:
+    """On black where it is transparent."""
+    from PIL import Image as Pillow
+
+    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
+        return image.convert("RGB")
+    notes.warn("W-IMG-002")
+    notes.step("transparency", "laid on black")
+    layered = image.convert("RGBA")
+    return Pillow.alpha_composite(Pillow.new("RGBA", image.size, (0, 0, 0, 255)), layered).convert("RGB")
+
+
+def _from_colour(image: Image, notes: Notes) -> NDArray[np.uint8]:
+    rgb = np.asarray(image)
+    red, green, blue = np.moveaxis(rgb, -1, 0)
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.ascontiguousarray(red)
+    notes.warn("W-IMG-001")
+    notes.step("colour", "brightness (ITU-R 601) taken")
+    return luma(rgb)

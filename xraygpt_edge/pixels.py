@@ -17,6 +17,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xraygpt_edge.errors import InputRefused
+
+BLANK_SHARE = 0.9995
+"""One value in more than this share of the picture: nothing was exposed."""
 BLOCK_PX = 1 << 20
 """Pixels looked up at once: keeps the temporary index array at 8 MB."""
 
@@ -194,6 +198,29 @@ def equalize_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def equalize(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """OpenCV's equalizeHist, bit for bit."""
     return look_up(equalize_table(histogram(grey)), grey)
+
+
+def plain_pixels(words: Words, profile: str) -> NDArray[np.uint8]:
+    """A grey picture that has no header (PNG, JPEG, colour made grey), as the model sees it.
+
+    Under `display`, 8-bit pictures stay as they are. Raises InputRefused when it is blank.
+    """
+    layout = BitLayout(allocated=8 * words.dtype.itemsize, stored=8 * words.dtype.itemsize)
+    counts = histogram(words)
+    census = Census(stored_values(layout), counts, np.zeros(counts.shape, np.bool_))
+    require_contrast(census)
+    if profile == "mimic-jpg":
+        return look_up(mimic_table(census, inverted=False), words)
+    if words.dtype == np.uint8:
+        return words.astype(np.uint8, copy=False)
+    return look_up(display_table(census, Modality(), None, inverted=False), words)
+
+
+def require_contrast(census: Census) -> None:
+    """Refuse a picture in which there is nothing to see."""
+    counts = census.counts[census.used]
+    if counts.size < 2 or counts.max() > BLANK_SHARE * counts.sum():
+        raise InputRefused("E-IMG-010")
 
 
 def levels(table: NDArray[np.uint8], census: Census) -> int:

@@ -1,32 +1,55 @@
-"""A radiograph into the encoder's tensor, exactly as the checkpoint saw its pictures.
-
-squash: XrayGPT @ d0baa6a, xraygpt/processors/blip_processors.py. pad: MedCLIP @ 9c3396f, medclip/dataset.py.
-"""
+"""From a radiograph to the encoder's tensor, exactly as the checkpoint saw its pictures."""
 
 from __future__ import annotations
+
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xraygpt_edge.bundle import ImageRecipe
 from xraygpt_edge.images import Radiograph
 
 
-def to_tensor(radiograph: Radiograph, recipe: ImageRecipe) -> NDArray[np.float32]:
-    """Resize and normalise: float32 (1, 3, size, size), RGB."""
-    picture = Image.fromarray(radiograph.pixels)
-    if recipe.fit == "pad":
-        picture = pad_to_square(picture, recipe.size_px)
-    size = (recipe.size_px, recipe.size_px)
-    grey = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), np.float32) / np.float32(255)
-    mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
-    return ((grey - mean[:, None, None]) / std[:, None, None])[None]
+class ImageSpec(Protocol):
+    """The recipe in a bundle's manifest."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the tensor."""
+    @property
+    def fit(self) -> Literal["squash", "pad"]:
+        """squash: the aspect ratio is lost; pad: a black square is put round the picture."""
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Of each channel, for values from 0 to 1."""
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Of each channel, for values from 0 to 1."""
 
 
-def pad_to_square(picture: Image.Image, least_px: int) -> Image.Image:
-    """The picture in the middle of a black square that is at least least_px wide."""
-    side = max(least_px, picture.width, picture.height)
+def to_tensor(radiograph: Radiograph, spec: ImageSpec) -> NDArray[np.float32]:
+    """Tensor (1, 3, size, size) float32, normalised; Pillow's bicubic filter, as torchvision uses it."""
+    model_view = fit(radiograph.pixels, spec)
+    grey = np.asarray(model_view, np.float32) / np.float32(255)
+    mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (spec.mean, spec.std))
+    return ((grey[np.newaxis] - mean) / std)[np.newaxis]
+
+
+def fit(pixels: NDArray[np.uint8], spec: ImageSpec) -> Image.Image:
+    """The grey picture of size x size that the model sees.
+
+    The three channels are equal, so one is resized and copied: converting to RGB first gives the same.
+    """
+    picture = Image.fromarray(pixels)
+    if spec.fit == "pad":
+        picture = _on_black_square(picture, spec.size_px)
+    return picture.resize((spec.size_px, spec.size_px), Image.Resampling.BICUBIC)
+
+
+def _on_black_square(picture: Image.Image, side_min_px: int) -> Image.Image:
+    """The picture in the middle of a black square; RyanWangZf/MedCLIP @ 9c3396f, medclip/dataset.py."""
+    side = max(side_min_px, picture.width, picture.height)
     square = Image.new("L", (side, side), 0)
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     return square

@@ -1,0 +1,19 @@
+"""The demonstration model: drawn phantoms, a small Swin, a small LLaMA, trained for real from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def train(folder: Path, seed: int = 0) -> None:
+    """Train the model and write its checkpoints in the published layouts into folder."""
+    from .training import train as train_all
+
+    train_all(folder, seed)
+
+
+def evaluate(bundle: Path, checkpoints: Path) -> None:
+    """Print the scores of a demonstration bundle on phantoms that training never saw."""
+    from .evaluation import evaluate as evaluate_all
+
+    evaluate_all(bundle, checkpoints)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xraygpt_edge.pixels import BitLayout, Census, histogram, look_up, mimic_table, stored_values
+
 from .findings import LABELS, Case, sample_case
 from .phantoms import PLACE_GRID, draw, places
 
@@ -55,26 +57,10 @@ def label_table(cases: Iterable[Case]) -> NDArray[np.bool_]:
 
 def picture(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Stored values to 8 bit, equalised, and MedCLIP's 224-pixel geometry for a square film."""
-    return np.asarray(
-        Image.fromarray(equalize(minmax8(values))).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BICUBIC)
-    )
-
-
-def minmax8(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Spread the values over 0..255, cut to whole numbers."""
-    low, high = int(values.min()), int(values.max())
-    table = ((np.arange(high - low + 1) / (high - low)) * 255).astype(np.uint8)
-    return table[values.astype(np.int64) - low]
-
-
-def equalize(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Histogram equalisation, bit for bit what OpenCV does."""
-    counts = np.bincount(grey.ravel(), minlength=256)
-    first = int(np.flatnonzero(counts)[0])
-    above = np.cumsum(counts) - counts[: first + 1].sum()
-    above[: first + 1] = 0
-    scale = np.float32(255) / np.float32(grey.size - counts[first])
-    return np.clip(np.rint(above.astype(np.float32) * scale), 0, 255).astype(np.uint8)[grey]
+    counts = histogram(values)
+    census = Census(stored_values(BitLayout(16, 16)), counts, np.zeros(counts.size, np.bool_))
+    grey = look_up(mimic_table(census, inverted=False), values)
+    return np.asarray(Image.fromarray(grey).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BICUBIC))
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,25 @@ SWIN = {
     "window_size": 7,
     "drop_path_rate": 0.0,
 }
-BATCH, LEARNING_RATE, SHIFT_PX = 32, 8e-4, 6
-_LABEL_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 1.0, 1.0)
+BATCH, SHIFT_PX = 32, 6
 _POSITIVE_WEIGHT, _PLACE_WEIGHT = 2.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass from a high learning rate down to zero."""
+
+    steps: int
+    rate: float
+    label_weights: tuple[float, ...]
+    """In the order of `LABELS`: what is small or learned late counts more."""
+
+
+ROUNDS = (
+    Round(3600, 8e-4, (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 1.0, 1.0)),
+    # After the first round nodules and the device lag behind.
+    Round(2600, 6e-4, (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 4.0, 4.0, 1.0, 4.0)),
+)
 
 
 class Encoder(nn.Module):
@@ -112,26 +129,22 @@ class _Targets:
         self.places = torch.from_numpy(np.stack([places, places[:, :, ::-1][..., swap]]))
 
 
-def train_encoder(data: Pictures, check: Pictures, steps: int, seed: int, keep: Path) -> Encoder:
-    """Train for a fixed number of steps and return the encoder; `keep` holds the latest state."""
+def train_encoder(data: Pictures, check: Pictures, seed: int, keep: Path) -> Encoder:
+    """Train through all rounds and return the encoder; `keep` holds the latest state."""
     torch.manual_seed(seed)
     encoder = Encoder()
     heads = Heads(15, encoder.model.num_features)
-    run_encoder(encoder, heads, data, check, steps, LEARNING_RATE, seed, keep)
+    for number, training in enumerate(ROUNDS):
+        run_encoder(encoder, heads, data, check, training, seed + number, keep)
     return encoder
 
 
 def run_encoder(
-    encoder: Encoder,
-    heads: Heads,
-    data: Pictures,
-    check: Pictures,
-    steps: int,
-    rate: float,
-    seed: int,
-    keep: Path,
+    encoder: Encoder, heads: Heads, data: Pictures, check: Pictures, training: Round, seed: int, keep: Path
 ) -> None:
     """One round of AdamW with a short warm-up and a cosine to zero."""
+    steps, rate = training.steps, training.rate
+    label_weights = torch.tensor(training.label_weights)
     rng = torch.Generator().manual_seed(seed)
     targets = _Targets(data)
     parameters = [*encoder.parameters(), *heads.parameters()]
@@ -143,7 +156,7 @@ def run_encoder(
         if len(order) < BATCH:
             order = torch.randperm(len(data.cases), generator=rng)
         rows, order = order[:BATCH], order[BATCH:]
-        loss = _loss(encoder, heads, targets, rows, rng)
+        loss = _loss(encoder, heads, targets, rows, label_weights, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -161,12 +174,13 @@ def warm_cosine(step: int, steps: int, warm: int) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def _loss(encoder: Encoder, heads: Heads, targets: _Targets, rows: Tensor, rng: torch.Generator) -> Tensor:
+def _loss(
+    encoder: Encoder, heads: Heads, targets: _Targets, rows: Tensor, weights: Tensor, rng: torch.Generator
+) -> Tensor:
     flip = (torch.rand(len(rows), generator=rng) < 0.5).long()
     pixels = targets.pixels[rows]
     pixels = torch.where(flip[:, None, None] == 1, pixels.flip(2), pixels)
     features, cells = encoder(normalise(augment(pixels, rng)))
-    weights = torch.tensor(_LABEL_WEIGHTS)
     labels = F.binary_cross_entropy_with_logits(
         heads.labels(features),
         targets.labels[flip, rows],

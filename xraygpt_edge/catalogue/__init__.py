@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xraygpt_edge.catalogue.batch import BATCH
 from xraygpt_edge.catalogue.entry import Entry
 from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
@@ -9,4 +10,4 @@ from xraygpt_edge.catalogue.program import PROGRAM
 
 __all__ = ["CATALOGUE", "Entry"]
 
-CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE}
+CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH}

@@ -4,167 +4,287 @@ from __future__ import annotations
 
 from xraygpt_edge.catalogue.entry import Entry
 
-SAFE = "The file was not changed; other files are not affected."
-AGAIN = "Fetch the file again from its archive."
+SAFE = "No answer was computed from it."
+INSPECT = "See what the file holds: xraygpt-edge inspect FILE."
+EXPORT_AGAIN = "Export the picture again from the archive, uncompressed or in JPEG 2000 lossless."
+FORCE = "If you are sure, pass --force; the result will say so."
 
 
 def _refusal(what: str, meaning: str, fix: str) -> Entry:
     return Entry(4, what, meaning, fix, SAFE)
 
 
-def _warning(what: str, meaning: str) -> Entry:
-    return Entry(0, what, meaning)
+def _warning(what: str, meaning: str, fix: str = "") -> Entry:
+    return Entry(0, what, meaning, fix)
 
 
-IMAGE: dict[str, Entry] = {
+PICTURE_REFUSALS = {
     "E-IMG-001": _refusal(
-        "the file cannot be opened",
-        "It does not exist, must not be read, or is a folder, a pipe or a device.",
-        "Check the name and the permissions.",
+        "the file is no DICOM, PNG or JPEG file",
+        "The first bytes decide what a file is, not its name. These fit none of the formats that are read.",
+        "Give the DICOM file of the radiograph, or a PNG or JPEG picture of it.",
     ),
     "E-IMG-002": _refusal(
-        "the file is no radiograph",
-        "What a file is, is decided by its first bytes and not by its name. Read are DICOM, PNG and JPEG.",
-        "Export the radiograph as DICOM from your archive.",
+        "the file is empty",
+        "It has no bytes: a copy was cut off before it began, or the disk was full.",
+        "Copy the file again.",
     ),
     "E-IMG-003": _refusal(
-        "the file is too large",
-        "No detector makes so many pixels; a file that announces them would fill the memory.",
-        "Export the radiograph at its own size.",
+        "the file cannot be opened",
+        "It does not exist, or you may not read it.",
+        "Check the path and the permissions.",
     ),
     "E-IMG-004": _refusal(
-        "the picture is blank",
-        "It holds a single grey value, so there is nothing to see and nothing to scale.",
-        "Open it in a viewer to see whether the right picture was exported.",
+        "this is no regular file",
+        "Folders, pipes, sockets and devices are not read: a pipe could keep the program waiting for ever.",
+        "Give one file; for a folder use: xraygpt-edge batch FOLDER.",
     ),
     "E-IMG-005": _refusal(
-        "the picture is damaged",
-        "The file begins as PNG or JPEG and cannot be decoded to its end. Part of a picture is never used.",
-        AGAIN,
+        "the file is too large",
+        "A radiograph has 100 MB at most; 512 MB is the limit here.",
+        "Give the file of one radiograph.",
     ),
     "E-IMG-006": _refusal(
-        "the picture is of a kind that no radiograph has",
-        "It is animated, or has one bit a pixel.",
-        "Export the radiograph as DICOM or as a grey PNG.",
+        "the picture is damaged or cut short",
+        "Its decoder stopped before the end. Half a picture is never passed on.",
+        "Copy or export the picture again.",
     ),
+    "E-IMG-007": _refusal(
+        "the picture has too many pixels",
+        "More than 100 million pixels: no radiograph has that many, and unpacking them could use all memory.",
+        "Give the radiograph in its own size.",
+    ),
+    "E-IMG-008": _refusal(
+        "the file holds an animation",
+        "Which of its pictures is meant cannot be known.",
+        "Save the one picture as PNG or JPEG.",
+    ),
+    "E-IMG-009": _refusal(
+        "the picture is black and white only",
+        "With one bit a pixel there are no grey levels to look at.",
+        "Give a picture with grey levels.",
+    ),
+    "E-IMG-010": _refusal(
+        "the picture is blank",
+        "All pixels, or nearly all, have one value: there is nothing to see in it.",
+        "Check that the right file was exported.",
+    ),
+    "E-IMG-011": _refusal(
+        "the picture is too small",
+        "With fewer than 32 pixels on a side no finding is visible; it may be an icon.",
+        f"Give the radiograph in its own size. {FORCE}",
+    ),
+    "E-IMG-012": _refusal(
+        "this file format is not read",
+        "DICOM, PNG and JPEG are read. Other formats would be a guess about their grey levels.",
+        "Export the radiograph as DICOM, or save it as PNG.",
+    ),
+}
+
+DICOM_REFUSALS = {
     "E-DCM-001": _refusal(
-        "the file cannot be read as DICOM",
-        "Its elements do not follow the standard's structure.",
-        AGAIN,
+        "the DICOM header cannot be read",
+        "The file begins like DICOM, but its elements do not follow each other as they must: it is damaged, "
+        "or something else.",
+        "Copy or export the file again.",
     ),
     "E-DCM-002": _refusal(
-        "the DICOM object is no image of a kind that can show a radiograph",
-        "Reports, presentation states, segmentations and the like are stored beside images and look like them.",
-        "Choose the image itself.",
+        "this DICOM object holds no radiograph",
+        "Reports, presentation states, segmentations, waveforms, plans and documents are DICOM objects, too. "
+        "Some can be decoded as if they were pictures, with a meaningless result.",
+        "Give the file of the radiograph itself.",
     ),
     "E-DCM-003": _refusal(
-        "the DICOM image is no radiograph",
-        "Its SOP class says that another kind of machine made it. The model knows radiographs of the chest only.",
-        "Choose a radiograph, or use --force if the class is wrong.",
+        "this is a picture, but no radiograph",
+        "CT, MR, ultrasound and other pictures look nothing like what the model was trained on.",
+        f"Give a chest radiograph (CR, DX or secondary capture). {FORCE}",
     ),
     "E-DCM-004": _refusal(
-        "the DICOM file does not say what it holds",
-        "SOPClassUID is missing, so it cannot be told from a report or a segmentation.",
-        AGAIN,
+        "the file does not say what kind of object it is",
+        "Without a SOP class it cannot be told from a report, a plan or random bytes.",
+        "Export the file again from the archive.",
     ),
     "E-DCM-005": _refusal(
-        "the file was cut short",
-        "The header describes a picture whose pixels are missing: a copy or an export was interrupted.",
-        AGAIN,
+        "the file is of an image class but its pixels are missing",
+        "The file was cut short, or the pixels were removed on purpose.",
+        "Copy or export the file again.",
     ),
     "E-DCM-006": _refusal(
-        "the picture is compressed in a way that cannot be decoded",
-        "No decoder here reads this transfer syntax without the risk of wrong pixels.",
-        "Export it uncompressed or as JPEG 2000.",
+        "this transfer syntax cannot be decoded",
+        "The pixels are compressed in a way for which no trustworthy decoder exists here.",
+        EXPORT_AGAIN,
     ),
     "E-DCM-007": _refusal(
-        "a decoder is not installed",
-        "The decoder of this transfer syntax is part of the normal installation and is missing.",
-        "Install xraygpt-edge again, with its dependencies.",
+        "the decoder for this transfer syntax is not installed",
+        "It belongs to a complete installation; something removed it.",
+        "Install again: pip install --force-reinstall xraygpt-edge[cpu].",
     ),
     "E-DCM-008": _refusal(
-        "the compressed picture is damaged",
-        "Its decoder refuses it. Part of a picture is never used.",
-        AGAIN,
+        "the compressed pixels are damaged or cut short",
+        "Their decoder stopped. Half a picture is never passed on.",
+        EXPORT_AGAIN,
     ),
     "E-DCM-009": _refusal(
-        "pixels are missing",
-        "The file holds fewer bytes than its header announces.",
-        AGAIN,
+        "the file holds fewer pixels than its header says",
+        "It was cut short, or the header is wrong.",
+        "Copy or export the file again.",
     ),
     "E-DCM-010": _refusal(
-        "there are more bytes than the picture needs",
-        "Rows, columns or frames may be wrong, and the picture would be sheared or cropped.",
-        "Export the file again, or use --force if a viewer shows it right.",
+        "the file holds more pixels than its header says",
+        "Rows, columns or the number of frames are probably wrong; the picture would be cut or sheared.",
+        f"{INSPECT} {FORCE}",
     ),
     "E-DCM-011": _refusal(
-        "the file holds several pictures",
-        "A cine loop, a tomosynthesis or a dual-energy study: which frame is meant must be said.",
+        "the file holds several frames",
+        "Tomosynthesis, dual energy or a film loop: which frame is meant cannot be known.",
         "Choose one with --frame N.",
     ),
     "E-DCM-012": _refusal(
-        "there is no such frame",
-        "The number of frames in the header, in the file and in --frame do not fit.",
-        "Choose another with --frame N, or fetch the file again.",
+        "there is no such frame in the file",
+        "The frame that was asked for does not exist, or the header announces more frames than there are.",
+        INSPECT,
     ),
     "E-DCM-013": _refusal(
-        "the header does not describe a picture that can be read",
-        "An element that decoding needs is absent, or has a value that makes no sense.",
-        "Export the file again from its archive.",
+        "the header describes its pixels in a way that cannot be read",
+        "An element that is needed to read the pixels is absent, impossible or contradicts another.",
+        "Export the file again from the archive.",
     ),
     "E-DCM-014": _refusal(
-        "the picture has too many pixels",
-        "No detector makes so many; a file that announces them would fill the memory.",
-        "Export the radiograph at its own size.",
+        "the header announces too many pixels",
+        "More than 100 million: no radiograph has that many, and unpacking them could use all memory.",
+        "Give the file of one radiograph.",
     ),
     "E-DCM-015": _refusal(
-        "the deflated file would grow without measure",
-        "A few kilobytes can inflate to gigabytes; a radiograph never does.",
-        "Export it uncompressed.",
+        "unpacking the file would need too much memory",
+        "It is deflated to a tiny part of its size, as no radiograph can be: a decompression bomb.",
+        "Do not trust the source of this file.",
     ),
     "E-DCM-016": _refusal(
-        "header and compressed picture contradict each other",
-        "They name another size or depth, so one of the two is wrong.",
-        AGAIN,
+        "the compressed picture is not the one that the header describes",
+        "Both state size and depth, and they differ. One of them is wrong, and which one cannot be known.",
+        EXPORT_AGAIN,
     ),
     "E-DCM-017": _refusal(
-        "the file is a DICOMDIR, a list of other files",
-        "It names pictures and holds none.",
-        "Give the pictures themselves.",
+        "this is a DICOM directory",
+        "A DICOMDIR lists other files; its references are not followed.",
+        "Give the file of the radiograph, or: xraygpt-edge batch FOLDER.",
+    ),
+    "E-DCM-020": _refusal(
+        "reading the file needs too much memory",
+        "The process that reads files may use a limited amount, far more than any radiograph needs.",
+        "Do not trust the source of this file; export it again from the archive.",
     ),
     "E-DCM-021": _refusal(
-        "reading took too long or too much memory",
-        "A decoder did not come to an end, or asked for more memory than any radiograph needs.",
-        AGAIN,
+        "reading the file takes too long",
+        "A damaged or hostile file can keep a decoder busy for ever; its process was ended.",
+        "Export the file again from the archive.",
     ),
     "E-DCM-022": _refusal(
-        "a decoder crashed on this file",
-        "The bytes made native code fail. It ran in a process of its own, which was replaced.",
-        AGAIN,
+        "the process that reads files died while it read this one",
+        "A native decoder crashed, twice; only that process was lost.",
+        "Export the file again from the archive, in another transfer syntax.",
     ),
-    "W-IMG-001": _warning("the picture has colours", "A radiograph has none; its brightness is used."),
-    "W-IMG-002": _warning("the picture is partly transparent", "What is transparent is taken as black."),
-    "W-IMG-003": _warning("the picture is very small", "Findings may be lost; take the original."),
-    "W-DCM-001": _warning("the file is a radiograph of another kind", "The model knows the chest only."),
-    "W-DCM-002": _warning("the file does not say that it is an X-ray image", "Its Modality names something else."),
-    "W-DCM-003": _warning("the file seems to show another body part", "The model knows the chest only."),
-    "W-DCM-004": _warning("the file seems to be a lateral view", "The model was trained on frontal views."),
-    "W-DCM-005": _warning("the file seems to show an animal", "The model knows human chests only."),
-    "W-DCM-006": _warning(
-        "the file holds detector values that were not made for viewing", "The model was trained on processed images."
+    "E-DCM-023": _refusal(
+        "the reader met a case in this file that it does not handle",
+        "The file breaks the standard in a way that was not foreseen.",
+        "Export the file again from the archive.",
     ),
-    "W-DCM-007": _warning("text is burned into the pixels", "It may name the patient, and may mislead the model."),
-    "W-DCM-010": _warning("BitsStored is too small for the pixels", "The pixels are believed and not the header."),
-    "W-DCM-011": _warning("the value does not lie in the lowest bits", "It was shifted as HighBit says."),
-    "W-DCM-016": _warning("the transfer syntax is not stated", "It was concluded from the bytes."),
-    "W-DCM-020": _warning("one frame of several was read", "The others were not looked at."),
-    "W-DCM-030": _warning("the picture was mirrored as its header says", "PatientOrientation states it exactly."),
-    "W-DCM-031": _warning("PatientOrientation is unusual", "The picture was left as it is; sides may be exchanged."),
-    "W-DCM-032": _warning("the pixels are not square", "The picture was stretched, so that shapes are right."),
-    "W-DCM-040": _warning("the window does not fit the pixels", "It was ignored and the whole range is shown."),
-    "W-DCM-041": _warning("the window has no width", "It was ignored and the whole range is shown."),
-    "W-DCM-042": _warning(
-        "PresentationLUTShape contradicts PhotometricInterpretation", "The latter decides, and once."
-    ),
-    "W-DCM-043": _warning("the modality transformation turns the polarity round", "The picture was inverted for it."),
 }
+
+DICOM_WARNINGS = {
+    "W-DCM-001": _warning(
+        "this is probably not a chest radiograph",
+        "The header names another body part. The model knows frontal chest radiographs only.",
+    ),
+    "W-DCM-002": _warning(
+        "nothing in the file says that this is a chest radiograph",
+        "The body part is not stated. The model knows frontal chest radiographs only.",
+    ),
+    "W-DCM-003": _warning(
+        "the file does not say that this is a radiograph",
+        "Its modality is not one of those that make chest radiographs.",
+    ),
+    "W-DCM-005": _warning(
+        "this is a raw detector picture (FOR PROCESSING)",
+        "The model was trained on pictures processed for presentation; raw ones have other contrast.",
+        "Use the FOR PRESENTATION picture of the same exposure.",
+    ),
+    "W-DCM-006": _warning(
+        "text is burned into the picture",
+        "The header says so. It may identify the patient, and every picture saved from it carries it.",
+    ),
+    "W-DCM-007": _warning(
+        "this is probably a lateral view",
+        "The model knows frontal views only.",
+    ),
+    "W-DCM-008": _warning(
+        "this is probably an animal",
+        "The header describes a veterinary picture. The model knows people only.",
+    ),
+    "W-DCM-009": _warning(
+        "the header contradicts itself about polarity",
+        "PresentationLUTShape and PhotometricInterpretation disagree; the second one was followed.",
+        "Look at the picture: xraygpt-edge inspect FILE --save PICTURE.png.",
+    ),
+    "W-DCM-010": _warning(
+        "the pixels have more bits than the header says",
+        "The surplus bits continue the picture without a break, so they were kept.",
+    ),
+    "W-DCM-011": _warning(
+        "the pixel values do not lie in the lowest bits",
+        "HighBit says that they lie higher up; they were moved down.",
+    ),
+    "W-DCM-012": _warning(
+        "the modality transform turns the polarity round",
+        "Its slope is negative or its table falls; the picture was inverted accordingly.",
+    ),
+    "W-DCM-013": _warning(
+        "the picture was mirrored or turned as the header says",
+        "PatientOrientation says that left and right, or head and feet, are stored the other way round.",
+    ),
+    "W-DCM-014": _warning(
+        "the orientation that the header states was not applied",
+        "PatientOrientation is not that of a frontal view, or is malformed; the picture stays as it is stored.",
+    ),
+    "W-DCM-015": _warning(
+        "the pixels are not square; the picture was stretched accordingly",
+        "PixelAspectRatio or the pixel spacing says so.",
+    ),
+    "W-DCM-016": _warning(
+        "the file does not state its transfer syntax; it was told from the bytes",
+        "The DICOM file header is missing or incomplete.",
+    ),
+    "W-DCM-017": _warning(
+        "the window or VOI table in the header was ignored",
+        "It cannot be applied or leaves next to nothing to see; the whole range is shown instead.",
+    ),
+    "W-DCM-019": _warning(
+        "the pixels are not square, but the picture is too large to stretch",
+        "It stays as it is stored.",
+    ),
+    "W-DCM-020": _warning(
+        "one frame of several was read",
+        "It was chosen with --frame.",
+    ),
+}
+
+PICTURE_WARNINGS = {
+    "W-IMG-001": _warning(
+        "this is a colour picture; its brightness was used",
+        "Radiographs are grey. It may be a photograph of a screen or film, or no radiograph at all.",
+    ),
+    "W-IMG-002": _warning(
+        "transparent parts were laid on black",
+        "The picture has an alpha channel.",
+    ),
+    "W-IMG-003": _warning(
+        "the picture is smaller than what the model looks at",
+        "Small findings cannot be seen in it.",
+    ),
+    "W-IMG-009": _warning(
+        "the picture was turned as its EXIF tag says",
+        "Cameras and telephones write such tags.",
+    ),
+}
+
+IMAGE: dict[str, Entry] = {**PICTURE_REFUSALS, **DICOM_REFUSALS, **DICOM_WARNINGS, **PICTURE_WARNINGS}

@@ -1,4 +1,4 @@
-"""Orientation and aspect ratio: only what the header states beyond doubt is applied."""
+"""Orientation and aspect ratio: only what the header says for certain is applied."""
 
 from __future__ import annotations
 
@@ -10,44 +10,57 @@ from pydicom.dataset import Dataset
 from xraygpt_edge.dicom.values import numbers, text
 from xraygpt_edge.notes import Notes
 
-UPRIGHT = "L\\F"
-"""Columns run to the patient's left, rows to the feet: a frontal film as it hangs."""
-FLIPS = {"R\\F": (False, True), "L\\H": (True, False), "R\\H": (True, True)}
-"""PatientOrientation → (top to bottom, left to right). FieldOfView tags say what was done already."""
-SQUARE_TOLERANCE = 0.01
-MAX_RATIO = 4.0
-"""A detector's pixels are nearly square; a larger ratio is a mistake in the header."""
+UPRIGHT = ("L", "F")
+"""Frontal chest as it is hung: columns run to the patient's left, rows to the feet."""
+ASPECT_TOLERANCE = 0.01
+ASPECT_MAX = 4.0
+SIDE_MAX_PX = 16_384
 
 
-def upright(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray[np.uint8]:
-    """Turn a picture whose PatientOrientation says exactly how it is mirrored."""
-    orientation = text(dataset, "PatientOrientation")
-    if orientation in FLIPS:
-        vertical, horizontal = FLIPS[orientation]
-        notes.warn("W-DCM-030", f"PatientOrientation {orientation}")
-        notes.step("orientation", "mirrored as PatientOrientation says")
-        return np.ascontiguousarray(pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1])
-    if orientation not in ("", UPRIGHT):
-        notes.warn("W-DCM-031")
-    return pixels
+def orient(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray[np.uint8]:
+    """Turn a frontal view so that the patient's left is on the right and the head on top.
+
+    FieldOfViewRotation and FieldOfViewHorizontalFlip say what was done already; they are not applied.
+    """
+    directions = tuple(part.strip() for part in text(dataset, "PatientOrientation").split("\\"))
+    if directions == UPRIGHT or directions == ("",):
+        return pixels
+    across, down = directions if len(directions) == 2 else ("", "")
+    if across not in ("L", "R") or down not in ("H", "F"):
+        notes.warn("W-DCM-014")
+        return pixels
+    changes = [name for name, wrong in (("left and right", across == "R"), ("top and bottom", down == "H")) if wrong]
+    notes.warn("W-DCM-013", f"{' and '.join(changes)} exchanged")
+    notes.step("orientation", f"{' and '.join(changes)} exchanged")
+    return np.ascontiguousarray(pixels[:: -1 if down == "H" else 1, :: -1 if across == "R" else 1])
 
 
-def square(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray[np.uint8]:
-    """Stretch the side with the longer pixels, so that a circle is a circle."""
-    ratio = _height_to_width(dataset)
-    if ratio is None or abs(ratio - 1) <= SQUARE_TOLERANCE:
+def square_pixels(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray[np.uint8]:
+    """Enlarge the coarser side when pixels are not square."""
+    height_to_width = _pixel_shape(dataset)
+    if abs(height_to_width - 1) <= ASPECT_TOLERANCE:
         return pixels
     rows, columns = pixels.shape
-    size = (columns, round(rows * ratio)) if ratio > 1 else (round(columns / ratio), rows)
-    notes.warn("W-DCM-032", f"{columns} x {rows} became {size[0]} x {size[1]}")
-    notes.step("aspect ratio", "resampled to square pixels")
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    if height_to_width > 1:
+        rows = round(rows * height_to_width)
+    else:
+        columns = round(columns / height_to_width)
+    if max(rows, columns) > SIDE_MAX_PX:
+        notes.warn("W-DCM-019")
+        return pixels
+    notes.warn("W-DCM-015")
+    notes.step("aspect", f"resampled to square pixels: {columns} x {rows}")
+    return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BICUBIC))
 
 
-def _height_to_width(dataset: Dataset) -> float | None:
-    """Height over width of a pixel; None where it is not stated or makes no sense."""
+def _pixel_shape(dataset: Dataset) -> float:
+    """A pixel's height divided by its width; 1 where nothing sensible is stated.
+
+    PixelAspectRatio is vertical\\horizontal, the spacings are row spacing\\column spacing: the same order.
+    """
     for keyword in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
-        stated = numbers(dataset, keyword)
-        if len(stated) == 2 and min(stated) > 0 and 1 / MAX_RATIO <= stated[0] / stated[1] <= MAX_RATIO:
-            return stated[0] / stated[1]
-    return None
+        pair = numbers(dataset, keyword)
+        if len(pair) == 2 and min(pair) > 0:
+            ratio = pair[0] / pair[1]
+            return ratio if 1 / ASPECT_MAX <= ratio <= ASPECT_MAX else 1.0
+    return 1.0

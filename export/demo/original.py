@@ -1,0 +1,55 @@
+"""The trained model in PyTorch, fp32, from its checkpoints: what the exported forms are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentencepiece import SentencePieceProcessor
+from torch import nn
+from transformers import LlamaForCausalLM
+
+from export import medclip
+from xraygpt_edge.engine import Seen
+from xraygpt_edge.prompt import clean_answer
+from xraygpt_edge.records import Source
+
+from .train_language import Speaker, small_llama, speak
+from .vocabulary import STOP, after
+
+NOWHERE = Source(sha256="", format="dicom", rows=0, columns=0, profile="mimic-jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Encoder with projector, and the language model."""
+
+    encoder: nn.Module
+    speaker: Speaker
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the published layouts."""
+        files = medclip.Files(folder / "medclip-vit/pytorch_model.bin", folder / "xraygpt_checkpoint.pth")
+        encoder = medclip.load(files).module.eval()
+        pieces = SentencePieceProcessor(model_file=str(folder / "vicuna/tokenizer.model"))
+        language = LlamaForCausalLM(small_llama(pieces.get_piece_size()))
+        weights = {}
+        for shard in sorted((folder / "vicuna").glob("pytorch_model-*.bin")):
+            weights |= torch.load(shard, weights_only=True)
+        language.load_state_dict({name: value.float() for name, value in weights.items()})
+        return cls(encoder, Speaker(nn.Linear(1, 1), language.eval(), pieces))
+
+    def look(self, tensor: NDArray[np.float32]) -> Seen:
+        """Encode the tensor of one radiograph."""
+        with torch.no_grad():
+            return Seen(NOWHERE, self.encoder(torch.from_numpy(tensor))[0].numpy())
+
+    def ask(self, seen: Seen, question: str) -> str:
+        """The greedy answer."""
+        (said,) = speak(self.speaker, "demo", torch.from_numpy(seen.rows), [after("demo", [], question)])
+        return clean_answer(said, [STOP])

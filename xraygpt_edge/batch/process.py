@@ -1,0 +1,115 @@
+"""The process that runs the model, seen from the batch: started, spoken to, and given up on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, Any
+
+from xraygpt_edge.batch.job import Job, Running
+from xraygpt_edge.batch.messages import packed
+from xraygpt_edge.errors import ResourceExhausted
+
+COMMAND = (sys.executable, "-m", "xraygpt_edge.batch.child")
+SILENCE_MAX_S = 900.0
+"""A process that says nothing for so long is dead: one prompt of a 7B model takes a slow computer a minute."""
+POLL_S = 0.2
+"""Windows does not interrupt a waiting queue; so wait in short pieces."""
+
+
+class Died(Exception):
+    """The process has ended, or answers no more."""
+
+
+class ModelProcess:
+    """A child that answers tasks; its crash is our news and not our end."""
+
+    def __init__(self, job: Job, running: Running, command: Sequence[str] = COMMAND) -> None:
+        """Start it; raises ResourceExhausted when the system refuses."""
+        try:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the batch, which then ends its child
+            )
+        except OSError as error:
+            raise ResourceExhausted("E-BAT-015", error.strerror or type(error).__name__) from error
+        self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        assert self._child.stdout is not None
+        self._listener = threading.Thread(target=_listen, args=(self._child.stdout, self._messages), daemon=True)
+        self._listener.start()
+        self.send(_job_message(job, running))
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._child.pid
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Hand a message over; what a dead process is sent is lost, and `receive` says so."""
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(packed(message))
+            self._child.stdin.flush()
+        except OSError:
+            return
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the next message; raises Died."""
+        waited_s = 0.0
+        while waited_s < SILENCE_MAX_S:
+            try:
+                message = self._messages.get(timeout=POLL_S)
+            except Empty:
+                waited_s += POLL_S
+                continue
+            if message is None:
+                raise Died(self._last_words())
+            return message
+        raise Died(f"it was silent for {SILENCE_MAX_S:g} s")
+
+    def close(self) -> None:
+        """End it at once: everything that counts is on disk already."""
+        self._child.kill()
+        self._child.wait()
+        self._listener.join()
+        for pipe in (self._child.stdin, self._child.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except OSError:
+                continue  # what was buffered for a dead child is lost with it
+
+    def _last_words(self) -> str:
+        code = self._child.wait()
+        return f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _listen(pipe: IO[bytes], messages: SimpleQueue[dict[str, Any] | None]) -> None:
+    for line in pipe:
+        try:
+            messages.put(json.loads(line))
+        except ValueError:  # the process died in the middle of a line
+            break
+    messages.put(None)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with this package on the path, however it was found."""
+    package = str(Path(__file__).resolve().parent.parent.parent)
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([package, others] if others else [package])}
+
+
+def _job_message(job: Job, running: Running) -> dict[str, Any]:
+    facts = {"folder": str(job.folder), "bundle": str(job.bundle), "settings": asdict(job.settings)}
+    return {"job": {**facts, "running": asdict(running)}}

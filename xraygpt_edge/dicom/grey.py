@@ -1,0 +1,188 @@
+"""Grey words to the 8-bit picture: tables, windows, padding and polarity from the header."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from xraygpt_edge.dicom.decode import Frame
+from xraygpt_edge.dicom.header import Header
+from xraygpt_edge.dicom.layout import bit_layout
+from xraygpt_edge.dicom.values import integer, items, number, numbers, text, value
+from xraygpt_edge.notes import Notes
+from xraygpt_edge.pixels import (
+    BitLayout,
+    Census,
+    Lut,
+    Modality,
+    VoiFunction,
+    Window,
+    display_table,
+    histogram,
+    levels,
+    look_up,
+    mimic_table,
+    require_contrast,
+    stored_values,
+)
+
+VOI_MIN_LEVELS = 16
+"""A window that leaves fewer grey levels lies beside the data."""
+LUT_MAX_ENTRIES = 1 << 16
+
+
+def grey_pixels(
+    frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes
+) -> NDArray[np.uint8]:
+    """The picture of one grey frame, uint8 (rows, columns), 0 black, bone bright."""
+    counts = histogram(frame.words)
+    layout = bit_layout(frame, counts, header, dataset, notes)
+    census = _census(counts, layout, dataset, notes)
+    require_contrast(census)
+    inverted = header.photometric == "MONOCHROME1"
+    modality = read_modality(dataset)
+    if profile == "mimic-jpg":
+        table = _mimic(census, modality, notes, inverted=inverted)
+    else:
+        table = _display(census, modality, dataset, notes, inverted=inverted)
+    _compare_shape(dataset, header, notes)
+    return look_up(table, frame.words)
+
+
+def _census(counts: NDArray[np.int64], layout: BitLayout, dataset: Dataset, notes: Notes) -> Census:
+    values = stored_values(layout)
+    padding = _padding(values, layout, dataset)
+    census = Census(values, counts, padding)
+    detail = f"{layout.stored} of {layout.allocated} bits, {'signed' if layout.signed else 'unsigned'}"
+    if census.used.any():
+        low, high = census.range
+        detail += f", from {low} to {high}"
+    notes.step("stored values", detail)
+    share = counts[padding].sum() / max(1, counts.sum())
+    if share > 0:
+        notes.step("padding", f"{share:.1%} of the pixels fill space outside the picture: painted black")
+    return census
+
+
+def _padding(values: NDArray[np.int64], layout: BitLayout, dataset: Dataset) -> NDArray[np.bool_]:
+    """Words that PixelPaddingValue (and its Range Limit) name; PS3.3 C.7.5.1.1.2."""
+    value_ = integer(dataset, "PixelPaddingValue")
+    if value_ is None:
+        return np.zeros(values.shape, np.bool_)
+    limit = integer(dataset, "PixelPaddingRangeLimit")
+    ends = [_stored(end, layout) for end in (value_, value_ if limit is None else limit)]
+    return (values >= min(ends)) & (values <= max(ends))
+
+
+def _stored(padding: int, layout: BitLayout) -> int:
+    """The element may have been written with the other sign than the pixels."""
+    top = 1 << layout.stored
+    low, high = (-top // 2, top // 2 - 1) if layout.signed else (0, top - 1)
+    if low <= padding <= high:
+        return padding
+    turned = padding - (1 << layout.allocated) if padding > high else padding + (1 << layout.allocated)
+    return turned if low <= turned <= high else padding
+
+
+def read_modality(dataset: Dataset) -> Modality:
+    """The modality transform; an empty or zero slope counts as absent."""
+    tables = items(dataset, "ModalityLUTSequence")
+    lut = _lut(tables[0], signed=_is_signed(dataset)) if tables else None
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    return Modality(slope or 1.0, intercept or 0.0, lut)
+
+
+def read_voi(dataset: Dataset, modality: Modality) -> Lut | Window | None:
+    """The first VOI table, else the first window that can be applied."""
+    tables = items(dataset, "VOILUTSequence")
+    signed = _is_signed(dataset) if modality == Modality() else modality.intercept < 0
+    lut = _lut(tables[0], signed=signed) if tables else None
+    if lut is not None:
+        return lut
+    centres, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
+    if not centres or not widths:
+        return None
+    stated = text(dataset, "VOILUTFunction")
+    function = cast(VoiFunction, stated if stated in ("LINEAR_EXACT", "SIGMOID") else "LINEAR")
+    smallest = 1.0 if function == "LINEAR" else 1e-6
+    return Window(centres[0], widths[0], function) if widths[0] >= smallest else None
+
+
+def _lut(item: Dataset, *, signed: bool) -> Lut | None:
+    """A table with its three-number descriptor; None if it cannot be what it says."""
+    descriptor = numbers(item, "LUTDescriptor")
+    if len(descriptor) != 3:
+        return None
+    length, first, bits = (int(part) for part in descriptor)
+    length = length % LUT_MAX_ENTRIES or LUT_MAX_ENTRIES
+    if signed and first > 0x7FFF:
+        first -= 1 << 16
+    entries = _entries(value(item, "LUTData"), length, bits)
+    return Lut(first, entries) if entries is not None and entries.size > 1 else None
+
+
+def _entries(data: Any, length: int, bits: int) -> NDArray[np.int64] | None:
+    """LUTData as numbers: a list, or bytes of one or two a value."""
+    if isinstance(data, bytes):
+        wide = len(data) >= 2 * length
+        return np.frombuffer(data, "<u2" if wide else "u1")[:length].astype(np.int64)
+    try:
+        entries = np.asarray(list(data), np.int64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if bits <= 8 and 2 * entries.size in (length, length + 1):  # two 8-bit values in each word
+        entries = entries.astype("<u2").view(np.uint8).astype(np.int64)
+    return entries[:length] & 0xFFFF
+
+
+def _is_signed(dataset: Dataset) -> bool:
+    return integer(dataset, "PixelRepresentation") == 1
+
+
+def _mimic(census: Census, modality: Modality, notes: Notes, *, inverted: bool) -> NDArray[np.uint8]:
+    if modality.falls:
+        notes.warn("W-DCM-012")
+    turned = inverted != modality.falls
+    notes.step("range", "smallest to largest value become 0 to 255 (no window, no rescaling)")
+    notes.step("polarity", _polarity(inverted=inverted, falls=modality.falls))
+    notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
+    return mimic_table(census, inverted=turned)
+
+
+def _display(
+    census: Census, modality: Modality, dataset: Dataset, notes: Notes, *, inverted: bool
+) -> NDArray[np.uint8]:
+    voi = read_voi(dataset, modality)
+    table = display_table(census, modality, voi, inverted=inverted)
+    if voi is None and _has_voi(dataset):
+        notes.warn("W-DCM-017", "it cannot be applied")
+    elif voi is not None and levels(table, census) < VOI_MIN_LEVELS:
+        notes.warn("W-DCM-017", "it lies beside the data")
+        voi, table = None, display_table(census, modality, None, inverted=inverted)
+    notes.step("modality", "table" if modality.lut else "rescaled" if modality != Modality() else "none")
+    shown = "VOI table" if isinstance(voi, Lut) else "window" if voi else "the whole range"
+    notes.step("window", f"{shown}, to 0..255")
+    notes.step("polarity", _polarity(inverted=inverted, falls=False))
+    return table
+
+
+def _has_voi(dataset: Dataset) -> bool:
+    return bool(items(dataset, "VOILUTSequence") or value(dataset, "WindowWidth") is not None)
+
+
+def _polarity(*, inverted: bool, falls: bool) -> str:
+    if inverted and falls:
+        return "MONOCHROME1 and a falling modality transform cancel: not inverted"
+    if inverted:
+        return "MONOCHROME1: inverted once"
+    return "a falling modality transform: inverted once" if falls else "MONOCHROME2: as stored"
+
+
+def _compare_shape(dataset: Dataset, header: Header, notes: Notes) -> None:
+    """PresentationLUTShape repeats what the photometric interpretation says; both are applied once."""
+    expected = {"INVERSE": "MONOCHROME1", "IDENTITY": "MONOCHROME2"}.get(text(dataset, "PresentationLUTShape"))
+    if expected is not None and expected != header.photometric:
+        notes.warn("W-DCM-009")

@@ -1,0 +1,169 @@
+"""This machine, looked at from all sides: what works, what does not, and what to do about it.
+
+Each check returns a result and prints nothing. Native code is tried in a child process, because
+a build for another CPU ends the process that runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from xraygpt_edge import bundle, devices, offline
+from xraygpt_edge.errors import XrayGPTError
+
+State = Literal["ok", "warn", "fail"]
+
+CPUINFO = Path("/proc/cpuinfo")
+WANTED_FLAGS = ("avx2", "fma", "f16c")
+"""What llama.cpp needs to be fast on x86-64."""
+DECODERS = {"pydicom": "DICOM", "jpeg_ls": "JPEG-LS", "openjpeg": "JPEG 2000", "gdcm": "lossless JPEG"}
+TRIAL_S = 60
+MEMORY_FOR_7B_BYTES = 6_000_000_000
+TRIAL = """
+import sys, numpy as np
+from pathlib import Path
+from xraygpt_edge.engine import XrayGPT
+with XrayGPT.load(Path(sys.argv[1]), "cpu") as model:
+    decoder = model.parts.decoder
+    rows = np.zeros((model.parts.encoder.n_rows, decoder.n_embd), np.float32)
+    from xraygpt_edge.decoder import PromptIds
+    assert np.isfinite(decoder.first_logits(PromptIds((1,), (1,)), rows)).all()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""
+    """What to do; empty when all is well."""
+
+
+def examine(store: Path) -> Iterator[CheckResult]:
+    """Every check, one after another; a check that fails itself is a result, too."""
+    checks: Sequence[Callable[[], CheckResult]] = (
+        _cpu,
+        _memory,
+        _onnxruntime,
+        _llama,
+        _cuda,
+        _decoders,
+        _telemetry,
+        _trial,
+    )
+    for check in checks:
+        try:
+            yield check()
+        except XrayGPTError as error:
+            yield CheckResult(check.__name__.strip("_"), "fail", error.message, f"explain {error.error_id}")
+    yield from _bundles(store)
+
+
+def _cpu() -> CheckResult:
+    found = f"{platform.machine()}, {devices.usable_cpus()} cores"
+    if not CPUINFO.is_file() or platform.machine() not in ("x86_64", "AMD64"):
+        return CheckResult("CPU", "ok", found)
+    flags = CPUINFO.read_text("ascii", errors="replace").split()
+    missing = [flag for flag in WANTED_FLAGS if flag not in flags]
+    if missing:
+        return CheckResult("CPU", "warn", f"{found}, without {', '.join(missing)}", "Answers will be slow.")
+    return CheckResult("CPU", "ok", found)
+
+
+def _memory() -> CheckResult:
+    free = devices.available_memory_bytes()
+    found = f"{free / 1e9:.1f} GB are free"
+    if free < MEMORY_FOR_7B_BYTES:
+        return CheckResult("memory", "warn", found, "A 7B model needs about 6 GB: close other programs.")
+    return CheckResult("memory", "ok", found)
+
+
+def _onnxruntime() -> CheckResult:
+    from xraygpt_edge.vision import import_onnxruntime
+
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
+    if len(installed) > 1:
+        fix = "Uninstall both, then install xraygpt-edge[cpu] or xraygpt-edge[cuda]."
+        return CheckResult("ONNX Runtime", "fail", "both packages are installed and break each other", fix)
+    ort = import_onnxruntime()
+    return CheckResult("ONNX Runtime", "ok", f"{ort.__version__}: {', '.join(ort.get_available_providers())}")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _llama() -> CheckResult:
+    from xraygpt_edge.llama import import_llama
+
+    info = import_llama().llama_print_system_info().decode("ascii", "replace")
+    return CheckResult("llama.cpp", "ok", f"{version('llama_cpp_python')}: {info.strip()}")
+
+
+def _cuda() -> CheckResult:
+    from xraygpt_edge.llama import gpu_offload_available
+    from xraygpt_edge.vision import cuda_available
+
+    there = {"ONNX Runtime": cuda_available(), "llama.cpp": gpu_offload_available()}
+    if all(there.values()):
+        return CheckResult("CUDA", "ok", "both libraries have it")
+    if any(there.values()):
+        missing = next(name for name, has in there.items() if not has)
+        return CheckResult("CUDA", "warn", f"{missing} was built without it", "See docs/install.md.")
+    return CheckResult("CUDA", "ok", "not installed; the CPU is used")
+
+
+def _decoders() -> CheckResult:
+    missing = [what for module, what in DECODERS.items() if find_spec(module) is None]
+    if missing:
+        return CheckResult("decoders", "fail", f"missing: {', '.join(missing)}", "Install xraygpt-edge again.")
+    return CheckResult("decoders", "ok", ", ".join(DECODERS.values()))
+
+
+def _telemetry() -> CheckResult:
+    if offline.came_too_late():
+        return CheckResult("offline", "fail", "ONNX Runtime was loaded before its telemetry was off", "explain E-RUN-020")
+    return CheckResult("offline", "ok", "the telemetry of ONNX Runtime is off; nothing here opens a socket")
+
+
+def _trial() -> CheckResult:
+    """One decode with the demonstration bundle, in a child process."""
+    command = [sys.executable, "-c", TRIAL, str(bundle.demo_root())]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TRIAL_S, env=environment, check=False)
+    except subprocess.TimeoutExpired:
+        return CheckResult("trial", "fail", f"no answer in {TRIAL_S} s", "Close other programs and try again.")
+    if done.returncode < 0:
+        fix = "Build llama-cpp-python for this CPU: docs/install.md."
+        return CheckResult("trial", "fail", f"native code crashed (signal {-done.returncode})", fix)
+    if done.returncode:
+        return CheckResult("trial", "fail", "the demonstration model could not compute", "See the other lines.")
+    return CheckResult("trial", "ok", "the demonstration model computes")
+
+
+def _bundles(store: Path) -> Iterator[CheckResult]:
+    for root in [*bundle.installed(store), bundle.demo_root()]:
+        try:
+            opened = bundle.load(root)
+        except XrayGPTError as error:
+            yield CheckResult(f"bundle {root.name}", "fail", error.message, f"explain {error.error_id}")
+        else:
+            kind = "demonstration" if opened.manifest.demo else opened.manifest.kind
+            yield CheckResult(f"bundle {opened.manifest.id}", "ok", kind)

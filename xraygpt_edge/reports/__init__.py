@@ -1,0 +1,35 @@
+"""Reports: views of a batch's records. Files in a folder, sent nowhere; the model never runs.
+
+FORMATS names the module of each; every one has `write(job) -> Written`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from xraygpt_edge.reports.job import Job, LeftOut, Written
+
+__all__ = ["DEFAULT_NAMES", "FORMATS", "Job", "LeftOut", "Written", "write"]
+
+FORMATS = {
+    "html": "to_html",
+    "csv": "to_csv",
+    "json": "to_json",
+    "dicom-sr": "to_dicom_sr",
+    "fhir": "to_fhir",
+}
+DEFAULT_NAMES = {
+    "html": "report.html",
+    "csv": "report.csv",
+    "json": "report.json",
+    "dicom-sr": "dicom-sr",
+    "fhir": "fhir",
+}
+"""Where a report lands inside the batch's folder; the last two are folders, one object a radiograph."""
+
+
+def write(name: str, job: Job) -> Written:
+    """Write one report; a format's library is imported only for that format."""
+    module = import_module(f"{__name__}.{FORMATS[name]}")
+    written: Written = module.write(job)
+    return written

@@ -1,0 +1,123 @@
+"""One HTML page that needs nothing else: no file, no network, and nothing in it that could act.
+
+Every text is escaped and freed of invisible characters on its way into the page. The page's own
+style and script are allowed by their hashes, and its policy forbids the browser everything else.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from xraygpt_edge.records import notice
+from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.reports.rows import Answered, Batch, visible
+
+_PAGE = files("xraygpt_edge.reports") / "page"
+
+
+def write(job: Job) -> Written:
+    """Summary, failures, then the radiographs with their findings."""
+    thumbnails, left_out = _thumbnails(job)
+    batch = job.batch
+    page = _template().stream(
+        batch=batch,
+        notice=notice(demo=any(row.bundle.demo for row in batch.answered)),
+        counts=_counts(batch),
+        settings=settings(batch),
+        summary=dict(flat(batch.summary or {})),
+        thumbnails=thumbnails,
+        style=_own("page.css"),
+        script=_own("page.js"),
+        policy=_policy(images=bool(thumbnails)),
+    )
+    with output_file(job.out) as stream:
+        page.dump(stream, encoding="utf-8")
+    return Written(1, left_out)
+
+
+def _template() -> jinja2.Template:
+    """The page, where every value is escaped and visible, and a missing one is an error."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    return environment.from_string((_PAGE / "page.html.j2").read_text("utf-8"))
+
+
+def _own(name: str) -> Markup:
+    """The page's style or script: the only text that is not escaped, and it is ours."""
+    return Markup((_PAGE / name).read_text("utf-8"))  # noqa: S704 - a file of this package
+
+
+def _policy(*, images: bool) -> str:
+    """What the browser may do: nothing but what this page brings."""
+    rules = [
+        "default-src 'none'",
+        f"style-src '{_digest(_own('page.css'))}'",
+        f"script-src '{_digest(_own('page.js'))}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return "; ".join([*rules, "img-src data:"] if images else rules)
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _counts(batch: Batch) -> dict[str, int]:
+    """What the top of the page says; found = answered + failed + skipped, as in the summary."""
+    summary = batch.summary or {}
+    answered, failed = len(batch.radiographs), len({row.shown_path for row in batch.failed})
+    own = {"found": answered + failed, "ok": answered, "failed": failed, "skipped": 0}
+    counted = {name: summary.get(name, value) for name, value in own.items()}
+    return {name: value if isinstance(value, int) else own[name] for name, value in counted.items()}
+
+
+def settings(batch: Batch) -> dict[str, str]:
+    """What made the answers, where all agree; a batch has one bundle and one set of settings."""
+    found: dict[str, Counter[str]] = {}
+    for row in batch.answered:
+        for name, value in _made_by(row).items():
+            found.setdefault(name, Counter())[value] += 1
+    return {
+        name: ", ".join(f"{value} ({n})" for value, n in values.items()) if len(values) > 1 else next(iter(values))
+        for name, values in found.items()
+    }
+
+
+def _made_by(row: Answered) -> dict[str, str]:
+    bundle, engine = row.bundle, row.engine
+    return {
+        "Program": f"xraygpt-edge {engine.version}",
+        "Bundle": f"{bundle.id} ({bundle.kind}; vision {bundle.vision}, language {bundle.language})",
+        "Manifest SHA-256": bundle.manifest_sha256,
+        "Device": f"{engine.device}, {engine.threads} threads",
+        "Template": engine.template,
+        "Sampling": f"temperature {engine.temperature:g}, top-p {engine.top_p:g}, seed {engine.seed}, "
+        f"at most {engine.max_tokens} tokens",
+        "Profile": row.input.profile,
+        "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(engine.libraries.items())),
+    }
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as pairs of "a · b" and value, for a table."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += flat(value, f"{above}{name} · ")
+        else:
+            pairs.append((f"{above}{name}", f"{value:.3f}" if isinstance(value, float) else str(value)))
+    return pairs

@@ -1,0 +1,26 @@
+"""JSON: the records and the summary in one document, word for word."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from xraygpt_edge.records import NOTICE, SCHEMA
+from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.reports.rows import record_lines
+
+
+def write(job: Job) -> Written:
+    """Write {"schema", "notice", "summary", "records"}; each record is the batch's own line.
+
+    The lines were read and checked before (`job.batch`); they are passed on one by one, so that
+    memory does not grow with the batch.
+    """
+    head = {"schema": SCHEMA, "notice": NOTICE, "summary": job.batch.summary}
+    with output_file(job.out) as stream:
+        stream.write(json.dumps(head).removesuffix("}").encode() + b', "records": [')
+        for number, line in enumerate(record_lines(job.batch.root)):
+            stream.write((b",\n" if number else b"\n") + msgspec.json.format(line, indent=0))
+        stream.write(b"\n]}\n")
+    return Written(files=1)
