@@ -58,7 +58,7 @@ def _write_language(speaker: Speaker, folder: Path) -> None:
 def _write_shards(weights: dict[str, Tensor], folder: Path) -> None:
     """Sharded pickles with an index, as the published language model has them."""
     names = list(weights)
-    index = {}
+    index: dict[str, str] = {}
     for number in range(SHARDS):
         shard = f"pytorch_model-{number + 1:05}-of-{SHARDS:05}.bin"
         chosen = names[number * len(names) // SHARDS : (number + 1) * len(names) // SHARDS]

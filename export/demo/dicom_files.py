@@ -65,7 +65,7 @@ def _dataset(number: int, packing: Packing) -> FileDataset:
     meta.MediaStorageSOPClassUID = packing.sop_class
     meta.MediaStorageSOPInstanceUID = _uid(number, "image")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     dataset.PatientName, dataset.PatientID = f"PHANTOM^{number}", f"PHANTOM-{number}"
@@ -184,8 +184,8 @@ def _packed(packing: Packing) -> str:
 
 _README = """# Examples
 
-Drawn phantoms, not people: every line of them comes from `export/demo/phantoms.py`. The demonstration model was trained on
-other phantoms of the same kind. Sides are the patient's: right is on the left of the picture.
+Drawn phantoms, not people: every line of them comes from `export/demo/phantoms.py`. The demonstration model was
+trained on other phantoms of the same kind. Sides are the patient's: right is on the left of the picture.
 
 | file | what was drawn | how it is stored |
 |---|---|---|

@@ -66,19 +66,28 @@ class Scores:
 
 def evaluate(bundle: Path, checkpoints: Path) -> dict[str, Scores]:
     """Score every pipeline, print the table and return it. The torch pipeline needs the checkpoints."""
-    cases = [sample_case(seed) for seed in TEST_SEEDS]
-    with tempfile.TemporaryDirectory() as folder:
-        files, flipped = _write(cases, Path(folder))
+    with _written() as (cases, files, flipped):
         results = {}
-        for name, (vision, language) in PIPELINES.items():
-            with XrayGPT.load(bundle, "cpu", vision=vision, language=language) as model:
-                seen = [model.look(path) for path in files]
-                seen_flipped = [model.look(path) for path in flipped]
-                results[name] = score(cases, seen, seen_flipped, _asking(model))
         if (checkpoints / "xraygpt_checkpoint.pth").is_file():
-            results = {"torch fp32": _torch_scores(cases, files, flipped, bundle, checkpoints), **results}
+            results["torch fp32"] = _torch_scores(cases, files, flipped, bundle, checkpoints)
+        results |= {name: _bundle_scores(cases, files, flipped, bundle, name) for name in PIPELINES}
     _print(results, cases)
     return results
+
+
+def score_bundle(bundle: Path, pipeline: str) -> Scores:
+    """Score one of `PIPELINES`."""
+    with _written() as (cases, files, flipped):
+        return _bundle_scores(cases, files, flipped, bundle, pipeline)
+
+
+def _bundle_scores(
+    cases: Sequence[Case], files: Sequence[Path], flipped: Sequence[Path], bundle: Path, pipeline: str
+) -> Scores:
+    vision, language = PIPELINES[pipeline]
+    with XrayGPT.load(bundle, "cpu", vision=vision, language=language) as model:
+        seen, seen_flipped = ([model.look(path) for path in paths] for paths in (files, flipped))
+        return score(cases, seen, seen_flipped, _asking(model))
 
 
 def score(cases: Sequence[Case], seen: Sequence[Seen], flipped: Sequence[Seen], ask: Ask) -> Scores:
@@ -138,16 +147,18 @@ def _asking(model: XrayGPT) -> Ask:
     return lambda seen, question: model.answer(seen, question, sampling=ANSWER).text
 
 
-def _write(cases: Sequence[Case], folder: Path) -> tuple[list[Path], list[Path]]:
-    """Each case as a DICOM file, in all packings by turns, and once more mirrored."""
-    files, flipped = [], []
-    for number, case in enumerate(cases):
-        packing, values = PACKINGS[number % len(PACKINGS)], draw(case)
-        for paths, pixels, name in ((files, values, "as-drawn"), (flipped, values[:, ::-1], "mirrored")):
-            path = folder / f"{number:03}-{name}.dcm"
-            write_picture(path, np.ascontiguousarray(pixels), number, packing)
-            paths.append(path)
-    return files, flipped
+@contextmanager
+def _written() -> Iterator[tuple[list[Case], list[Path], list[Path]]]:
+    """The test cases, each as a DICOM file in all packings by turns, and once more mirrored."""
+    cases = [sample_case(seed) for seed in TEST_SEEDS]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{number:03}.dcm" for number in range(len(cases))]
+        flipped = [path.with_stem(f"{path.stem}-mirrored") for path in files]
+        for number, case in enumerate(cases):
+            packing, values = PACKINGS[number % len(PACKINGS)], draw(case)
+            write_picture(files[number], values, number, packing)
+            write_picture(flipped[number], np.ascontiguousarray(values[:, ::-1]), number, packing)
+        yield cases, files, flipped
 
 
 def _torch_scores(

@@ -38,7 +38,7 @@ class Original:
         encoder = medclip.load(files).module.eval()
         pieces = SentencePieceProcessor(model_file=str(folder / "vicuna/tokenizer.model"))
         language = LlamaForCausalLM(small_llama(pieces.get_piece_size()))
-        weights = {}
+        weights: dict[str, torch.Tensor] = {}
         for shard in sorted((folder / "vicuna").glob("pytorch_model-*.bin")):
             weights |= torch.load(shard, weights_only=True)
         language.load_state_dict({name: value.float() for name, value in weights.items()})

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .findings import PLACED_LABELS, Case
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
+"""One value for each pixel: float32."""
 
 MAX_VALUE = 4095
 NOISE_GRID_PX = 256
@@ -178,9 +180,7 @@ def _disc(case: Case, draws: Draws, lung: Side, y: Plane, side: int) -> Plane:
     return _soft(np.float32(size) - distance, 0.018)
 
 
-def _density(
-    case: Case, draws: Draws, x: Plane, y: Plane, sides: tuple[Side, Side], size_px: int
-) -> Plane:
+def _density(case: Case, draws: Draws, x: Plane, y: Plane, sides: tuple[Side, Side], size_px: int) -> Plane:
     a = draws.anatomy
     wide = np.abs(x) - np.float32(0.86) - np.float32(0.1) * np.minimum(y, 0) * np.float32(-1)
     density = _soft(-wide, 0.1) * _soft(y + np.float32(1.05) - np.float32(0.4) * np.abs(x) ** 2, 0.1)
@@ -191,7 +191,7 @@ def _density(
         air, added = _lung(case, draws, lung, y, side, texture)
         density = density * (1 - np.float32(0.72) * air) + added
         aerated.append(air)
-    density += _bones(draws, x, y, sides)
+    density += _bones(draws, x, y)
     middle = _soft(np.float32(0.125 + 0.015 * a[6]) + np.float32(0.03) * y - np.abs(x), 0.05)
     density = np.maximum(density, middle * np.float32(1.0) * _soft(y + 1, 0.2))
     density += _soft(np.float32(0.07) - np.abs(x), 0.03) * (
@@ -204,9 +204,7 @@ def _density(
     return density
 
 
-def _lung(
-    case: Case, draws: Draws, lung: Side, y: Plane, side: int, texture: Plane
-) -> tuple[Plane, Plane]:
+def _lung(case: Case, draws: Draws, lung: Side, y: Plane, side: int, texture: Plane) -> tuple[Plane, Plane]:
     """The share of air in one lung (0..1), and the density that vessels and findings add to it."""
     s = draws.severity
     air = lung.column * _soft(lung.diaphragm_y - y, 0.02)
@@ -236,16 +234,14 @@ def _vessels(draws: Draws, dx: Plane, dy: Plane, hilum2: Plane, side: int) -> Pl
     a = draws.anatomy[8 + 4 * side : 12 + 4 * side]
     reach = np.sqrt(hilum2)
     angle = np.arctan2(dy, dx)
-    wave = np.cos(5 * angle + np.float32(3 * a[0]) + 7 * reach) + np.cos(
-        9 * angle + np.float32(3 * a[1]) - 9 * reach
-    )
+    wave = np.cos(5 * angle + np.float32(3 * a[0]) + 7 * reach) + np.cos(9 * angle + np.float32(3 * a[1]) - 9 * reach)
     branch = np.clip(wave - np.float32(0.5), 0, None)
     fade = 1 / (1 + hilum2 * np.float32(14))
     hilum = _soft(np.float32(0.02) - hilum2, 0.02)
     return np.float32(0.11 + 0.03 * a[2]) * branch * fade + np.float32(0.2) * hilum
 
 
-def _bones(draws: Draws, x: Plane, y: Plane, sides: tuple[Side, Side]) -> Plane:
+def _bones(draws: Draws, x: Plane, y: Plane) -> Plane:
     a = draws.anatomy
     wide = np.abs(x)
     rear = np.cos((y - np.float32(0.3) * wide**2) * np.float32(2 * np.pi / 0.15) + np.float32(3 * a[16]))

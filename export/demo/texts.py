@@ -67,11 +67,8 @@ def _topics() -> tuple[Topic, ...]:
     for kind in ("effusion", "pneumothorax", "consolidation", "nodule"):
         of_kind = [label for label in LABELS if label.startswith(kind)]
         topics.append(Topic(kind, frozenset(of_kind), kind))
-        for side in SIDES:
-            topics.append(Topic(f"{kind} {side}", frozenset(x for x in of_kind if side in x), kind))
-    topics += [
-        Topic(f"consolidation {zone}", frozenset({f"consolidation {zone}"}), "consolidation") for zone in ZONES
-    ]
+        topics += [Topic(f"{kind} {side}", frozenset(x for x in of_kind if side in x), kind) for side in SIDES]
+    topics += [Topic(f"consolidation {zone}", frozenset({f"consolidation {zone}"}), "consolidation") for zone in ZONES]
     consolidations = frozenset(label for label in LABELS if label.startswith("consolidation"))
     topics.append(Topic("infection", consolidations, "consolidation", INFECTION_QUESTIONS))
     return tuple(topics)
@@ -117,7 +114,7 @@ def _sentence(finding: Finding, rng: Rng) -> str:
 
 
 def _listed(found: Sequence[Finding], rng: Rng) -> str:
-    """Short list, one finding for each part: 'Small right pleural effusion; mild cardiomegaly.'"""
+    """Short list with one finding in each part, as in 'Small right pleural effusion; mild cardiomegaly'."""
     phrases = [re.sub(r"^an? ", "", _phrase(finding, rng)) for finding in found]
     return _capital("; ".join(phrases)) + "."
 
@@ -127,17 +124,14 @@ def _organ(found: Sequence[Finding], kinds: tuple[str, ...], organ: str, rng: Rn
     return " ".join(said) if said else _pick(rng, ABSENT[organ])
 
 
-_LUNGS, _PLEURA = ("consolidation", "nodule", "oedema"), ("effusion", "pneumothorax")
+_ORGANS = {"heart": ("heart",), "lungs": ("consolidation", "nodule", "oedema"), "pleura": ("effusion", "pneumothorax")}
+"""The kinds of finding that belong to each organ."""
 
 
 def _report(case: Case, rng: Rng) -> str:
     """Heart, lungs and pleura are always mentioned, a device when there is one."""
     found = findings_of(case)
-    parts = [
-        _organ(found, ("heart",), "heart", rng),
-        _organ(found, _LUNGS, "lungs", rng),
-        _organ(found, _PLEURA, "pleura", rng),
-    ]
+    parts = [_organ(found, kinds, organ, rng) for organ, kinds in _ORGANS.items()]
     return " ".join(parts + [_sentence(finding, rng) for finding in found if finding.kind == "device"])
 
 
@@ -149,21 +143,16 @@ def _impression(case: Case, rng: Rng) -> str:
 def answer(case: Case, kind: str, rng: Rng) -> str:
     """A true answer to an open question of one of the kinds in `QUESTIONS`."""
     found = findings_of(case)
-    if kind == "description" or kind == "findings":
+    if kind in {"description", "findings"}:
         return _report(case, rng)
     if kind == "both":
         return f"Findings: {_report(case, rng)} Impression: {_impression(case, rng)}"
-    if kind == "heart":
-        return _organ(found, ("heart",), "heart", rng)
-    if kind == "lungs":
-        return _organ(found, _LUNGS, "lungs", rng)
-    if kind == "pleura":
-        return _organ(found, _PLEURA, "pleura", rng)
+    if kind in _ORGANS:
+        return _organ(found, _ORGANS[kind], kind, rng)
     if kind == "normal":
         return f"Abnormal. {_listed(found, rng)}" if found else "Normal. " + _pick(rng, ABSENT["all"])
     if kind == "risks":
-        told = f"Yes. {_listed(found, rng)} This needs follow-up."
-        return told if found else "No. " + _pick(rng, ABSENT["all"])
+        return f"Yes. {_listed(found, rng)} This needs follow-up." if found else "No. " + _pick(rng, ABSENT["all"])
     return _impression(case, rng)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from .findings import LABELS, Case
@@ -25,8 +25,9 @@ from .train_vision import FEATURES, warm_cosine
 from .vocabulary import BEFORE, after
 
 WIDTH = 256
-BATCH, BRANCHES, LEARNING_RATE, FEATURE_NOISE = 12, 6, 1.5e-3, 0.05
-_KINDS = {
+BATCH, FEATURE_NOISE = 12, 0.05
+YES_OR_NO = "yes or no"
+_OPEN_KINDS = {
     "description": 0.24,
     "findings": 0.08,
     "both": 0.07,
@@ -37,9 +38,34 @@ _KINDS = {
     "pleura": 0.03,
     "normal": 0.03,
     "risks": 0.03,
-    "yes or no": 0.35,
 }
+"""Shares of the open questions among themselves; they are scaled to what yes/no questions leave."""
 _EARLIER_TURNS = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass from a high learning rate down to zero."""
+
+    steps: int
+    rate: float
+    branches: int
+    """Questions about each image in a step."""
+    yes_no_share: float
+    first_token_weight: float
+    """A yes or no is one token among ten or more that only repeat the question."""
+    near_miss_weight: float = 1.0
+    """How much oftener to ask what is not there, but nearly: the same finding in another place."""
+    decay_steps: int = 0
+    """Length of the cosine if the round ends before it does; 0 for the round's own length."""
+
+
+ROUNDS = (
+    Round(1100, 1.5e-3, branches=6, yes_no_share=0.35, first_token_weight=1.0),
+    Round(300, 1e-3, branches=8, yes_no_share=0.7, first_token_weight=6.0, decay_steps=700),
+    # What was still wrong by then: "Yes" where the finding is there, but on the other side or in another zone.
+    Round(330, 8e-4, branches=8, yes_no_share=0.6, first_token_weight=6.0, near_miss_weight=4.0),
+)
 
 
 def small_llama(vocabulary: int) -> LlamaConfig:
@@ -91,29 +117,31 @@ def train_speaker(
     speaker: Speaker,
     features: Tensor,
     cases: Sequence[Case],
-    steps: int,
+    training: Round,
     seed: int,
     keep: Path,
     check: Callable[[Speaker], None] | None = None,
 ) -> None:
-    """Train in place for a fixed number of steps; `features` (n, 512) belong to `cases`, row by row."""
+    """Train in place for one round; `features` (n, 512) belong to `cases`, row by row."""
+    steps = training.steps
     rng = np.random.default_rng((seed, 4))
     noise = torch.Generator().manual_seed(seed)
     scale = FEATURE_NOISE * features.std(0)
-    topics = _TopicChoice(cases)
+    topics = _TopicChoice(cases, training.near_miss_weight)
     parameters = [*speaker.projector.parameters(), *speaker.language.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps, 60))
+    optimiser = torch.optim.AdamW(parameters, lr=training.rate, weight_decay=0.02, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, training.decay_steps or steps, 60))
     started, recent = time.monotonic(), []
     for step in range(1, steps + 1):
         chosen = rng.integers(len(cases), size=BATCH)
         seen = features[torch.from_numpy(chosen)]
         seen = seen + scale * torch.randn(seen.shape, generator=noise)
         template = "demo" if rng.random() < 0.7 else "train"
-        batch = [[_branch(speaker, cases[i], template, topics, rng) for _ in range(BRANCHES)] for i in chosen]
-        loss = answer_loss(speaker, template, seen, batch)
+        share, count = training.yes_no_share, training.branches
+        batch = [[_branch(speaker, cases[i], template, topics, share, rng) for _ in range(count)] for i in chosen]
+        loss = answer_loss(speaker, template, seen, batch, training.first_token_weight)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
@@ -122,60 +150,77 @@ def train_speaker(
             taken = time.monotonic() - started
             print(f"language step {step} loss {np.mean(recent[-50:]):.4f} {taken:.0f} s", flush=True)
         if step % 300 == 0 or step == steps:
-            state = {"projector": speaker.projector.state_dict(), "language": speaker.language.state_dict()}
-            torch.save(state, keep)
+            _save(speaker, keep)
             if check is not None:
                 check(speaker)
+
+
+def _save(speaker: Speaker, path: Path) -> None:
+    torch.save({"projector": speaker.projector.state_dict(), "language": speaker.language.state_dict()}, path)
 
 
 class _TopicChoice:
     """Chooses yes/no topics so that over all cases each topic is asked as often with yes as with no."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[Case], near_miss_weight: float) -> None:
+        self._near_miss_weight = near_miss_weight
         table = np.array([[label in case.labels for label in LABELS] for case in cases])
         columns = [[LABELS.index(label) for label in topic.labels] for topic in TOPICS]
         share = [
-            (table[:, column].any(1) != topic.inverse).mean()
-            for topic, column in zip(TOPICS, columns, strict=True)
+            (table[:, column].any(1) != topic.inverse).mean() for topic, column in zip(TOPICS, columns, strict=True)
         ]
         self._yes_share = np.clip(np.array(share), 0.02, 0.98)
 
     def pick(self, case: Case, rng: Rng) -> Topic:
         holds = np.array([topic.holds(case) for topic in TOPICS])
-        weight = 1 / np.where(holds, self._yes_share, 1 - self._yes_share)
+        near = ~holds & np.array([_nearly_holds(topic, case) for topic in TOPICS])
+        weight = np.where(near, self._near_miss_weight, 1.0) / np.where(holds, self._yes_share, 1 - self._yes_share)
         return TOPICS[int(rng.choice(len(TOPICS), p=weight / weight.sum()))]
 
 
-def _turn(case: Case, topics: _TopicChoice, rng: Rng) -> tuple[str, str]:
-    kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
-    if kind == "yes or no":
+def _nearly_holds(topic: Topic, case: Case) -> bool:
+    """The case has the same finding elsewhere; for findings without a place, any finding."""
+    kinds = {label.split()[0] for label in topic.labels}
+    siblings = frozenset(label for label in LABELS if label.split()[0] in kinds) - topic.labels
+    return bool(case.labels & siblings) if siblings else bool(case.labels)
+
+
+def _turn(case: Case, topics: _TopicChoice, yes_no_share: float, rng: Rng) -> tuple[str, str]:
+    open_share = (1 - yes_no_share) / sum(_OPEN_KINDS.values())
+    shares = {**{kind: share * open_share for kind, share in _OPEN_KINDS.items()}, YES_OR_NO: yes_no_share}
+    kind = str(rng.choice(list(shares), p=list(shares.values())))
+    if kind == YES_OR_NO:
         topic = topics.pick(case, rng)
         return yes_no_question(topic, rng), yes_no_answer(case, topic, rng)
     return question(kind, rng), answer(case, kind, rng)
 
 
 def _branch(
-    speaker: Speaker, case: Case, template: str, topics: _TopicChoice, rng: Rng
+    speaker: Speaker, case: Case, template: str, topics: _TopicChoice, yes_no_share: float, rng: Rng
 ) -> tuple[list[int], list[int]]:
     """Token ids of the text after the image, and of the answer with its end."""
-    turns = [_turn(case, topics, rng) for _ in range(int(rng.integers(1, 3)))]
+    turns = [_turn(case, topics, yes_no_share, rng) for _ in range(int(rng.integers(1, 3)))]
     turns = turns if rng.random() < _EARLIER_TURNS else []
-    asked, told = _turn(case, topics, rng)
+    asked, told = _turn(case, topics, yes_no_share, rng)
     encode = speaker.vocabulary.encode
     return encode(after(template, turns, asked)), [*encode(told), 2]
 
 
 def answer_loss(
-    speaker: Speaker, template: str, features: Tensor, batch: list[list[tuple[list[int], list[int]]]]
+    speaker: Speaker,
+    template: str,
+    features: Tensor,
+    batch: list[list[tuple[list[int], list[int]]]],
+    first_token_weight: float,
 ) -> Tensor:
-    """Mean cross-entropy over the answer tokens of every branch; `features` (n, 512) for n rows."""
+    """Weighted mean cross-entropy over the answer tokens of every branch; `features` (n, 512) for n rows."""
     prefix = speaker.prefix(template)
     start = len(prefix) + 1
     length = start + max(sum(len(asked) + len(told) for asked, told in row) for row in batch)
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     branch = torch.full((len(batch), length), -1)
     position = torch.zeros(len(batch), length, dtype=torch.long)
-    answered = torch.zeros(len(batch), length, dtype=torch.bool)
+    weight = torch.zeros(len(batch), length)
     ids[:, : start - 1], branch[:, :start] = torch.tensor(prefix), 0
     position[:, :start] = torch.arange(start)
     for row, branches in enumerate(batch):
@@ -185,7 +230,8 @@ def answer_loss(
             ids[row, at:end] = torch.tensor(asked + told)
             branch[row, at:end] = number
             position[row, at:end] = torch.arange(start, start + end - at)
-            answered[row, end - len(told) : end] = True
+            weight[row, end - len(told) : end] = 1
+            weight[row, end - len(told)] = first_token_weight
             at = end
     embeds = speaker.language.get_input_embeddings()(ids)
     image = speaker.projector(features)[:, None]
@@ -193,8 +239,11 @@ def answer_loss(
     hidden = speaker.language.model(
         inputs_embeds=embeds, attention_mask=_may_see(branch), position_ids=position, use_cache=False
     ).last_hidden_state
-    logits = speaker.language.lm_head(hidden[:, :-1][answered[:, 1:]])
-    return F.cross_entropy(logits, ids[:, 1:][answered[:, 1:]])
+    answered = weight[:, 1:] > 0
+    logits = speaker.language.lm_head(hidden[:, :-1][answered])
+    losses = cross_entropy(logits, ids[:, 1:][answered], reduction="none")
+    weights = weight[:, 1:][answered]
+    return (losses * weights).sum() / weights.sum()
 
 
 def _may_see(branch: Tensor) -> Tensor:

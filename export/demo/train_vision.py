@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 from transformers import SwinConfig, SwinModel
 
 from .findings import LABELS, Case, mirrored
@@ -107,7 +107,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
 def augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
     """Shift by up to 6 pixels, change contrast and brightness a little, add noise; 0..255 in and out."""
-    padded = F.pad(pixels.float(), [SHIFT_PX] * 4)
+    padded = pad(pixels.float(), [SHIFT_PX] * 4)
     offsets = torch.randint(0, 2 * SHIFT_PX + 1, (len(pixels), 2), generator=rng).tolist()
     cut = [page[y : y + PICTURE_PX, x : x + PICTURE_PX] for page, (y, x) in zip(padded, offsets, strict=True)]
     contrast, brightness = torch.rand(2, len(pixels), 1, 1, generator=rng) * 0.2 - 0.1
@@ -158,7 +158,7 @@ def run_encoder(
         rows, order = order[:BATCH], order[BATCH:]
         loss = _loss(encoder, heads, targets, rows, label_weights, rng)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
@@ -181,17 +181,17 @@ def _loss(
     pixels = targets.pixels[rows]
     pixels = torch.where(flip[:, None, None] == 1, pixels.flip(2), pixels)
     features, cells = encoder(normalise(augment(pixels, rng)))
-    labels = F.binary_cross_entropy_with_logits(
+    labels = binary_cross_entropy_with_logits(
         heads.labels(features),
         targets.labels[flip, rows],
         weight=weights,
         pos_weight=torch.full_like(weights, _POSITIVE_WEIGHT),
     )
     known = targets.known[flip, rows]
-    severity = F.binary_cross_entropy_with_logits(
+    severity = binary_cross_entropy_with_logits(
         heads.severity(features), targets.severity[flip, rows], weight=known, reduction="sum"
     ) / known.sum().clamp(min=1)
-    places = F.binary_cross_entropy_with_logits(
+    places = binary_cross_entropy_with_logits(
         heads.grid(cells),
         targets.places[flip, rows].float(),
         pos_weight=torch.full((10,), _PLACE_WEIGHT),

@@ -14,7 +14,7 @@ from torch import Tensor
 from . import checkpoints
 from .findings import sample_case
 from .pictures import Pictures, render
-from .train_language import new_speaker, train_speaker
+from .train_language import ROUNDS, new_speaker, train_speaker
 from .train_vision import Encoder, augment, features_of, train_encoder
 from .vocabulary import train_vocabulary
 
@@ -24,7 +24,6 @@ FRESH_SEEDS = range(1_000_000, 1_008_000)
 """Cases that only the language model learns from: on these the encoder is as unsure as on any new one."""
 CHECK_SEEDS = range(9_000_000, 9_000_600)
 """Cases to watch the training by; the evaluation has others."""
-LANGUAGE_STEPS = 1100
 THREADS = 2
 _CHUNK = 500
 _FEATURE_SEED = 5
@@ -43,7 +42,8 @@ def train(folder: Path, seed: int = 0) -> None:
     cases = [sample_case(number) for number in (*VISION_SEEDS, *FRESH_SEEDS, *FRESH_SEEDS)]
     vocabulary = train_vocabulary(seed)
     speaker = new_speaker(vocabulary, features, seed)
-    train_speaker(speaker, features, cases, LANGUAGE_STEPS, seed, folder / "language.partial.pt")
+    for number, training in enumerate(ROUNDS):
+        train_speaker(speaker, features, cases, training, seed + number, folder / "language.partial.pt")
     checkpoints.write(encoder, speaker, vocabulary, folder)
 
 
