@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export import parity, receipts
-from export.errors import ExportRefused, GateMissed
+from export.errors import GateMissed
 from export.gates import Gates, misses
 from export.parity import Parity
 from xraygpt_edge import bundle as bundles
+from xraygpt_edge.errors import BundleAltered
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def measure(root: Path, threads: int) -> Result:
     bundle = bundles.load(root)
     problems = bundles.verify(bundle)
     if problems:
-        raise ExportRefused("The bundle is not what its manifest says.", [str(p) for p in problems])
+        raise BundleAltered("E-BND-010", str(problems[0]))
     files = {
         role: {str(e.precision): bundle.path_of(e) for e in bundle.manifest.files if e.role == role}
         for role in ("vision", "language")

@@ -183,8 +183,8 @@ def build(folder: Path, flags: list[str]) -> Path:
     """Compile the wheel with pip into a scratch folder, then keep it."""
     if os.name != "nt" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
         raise SetupError(NO_COMPILER)
-    say("Building llama.cpp for this computer: about 4 to 8 minutes on two cores, once.")
-    say(f"  flags: {' '.join(flags)}")
+    say("Building llama.cpp for this computer: about 4 to 8 minutes on two idle cores, once.")
+    say(f"  with {' '.join(flag for flag in flags if not flag.endswith('=OFF')) or 'its own choice of CPU features'}")
     log = folder / "build.log"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         wanted = f"llama-cpp-python=={LLAMA_VERSION}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from xraygpt_edge.bundle import ImageRecipe
+from xraygpt_edge.images import Radiograph
+from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.records import Source
 
 SIZES_PX = ((224, 224), (288, 352), (420, 300))
 """Columns, rows: as the model sees it, upright, and lying."""
@@ -42,14 +47,12 @@ def _slope(columns: int, rows: int, number: int) -> NDArray[np.uint8]:
 
 
 def picture_tensor(picture: NDArray[np.uint8], recipe: ImageRecipe) -> NDArray[np.float32]:
-    """A picture (rows, columns) as the encoder takes it: float32 (1, 3, size, size)."""
-    image = Image.fromarray(picture)
-    if recipe.fit == "pad":
-        side = max(recipe.size_px, *image.size)
-        square = Image.new("L", (side, side), 0)
-        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-        image = square
-    small = image.convert("RGB").resize((recipe.size_px, recipe.size_px), Image.Resampling.BICUBIC)
-    scaled = np.asarray(small, dtype=np.float32) / np.float32(255)
-    normal = (scaled - np.array(recipe.mean, np.float32)) / np.array(recipe.std, np.float32)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1)[None], dtype=np.float32)
+    """A picture (rows, columns) as the encoder takes it, by the program's own code: (1, 3, size, size)."""
+    rows, columns = picture.shape
+    source = Source(sha256_of_pixels(picture), "png", rows, columns, profile="mimic-jpg")
+    return to_tensor(Radiograph(picture, source), recipe)
+
+
+def sha256_of_pixels(picture: NDArray[np.uint8]) -> str:
+    """What stands in for a file's hash: a drawn picture has no file."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()

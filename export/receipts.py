@@ -29,7 +29,7 @@ QUESTIONS = (
     "findings?",
 )
 """One for each picture."""
-ANSWER_TOKENS = 16
+ANSWER_TOKENS = 8
 """Long enough to see a precision drift; each costs a pass through all shards."""
 
 

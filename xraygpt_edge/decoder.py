@@ -72,7 +72,7 @@ class Decoder:
     """A language model with a context of the size that the requests need."""
 
     def __init__(self, model: LlamaModel, threads: int, n_batch: int = N_BATCH) -> None:
-        self._model, self._threads, self._n_batch = model, threads, n_batch
+        self.model, self._threads, self._n_batch = model, threads, n_batch
         self._context: LlamaContext | None = None
         self._thread = NativeThread("decoder")
         self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
@@ -89,8 +89,8 @@ class Decoder:
 
     def tokenize(self, prompt: Prompt) -> PromptIds:
         """Token ids of both pieces, each tokenised alone; text is never a control token."""
-        before = (self._model.bos, *self._model.tokenize(prompt.before))
-        return PromptIds(before, tuple(self._model.tokenize(prompt.after)))
+        before = (self.model.bos, *self.model.tokenize(prompt.before))
+        return PromptIds(before, tuple(self.model.tokenize(prompt.after)))
 
     def first_logits(
         self, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None = None
@@ -125,8 +125,8 @@ class Decoder:
         first_position = len(ids) + len(rows)
         for produced in range(sampling.max_tokens):
             token = choose(logits)
-            is_end = self._model.is_end(token)
-            yield Token(token, b"" if is_end else self._model.piece(token), is_end)
+            is_end = self.model.is_end(token)
+            yield Token(token, b"" if is_end else self.model.piece(token), is_end)
             if is_end or produced + 1 == sampling.max_tokens:
                 return
             logits = self._step(context, token, first_position + produced, deadline)
@@ -136,7 +136,7 @@ class Decoder:
         self._thread.close()
         if self._context:
             self._context.close()
-        self._model.close()
+        self.model.close()
 
     def _fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
         """An empty context that holds prompt, rows and answer."""
@@ -145,7 +145,7 @@ class Decoder:
         if not np.isfinite(rows).all():
             raise UnusableOutput("E-RUN-031", "in the image rows")
         needed = len(ids) + len(rows) + max_tokens
-        most = min(MAX_CONTEXT, self._model.n_ctx_train)
+        most = min(MAX_CONTEXT, self.model.n_ctx_train)
         if needed > most:
             raise UsageError(
                 "E-USE-008",
@@ -156,7 +156,7 @@ class Decoder:
             if context:
                 context.close()
             n_ctx = min(most, -(-needed // CONTEXT_STEP) * CONTEXT_STEP)
-            context = self._context = LlamaContext(self._model, n_ctx, self._n_batch, self._threads)
+            context = self._context = LlamaContext(self.model, n_ctx, self._n_batch, self._threads)
         context.clear()
         return context
 

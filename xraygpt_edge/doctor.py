@@ -1,4 +1,4 @@
-"""This machine, looked at from all sides: what works, what does not, and what to do about it.
+"""The machine, looked at from all sides: what works, what does not, and what to do about it.
 
 Each check returns a result and prints nothing. Native code is tried in a child process, because
 a build for another CPU ends the process that runs it.
@@ -138,7 +138,9 @@ def _decoders() -> CheckResult:
 
 def _telemetry() -> CheckResult:
     if offline.came_too_late():
-        return CheckResult("offline", "fail", "ONNX Runtime was loaded before its telemetry was off", "explain E-RUN-020")
+        return CheckResult(
+            "offline", "fail", "ONNX Runtime was loaded before its telemetry was off", "explain E-RUN-020"
+        )
     return CheckResult("offline", "ok", "the telemetry of ONNX Runtime is off; nothing here opens a socket")
 
 

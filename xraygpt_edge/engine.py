@@ -16,7 +16,7 @@ from xraygpt_edge import loading
 from xraygpt_edge.decoder import GREEDY, PromptIds, Sampling
 from xraygpt_edge.devices import Wish
 from xraygpt_edge.generation import Generation, Show, Stopwatch, compose
-from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.images import Radiograph, ReadOptions
 from xraygpt_edge.loading import Parts, Wishes
 from xraygpt_edge.native import Deadline, NativeThread
 from xraygpt_edge.preprocess import to_tensor
@@ -119,9 +119,13 @@ class XrayGPT:
         show: Show | None = None,
     ) -> Answer:
         """Answer a question about a radiograph that was looked at; history: what was asked before."""
-        ids = self._ids(question, template, history)
+        ids = self.ids(question, template, history)
         tokens = self.parts.decoder.generate(ids, seen.rows, sampling, deadline)
         generation = compose(tokens, self.parts.bundle.manifest.prompt.stop, show)
+        return self.signed(seen, question, generation, self.engine_facts(sampling, template), self._load_s)
+
+    def signed(self, seen: Seen, question: str, generation: Generation, facts: EngineFacts, load_s: float) -> Answer:
+        """What was generated, with everything that made it."""
         return Answer(
             text=generation.text,
             question=question,
@@ -129,8 +133,8 @@ class XrayGPT:
             token_ids=generation.token_ids,
             input=seen.source,
             bundle=self._bundle_facts(),
-            engine=self._engine_facts(sampling, template),
-            timing=_timing(seen, generation, self._load_s),
+            engine=facts,
+            timing=_timing(seen, generation, load_s),
         )
 
     def embed(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> NDArray[np.float32]:
@@ -141,14 +145,14 @@ class XrayGPT:
         self, question: str, template: str | None = None, history: Sequence[Turn] = ()
     ) -> tuple[list[int], list[int]]:
         """Token ids before and after the image rows, beginning-of-sequence included."""
-        ids = self._ids(question, template, history)
+        ids = self.ids(question, template, history)
         return list(ids.before), list(ids.after)
 
     def first_logits(
         self, image: str | Path, question: str, template: str | None = None, history: Sequence[Turn] = ()
     ) -> NDArray[np.float32]:
         """Logits (n_vocab,) float32 of the answer's first token."""
-        return self.parts.decoder.first_logits(self._ids(question, template, history), self.embed(image))
+        return self.parts.decoder.first_logits(self.ids(question, template, history), self.embed(image))
 
     def close(self) -> None:
         """Give memory and processes back."""
@@ -164,7 +168,8 @@ class XrayGPT:
     ) -> None:
         self.close()
 
-    def _ids(self, question: str, template: str | None, history: Sequence[Turn]) -> PromptIds:
+    def ids(self, question: str, template: str | None = None, history: Sequence[Turn] = ()) -> PromptIds:
+        """Token ids around the image rows, beginning-of-sequence included."""
         return self.parts.decoder.tokenize(render(self.parts.bundle.template(template), question, history))
 
     def _bundle_facts(self) -> BundleFacts:
@@ -178,7 +183,8 @@ class XrayGPT:
             demo=manifest.demo,
         )
 
-    def _engine_facts(self, sampling: Sampling, template: str | None) -> EngineFacts:
+    def engine_facts(self, sampling: Sampling, template: str | None = None) -> EngineFacts:
+        """The program and the settings that answer."""
         return EngineFacts(
             version=xraygpt_edge.__version__,
             device=self.parts.device.name,

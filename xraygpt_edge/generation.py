@@ -51,6 +51,14 @@ class Composer:
         self._stream = TextStream(stop)
         self._token_ids: list[int] = []
 
+    def __len__(self) -> int:
+        """Tokens taken so far."""
+        return len(self._token_ids)
+
+    def begin(self) -> None:
+        """The decoder starts now: what was waited before is not counted."""
+        self._watch.lap_s()
+
     def push(self, token: Token) -> bool:
         """Take a token; whether the answer has ended with it, by the model's end or a stop string."""
         self._prefill_s = self._prefill_s or self._watch.lap_s()

@@ -23,6 +23,7 @@ from xraygpt_edge.records import Source
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PROFILES = ("mimic-jpg", "display")
 FILE_MAX_BYTES = 512 << 20
 MAX_PX = 100_000_000
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -75,8 +76,15 @@ def read_radiograph(path: Path, options: ReadOptions = DEFAULT) -> Radiograph:
 
 
 def read_with_account(path: Path, options: ReadOptions = DEFAULT) -> Reading:
-    """Read a file and say what was done."""
-    return read_bytes(read_file(path), options)
+    """Read a file and say what was done; whatever goes wrong is an InputRefused."""
+    try:
+        return read_bytes(read_file(path), options)
+    except InputRefused:
+        raise
+    except MemoryError:
+        raise InputRefused("E-DCM-020") from None
+    except Exception as error:  # noqa: BLE001 - the cause may quote the file: only its kind is told
+        raise InputRefused("E-DCM-023", type(error).__name__) from None
 
 
 def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
@@ -96,16 +104,21 @@ def read_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such name"
         raise InputRefused("E-IMG-003", reason) from None
-    with os.fdopen(handle, "rb") as stream:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise InputRefused("E-IMG-004")
-        if facts.st_size > FILE_MAX_BYTES:
-            raise InputRefused("E-IMG-005", f"{facts.st_size >> 20} MB")
-        try:
+    try:
+        _require_regular(os.fstat(handle))
+        with os.fdopen(handle, "rb", closefd=False) as stream:
             return stream.read(FILE_MAX_BYTES)
-        except OSError as error:
-            raise InputRefused("E-IMG-003", os.strerror(error.errno or 0)) from None
+    except OSError as error:
+        raise InputRefused("E-IMG-003", os.strerror(error.errno or 0)) from None
+    finally:
+        os.close(handle)
+
+
+def _require_regular(facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputRefused("E-IMG-004")
+    if facts.st_size > FILE_MAX_BYTES:
+        raise InputRefused("E-IMG-005", f"{facts.st_size >> 20} MB")
 
 
 def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:
@@ -150,10 +163,7 @@ def _from_picture(data: bytes, kind: Literal["png", "jpeg"], options: ReadOption
     if options.frame not in (None, 1):
         raise InputRefused("E-DCM-012", f"frame {options.frame} of 1")
     words = _decode_picture(data, notes)
-    pixels = plain_pixels(words, options.profile)
-    if options.profile == "mimic-jpg":
-        notes.step("range", "smallest to largest value become 0 to 255")
-        notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
+    pixels = _as_trained(words, options.profile, notes)
     gate.look(pixels, notes)
     source = Source(
         sha256=hashlib.sha256(data).hexdigest(),
@@ -165,6 +175,17 @@ def _from_picture(data: bytes, kind: Literal["png", "jpeg"], options: ReadOption
         warnings=notes.warnings,
     )
     return Radiograph(pixels, source)
+
+
+def _as_trained(words: NDArray[np.uint8] | NDArray[np.uint16], profile: str, notes: Notes) -> NDArray[np.uint8]:
+    """8 bits as they are: the model was trained on such files, which had been prepared already."""
+    if words.dtype == np.uint8:
+        notes.step("grey", "8-bit pictures are taken as they are")
+        return plain_pixels(words, "display")
+    if profile == "mimic-jpg":
+        notes.step("range", "smallest to largest value become 0 to 255")
+        notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
+    return plain_pixels(words, profile)
 
 
 def _decode_picture(data: bytes, notes: Notes) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -182,7 +203,7 @@ def _decode_picture(data: bytes, notes: Notes) -> NDArray[np.uint8] | NDArray[np
         raise
     except Image.DecompressionBombError:
         raise InputRefused("E-IMG-007") from None
-    except Exception as error:  # Pillow's decoders raise many kinds
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise many kinds
         raise InputRefused("E-IMG-006", type(error).__name__) from None
 
 

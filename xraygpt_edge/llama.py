@@ -25,8 +25,12 @@ NO_SLOT = 1
 """What llama_decode returns when the KV cache is full."""
 NO_VOCABULARY = 0
 """LLAMA_VOCAB_TYPE_NONE."""
+PLAIN_ATTENTION = 0
+"""LLAMA_FLASH_ATTN_TYPE_DISABLED."""
 ALL_LAYERS = 999
 PIECE_BYTES = 256
+KV_NUMBER_BYTES = 2
+"""Keys and values are kept in fp16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class LlamaModel:
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
         self.bos: int = lib.llama_vocab_bos(self._vocab)
+        heads, kv_heads = lib.llama_model_n_head(self.handle), lib.llama_model_n_head_kv(self.handle)
+        kv_width = 2 * self.n_embd * kv_heads // heads
+        self.kv_bytes: int = KV_NUMBER_BYTES * kv_width * lib.llama_model_n_layer(self.handle)
+        """Of the cache, for one position."""
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text: never a control token, no beginning-of-sequence."""
@@ -91,17 +99,25 @@ class LlamaModel:
 
 
 class LlamaContext:
-    """A KV cache over a model, and the decodes that fill it."""
+    """A KV cache over a model, and the decodes that fill it.
 
-    def __init__(self, model: LlamaModel, n_ctx: int, n_batch: int, threads: int) -> None:
+    n_ctx: positions of all sequences together; sequences that share a beginning share its positions.
+    """
+
+    def __init__(self, model: LlamaModel, n_ctx: int, n_batch: int, threads: int, n_sequences: int = 1) -> None:
+        if n_sequences > n_batch:  # llama.cpp would abort the process
+            raise ValueError(f"{n_sequences} sequences and batches of {n_batch}")
         self._model, self._lib = model, model.lib
         self.n_ctx, self.n_batch = n_ctx, n_batch
         self._cancelled = ctypes.create_string_buffer(2)
         params = self._lib.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max, params.kv_unified = n_sequences, True
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
+        # Plain attention: with the fused one the original's logits are missed by 0.0195 instead of 0.0077.
+        params.flash_attn_type = PLAIN_ATTENTION
         params.abort_callback = _flag_reader(self._lib)
         params.abort_callback_data = ctypes.addressof(self._cancelled)
         self.handle = self._lib.llama_init_from_model(model.handle, params)
@@ -141,6 +157,10 @@ class LlamaContext:
         """Forget a sequence's positions from this one on."""
         self._cancelled[0] = b"\0"
         self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self.handle), sequence, position, -1)
+
+    def share(self, source: int, target: int, end: int) -> None:
+        """Let the target sequence begin with the source's positions before end."""
+        self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self.handle), source, target, 0, end)
 
     def close(self) -> None:
         """Give the memory back."""

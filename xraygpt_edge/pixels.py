@@ -53,7 +53,7 @@ class Lut:
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Look up; inputs outside the table take its nearest entry."""
         index = np.clip(np.rint(values) - self.first, 0, self.entries.size - 1)
-        return self.entries[index.astype(np.int64)].astype(np.float64)
+        return np.asarray(self.entries[index.astype(np.int64)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Window:
         """Map to 0..1."""
         if self.function == "SIGMOID":
             exponent = np.clip(-4 * (values - self.centre) / self.width, -700, 700)
-            return 1 / (1 + np.exp(exponent))
+            return np.asarray(1 / (1 + np.exp(exponent)), np.float64)
         centre, width = self.centre, self.width
         if self.function == "LINEAR":
             if width <= 1:  # the formula's limit: a step
@@ -181,7 +181,8 @@ def minmax8(census: Census) -> NDArray[np.uint8]:
     """((value - min) / (max - min) * 255), truncated, for every word of the picture."""
     low, high = census.range
     offsets = np.clip(census.values, low, high) - low
-    return ((offsets / (high - low)) * 255).astype(np.uint8)
+    scaled: NDArray[np.float64] = (offsets / (high - low)) * 255
+    return scaled.astype(np.uint8)
 
 
 def equalize_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -192,7 +193,8 @@ def equalize_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     scale = np.float32(255) / np.float32(total - counts[first])
     above_first = np.cumsum(counts) - counts[: first + 1].sum()
     above_first[: first + 1] = 0
-    return np.clip(np.rint(above_first.astype(np.float32) * scale), 0, 255).astype(np.uint8)
+    grey: NDArray[np.float32] = np.rint(above_first.astype(np.float32) * scale)
+    return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 def equalize(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -231,7 +233,8 @@ def levels(table: NDArray[np.uint8], census: Census) -> int:
 def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """ITU-R 601 luma of (rows, columns, 3), rounded as Pillow rounds it."""
     weights = np.array([19595, 38470, 7471], np.uint32)
-    return ((rgb @ weights + 0x8000) >> 16).astype(np.uint8)
+    sums: NDArray[np.uint32] = rgb.astype(np.uint32) @ weights
+    return ((sums + 0x8000) >> 16).astype(np.uint8)
 
 
 def _grey_counts(grey: NDArray[np.uint8], counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,12 +17,15 @@ class ImageSpec(Protocol):
     @property
     def size_px(self) -> int:
         """Side of the tensor."""
+
     @property
     def fit(self) -> Literal["squash", "pad"]:
         """squash: the aspect ratio is lost; pad: a black square is put round the picture."""
+
     @property
     def mean(self) -> tuple[float, float, float]:
         """Of each channel, for values from 0 to 1."""
+
     @property
     def std(self) -> tuple[float, float, float]:
         """Of each channel, for values from 0 to 1."""

@@ -83,15 +83,17 @@ def _dataset(number: int, packing: Packing) -> FileDataset:
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
-    dataset.ConversionType = "SYN" if packing.sop_class == SecondaryCaptureImageStorage else None
+    if packing.sop_class == SecondaryCaptureImageStorage:
+        dataset.ConversionType = "SYN"
     if packing.sop_class == DigitalXRayImageStorageForPresentation:
-        _add_dx_module(dataset)
+        _add_dx_module(dataset, packing)
     return dataset
 
 
-def _add_dx_module(dataset: Dataset) -> None:
+def _add_dx_module(dataset: Dataset, packing: Packing) -> None:
     dataset.PresentationIntentType = "FOR PRESENTATION"
-    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
+    dataset.PixelIntensityRelationship = "LOG"
+    dataset.PixelIntensityRelationshipSign = 1 if packing.monochrome1 else -1  # -1: larger values mean less X-ray
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
     dataset.AcquisitionContextSequence = []
     dataset.AnatomicRegionSequence = [_code("43799004", "SCT", "Chest")]

@@ -130,7 +130,9 @@ def train_speaker(
     topics = _TopicChoice(cases, training.near_miss_weight)
     parameters = [*speaker.projector.parameters(), *speaker.language.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=training.rate, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, training.decay_steps or steps, 60))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: warm_cosine(step, training.decay_steps or steps, 60)
+    )
     started, recent = time.monotonic(), []
     for step in range(1, steps + 1):
         chosen = rng.integers(len(cases), size=BATCH)

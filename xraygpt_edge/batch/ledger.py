@@ -57,6 +57,10 @@ class Ledger:
         wanted = key(path, question)
         return wanted in self.ok or wanted in self.failed
 
+    def is_ok(self, path: str, question: str) -> bool:
+        """Whether there is an answer."""
+        return key(path, question) in self.ok
+
     def attempts(self, path: str, question: str) -> int:
         """How often this was tried and failed before."""
         return self.failed.get(key(path, question), 0)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -31,11 +30,11 @@ class Died(Exception):
 class ModelProcess:
     """A child that answers tasks; its crash is our news and not our end."""
 
-    def __init__(self, job: Job, running: Running, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, job: Job, running: Running) -> None:
         """Start it; raises ResourceExhausted when the system refuses."""
         try:
             self._child = subprocess.Popen(
-                command,
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=_environment(),
@@ -43,9 +42,9 @@ class ModelProcess:
             )
         except OSError as error:
             raise ResourceExhausted("E-BAT-015", error.strerror or type(error).__name__) from error
+        self._to_child, self._from_child = _pipes(self._child)
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-        assert self._child.stdout is not None
-        self._listener = threading.Thread(target=_listen, args=(self._child.stdout, self._messages), daemon=True)
+        self._listener = threading.Thread(target=_listen, args=(self._from_child, self._messages), daemon=True)
         self._listener.start()
         self.send(_job_message(job, running))
 
@@ -56,10 +55,9 @@ class ModelProcess:
 
     def send(self, message: dict[str, Any]) -> None:
         """Hand a message over; what a dead process is sent is lost, and `receive` says so."""
-        assert self._child.stdin is not None
         try:
-            self._child.stdin.write(packed(message))
-            self._child.stdin.flush()
+            self._to_child.write(packed(message))
+            self._to_child.flush()
         except OSError:
             return
 
@@ -82,8 +80,7 @@ class ModelProcess:
         self._child.kill()
         self._child.wait()
         self._listener.join()
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
+        for pipe in (self._to_child, self._from_child):
             try:
                 pipe.close()
             except OSError:
@@ -92,6 +89,12 @@ class ModelProcess:
     def _last_words(self) -> str:
         code = self._child.wait()
         return f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if child.stdin is None or child.stdout is None:
+        raise ValueError("the process was started without pipes")
+    return child.stdin, child.stdout
 
 
 def _listen(pipe: IO[bytes], messages: SimpleQueue[dict[str, Any] | None]) -> None:
@@ -111,5 +114,12 @@ def _environment() -> dict[str, str]:
 
 
 def _job_message(job: Job, running: Running) -> dict[str, Any]:
-    facts = {"folder": str(job.folder), "bundle": str(job.bundle), "settings": asdict(job.settings)}
-    return {"job": {**facts, "running": asdict(running)}}
+    return {
+        "job": {
+            "folder": str(job.folder.absolute()),
+            "bundle": str(job.bundle.absolute()),
+            "questions": job.questions,
+            "settings": asdict(job.settings),
+            "running": asdict(running),
+        }
+    }

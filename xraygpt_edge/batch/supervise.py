@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ class Supervisor:
     facts: dict[str, Any] = field(default_factory=dict)
     """What the process said about itself when it was ready."""
 
-    def outcomes(self, tasks: Iterator[Task]) -> Iterator[Outcome]:
+    def outcomes(self, tasks: Iterator[Task]) -> Generator[Outcome]:
         """Each task's outcomes, in the order in which they are ready.
 
         Raises WorkerCrashed after three deaths in a row, and whatever ends a batch in the process itself.

@@ -7,7 +7,8 @@ from xraygpt_edge.catalogue.entry import Entry
 from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
 from xraygpt_edge.catalogue.program import PROGRAM
+from xraygpt_edge.catalogue.report import REPORT
 
 __all__ = ["CATALOGUE", "Entry"]
 
-CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH}
+CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH, **REPORT}

@@ -281,6 +281,30 @@ PICTURE_WARNINGS = {
         "the picture is smaller than what the model looks at",
         "Small findings cannot be seen in it.",
     ),
+    "W-IMG-004": _warning(
+        "the picture looks inverted",
+        "Lungs seem bright and the heart dark, against what the file says. It was not changed.",
+        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+    ),
+    "W-IMG-005": _warning(
+        "the picture looks upside down",
+        "It is brighter at the top than at the bottom, unlike upright chest radiographs. It was not turned.",
+        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+    ),
+    "W-IMG-006": _warning(
+        "the picture does not look like a frontal chest radiograph",
+        "Two dark lung fields beside a bright middle were not found. Disease, a lateral view or another body "
+        "part may be the reason.",
+        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+    ),
+    "W-IMG-007": _warning(
+        "large parts of the picture are clipped to white",
+        "What lies there is lost, or a white frame surrounds the picture.",
+    ),
+    "W-IMG-008": _warning(
+        "the picture has few grey levels",
+        "Fine differences are lost.",
+    ),
     "W-IMG-009": _warning(
         "the picture was turned as its EXIF tag says",
         "Cameras and telephones write such tags.",

@@ -23,15 +23,23 @@ REPORT: dict[str, Entry] = {
     "E-REP-003": Entry(
         4,
         "the records are damaged",
-        "A line of records.jsonl, or summary.json, is not what a batch writes. The file was edited, or the disk is failing.",
+        "A line of records.jsonl, or summary.json, is not what a batch writes. The file was edited, or the disk "
+        "is failing.",
         "Bring the folder back from a copy, or run the batch again in a new folder.",
         _KEPT,
     ),
     "E-REP-004": Entry(
         2,
         "this report needs the radiographs",
-        "The records hold nothing about the patient. Who and which study it was is copied from the DICOM files themselves.",
+        "The records hold nothing about the patient. Who and which study it was is copied from the DICOM files.",
         "Name the folder that was given to batch, with --images FOLDER.",
+    ),
+    "E-REP-005": Entry(
+        2,
+        "thumbnails need the radiographs",
+        "The records hold no pictures. Small ones are made from the files, only when asked for, because they are "
+        "patient images.",
+        "Name the folder that was given to batch, with --images FOLDER, or leave --thumbnails out.",
     ),
     "E-REP-010": Entry(
         3,
@@ -43,7 +51,7 @@ REPORT: dict[str, Entry] = {
     "E-REP-011": Entry(
         3,
         "the file has changed since the batch",
-        "Its SHA-256 is not the one in the record. A patient's name from another file under an answer would be worse than none.",
+        "Its SHA-256 is not the one in the record. An answer under another patient's name would be worse than none.",
         "Bring the file back, or run the batch again in a new folder.",
         "The other radiographs were not affected.",
     ),
@@ -57,9 +65,9 @@ REPORT: dict[str, Entry] = {
     "E-REP-013": Entry(
         3,
         "the patient's data cannot be copied exactly",
-        "The file does not say in which alphabet its text is written, or says something that does not fit. Copied with a "
-        "guess, the name would be another one.",
-        "Repair SpecificCharacterSet in the file, or use --to html, csv or json.",
+        "The file does not say in which alphabet its text is written, or says something that does not fit, or a UID "
+        "is not one. Copied with a guess, the name would be another one.",
+        "Repair the file's SpecificCharacterSet or UID, or use --to html, csv or json.",
         "The other radiographs were not affected.",
     ),
 }

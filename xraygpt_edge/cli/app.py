@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from xraygpt_edge.cli import about, ask, bundles, chat, doctor
+from xraygpt_edge.cli import about, ask, batch, bundles, chat, doctor, report
 from xraygpt_edge.errors import ExitCode, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 
@@ -29,8 +29,10 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
+app.command("batch")(batch.batch)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
+app.command("report")(report.report)
 app.add_typer(bundles.app, name="bundle")
 
 

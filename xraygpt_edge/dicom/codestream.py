@@ -7,6 +7,10 @@ not what the file describes, or memory is asked for that nobody expects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xraygpt_edge.errors import InputRefused
 
@@ -14,6 +18,7 @@ SOF_MARKERS = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
 """Baseline, extended, progressive, lossless, and JPEG-LS."""
 STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 SCAN_MARKER = 0xDA
+END_MARKER = b"\xff\xd9"
 J2K_START = b"\xff\x4f\xff\x51"
 JP2_START = b"\x00\x00\x00\x0cjP  "
 JP2_MAX_BOXES = 100
@@ -30,6 +35,13 @@ class Stream:
     """Bits of a sample."""
     marker: int = 0
     """Which kind of JPEG; 0 for JPEG 2000."""
+
+
+def as_words(buffer: Any, stream: Stream) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """A decoder's output: one or two bytes a sample, by its depth."""
+    if stream.precision <= 8:
+        return np.frombuffer(buffer, np.uint8)
+    return np.frombuffer(buffer, np.uint16)
 
 
 def jpeg_stream(frame: bytes) -> Stream:
@@ -56,6 +68,12 @@ def _frame_header(frame: bytes, at: int) -> Stream:
     rows = int.from_bytes(frame[at + 5 : at + 7], "big")
     columns = int.from_bytes(frame[at + 7 : at + 9], "big")
     return Stream(rows, columns, frame[at + 9], frame[at + 4], frame[at + 1])
+
+
+def require_end(frame: bytes) -> None:
+    """Refuse a stream without its end marker: CharLS may search for minutes in one that was cut."""
+    if not frame.rstrip(b"\0").endswith(END_MARKER):
+        raise InputRefused("E-DCM-008", "the stream does not reach its end")
 
 
 def bare_j2k(frame: bytes) -> bytes:

@@ -13,18 +13,16 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.notes import Notes
 from xraygpt_edge.pixels import luma
 
-PALETTE_BITS = 16
-
 
 def palette_to_rgb(words: Words, dataset: Dataset) -> NDArray[np.uint8]:
     """Look the indices up in the file's palette; uint8 (rows, columns, 3)."""
     try:
         with quiet():
             rgb = apply_color_lut(words, dataset)
-    except Exception as error:  # the palette is damaged in one of many ways
+    except Exception as error:  # noqa: BLE001 - the palette is damaged in one of many ways
         raise InputRefused("E-DCM-013", f"the palette: {type(error).__name__}") from None
     shift = 8 * rgb.dtype.itemsize - 8
-    return (rgb >> shift).astype(np.uint8)
+    return np.asarray(rgb >> shift, np.uint8)
 
 
 def rgb_to_grey(rgb: NDArray[np.uint8], notes: Notes) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from io import BytesIO
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from xraygpt_edge.dicom.tags import TAGS
@@ -62,7 +63,7 @@ def open_container(data: bytes) -> Container:
             dataset = _inflated(data, meta) if meta.transfer_syntax == DEFLATED else _plain(data)
     except InputRefused:
         raise
-    except Exception as error:  # pydicom raises whatever its parser stumbles over
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parser stumbles over
         raise InputRefused("E-DCM-001", type(error).__name__) from None
     file_meta = getattr(dataset, "file_meta", FileMetaDataset())
     stated = str(file_meta.get("TransferSyntaxUID") or "").strip("\0 ")
@@ -114,7 +115,8 @@ def _inflated(data: bytes, meta: MetaInformation) -> Dataset:
         raise InputRefused("E-DCM-015", f"more than {cap >> 20} MB")
     if not inflater.eof:
         raise InputRefused("E-DCM-005", "the deflated data end early")
-    elements = read_dataset(BytesIO(plain), is_implicit_VR=False, is_little_endian=True, specific_tags=list(TAGS))
+    tags = [Tag(tag) for tag in TAGS]
+    elements = read_dataset(BytesIO(plain), is_implicit_VR=False, is_little_endian=True, specific_tags=tags)
     file_meta = FileMetaDataset()
     file_meta.TransferSyntaxUID = DEFLATED
     return FileDataset(None, elements, file_meta=file_meta, is_implicit_VR=False, is_little_endian=True)
@@ -128,7 +130,7 @@ def _encoding(dataset: Dataset) -> str:
 
 
 def _is_first_element(data: bytes) -> bool:
-    """Does an element with a sensible length begin here?"""
+    """An element with a sensible length begins here."""
     order: str = "big" if data[0] == 0 else "little"
     explicit = data[4:6].isalpha() and data[4:6].isupper()
     field = data[6:8] if explicit else data[4:8]

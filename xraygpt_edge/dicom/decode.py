@@ -13,7 +13,7 @@ from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 
-from xraygpt_edge.dicom.codestream import Stream, bare_j2k, j2k_stream, jpeg_stream
+from xraygpt_edge.dicom.codestream import Stream, as_words, bare_j2k, j2k_stream, jpeg_stream, require_end
 from xraygpt_edge.dicom.container import quiet
 from xraygpt_edge.dicom.header import Header
 from xraygpt_edge.dicom.syntaxes import Codec, syntax_name
@@ -21,7 +21,6 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.notes import Notes
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]
-LOSSLESS_JPEG = 0xC3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def decode_frame(dataset: Dataset, header: Header, wanted: int | None, notes: No
         raise
     except ImportError:
         raise InputRefused("E-DCM-007", f"{header.codec.value} for {syntax_name(header.transfer_syntax)}") from None
-    except Exception as error:  # codecs raise whatever they like
+    except Exception as error:  # noqa: BLE001 - codecs raise whatever they like
         raise InputRefused("E-DCM-008", f"{header.codec.value}: {type(error).__name__}") from None
     notes.step("decoding", f"{syntax_name(header.transfer_syntax)}, by {header.codec.value}")
     return frame
@@ -92,7 +91,7 @@ def _fragments_of(dataset: Dataset, header: Header, index: int) -> bytes:
     """The compressed bytes of one frame."""
     data = _encapsulated(dataset, header)
     offsets = _extended_offsets(dataset)
-    return encaps.get_frame(data, index, number_of_frames=header.frames, extended_offsets=offsets)
+    return bytes(encaps.get_frame(data, index, number_of_frames=header.frames, extended_offsets=offsets))
 
 
 def _encapsulated(dataset: Dataset, header: Header) -> bytes:
@@ -100,8 +99,7 @@ def _encapsulated(dataset: Dataset, header: Header) -> bytes:
     if not dataset["PixelData"].is_undefined_length and data[:4] != b"\xfe\xff\x00\xe0":
         raise InputRefused("E-DCM-016", "the pixel data are not compressed as the header says")
     _, offsets = encaps.parse_fragments(data, endianness="<")
-    table = int.from_bytes(data[4:8], "little")
-    fragments = len(offsets) - 1 if table >= 0 and len(offsets) else 0
+    fragments = max(0, len(offsets) - 1)
     if fragments < header.frames:
         reason = f"the header says {header.frames} frames, the file holds {fragments}"
         raise InputRefused("E-DCM-012" if fragments else "E-DCM-005", reason)
@@ -139,7 +137,9 @@ def _by_pydicom(dataset: Dataset, header: Header, index: int, notes: Notes) -> W
         pixel_vr=dataset["PixelData"].VR,
         **samples,
     )
-    return np.ascontiguousarray(words, np.uint8 if header.bits_allocated == 8 else np.uint16)
+    if header.bits_allocated == 8:
+        return np.ascontiguousarray(words, np.uint8)
+    return np.ascontiguousarray(words, np.uint16)
 
 
 def _require_length(found: int, header: Header, notes: Notes) -> None:
@@ -173,8 +173,10 @@ def _by_gdcm(frame: bytes, stream: Stream, header: Header) -> Words:
 def _by_charls(frame: bytes, stream: Stream, header: Header) -> Words:
     import jpeg_ls
 
+    require_end(frame)
+
     buffer, info = jpeg_ls.decode_pixel_data(frame)
-    words = _as_words(buffer, stream)
+    words = as_words(buffer, stream)
     if stream.components == 1:
         return words.reshape(stream.rows, stream.columns)
     if info["interleave_mode"] == 0:
@@ -185,12 +187,8 @@ def _by_charls(frame: bytes, stream: Stream, header: Header) -> Words:
 def _by_openjpeg(frame: bytes, stream: Stream, header: Header) -> Words:
     import openjpeg
 
-    words = _as_words(openjpeg.decode_pixel_data(frame, version=2), stream)
+    words = as_words(openjpeg.decode_pixel_data(frame, version=2), stream)
     return words.reshape((header.rows, header.columns, 3)[: 2 if header.samples == 1 else 3])
-
-
-def _as_words(buffer: bytes | bytearray, stream: Stream) -> Words:
-    return np.frombuffer(buffer, np.uint8 if stream.precision <= 8 else "<u2")
 
 
 DECODERS: dict[Codec, Callable[[bytes, Stream, Header], Words]] = {

@@ -10,7 +10,7 @@ import gdcm
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.dicom.codestream import Stream
+from xraygpt_edge.dicom.codestream import Stream, as_words
 from xraygpt_edge.errors import InputRefused
 
 gdcm.Trace.WarningOff()
@@ -23,10 +23,10 @@ def decode(frame: bytes, stream: Stream, transfer_syntax: str) -> NDArray[np.uin
     image = _image(frame, stream, transfer_syntax)
     text = image.GetBuffer()  # raises when the stream is damaged
     buffer = text.encode("utf-8", "surrogateescape")
-    dtype = np.dtype(np.uint8 if stream.precision <= 8 else "<u2")
-    if len(buffer) != stream.rows * stream.columns * dtype.itemsize:
+    words = as_words(buffer, stream)
+    if words.size != stream.rows * stream.columns:
         raise InputRefused("E-DCM-008", "the decoder returned another size")
-    return np.frombuffer(buffer, dtype).reshape(stream.rows, stream.columns)
+    return words.reshape(stream.rows, stream.columns)
 
 
 def _image(frame: bytes, stream: Stream, transfer_syntax: str) -> gdcm.Image:

@@ -23,7 +23,7 @@ def orient(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray
     FieldOfViewRotation and FieldOfViewHorizontalFlip say what was done already; they are not applied.
     """
     directions = tuple(part.strip() for part in text(dataset, "PatientOrientation").split("\\"))
-    if directions == UPRIGHT or directions == ("",):
+    if directions in (UPRIGHT, ("",)):
         return pixels
     across, down = directions if len(directions) == 2 else ("", "")
     if across not in ("L", "R") or down not in ("H", "F"):
@@ -54,9 +54,9 @@ def square_pixels(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> 
 
 
 def _pixel_shape(dataset: Dataset) -> float:
-    """A pixel's height divided by its width; 1 where nothing sensible is stated.
+    r"""A pixel's height divided by its width; 1 where nothing sensible is stated.
 
-    PixelAspectRatio is vertical\\horizontal, the spacings are row spacing\\column spacing: the same order.
+    PixelAspectRatio is vertical\horizontal, the spacings are row spacing\column spacing: the same order.
     """
     for keyword in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
         pair = numbers(dataset, keyword)

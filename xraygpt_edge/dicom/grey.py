@@ -34,9 +34,7 @@ VOI_MIN_LEVELS = 16
 LUT_MAX_ENTRIES = 1 << 16
 
 
-def grey_pixels(
-    frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes
-) -> NDArray[np.uint8]:
+def grey_pixels(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> NDArray[np.uint8]:
     """The picture of one grey frame, uint8 (rows, columns), 0 black, bone bright."""
     counts = histogram(frame.words)
     layout = bit_layout(frame, counts, header, dataset, notes)

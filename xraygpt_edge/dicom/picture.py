@@ -56,9 +56,7 @@ def read(data: bytes, frame: int | None, profile: str, notes: Notes) -> DicomPic
     )
 
 
-def _to_grey(
-    frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes
-) -> NDArray[np.uint8]:
+def _to_grey(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> NDArray[np.uint8]:
     if header.photometric.startswith("MONOCHROME"):
         return grey_pixels(frame, dataset, header, profile, notes)
     if header.photometric == "PALETTE COLOR":

@@ -28,7 +28,7 @@ def text(dataset: Dataset, keyword: str) -> str:
     return "" if found is None else str(found).strip("\0 ").upper()
 
 
-def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(dataset: Dataset, keyword: str | int) -> tuple[float, ...]:
     """Every value as a float; empty if any of them is not a finite number."""
     found = value(dataset, keyword)
     several: Iterable[Any] = found if isinstance(found, MultiValue | list) else (found,)
@@ -39,13 +39,13 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     return converted if all(math.isfinite(part) for part in converted) else ()
 
 
-def number(dataset: Dataset, keyword: str) -> float | None:
+def number(dataset: Dataset, keyword: str | int) -> float | None:
     """The first value as a float."""
     found = numbers(dataset, keyword)
     return found[0] if found else None
 
 
-def integer(dataset: Dataset, keyword: str) -> int | None:
+def integer(dataset: Dataset, keyword: str | int) -> int | None:
     """The first value, if it is a whole number."""
     found = number(dataset, keyword)
     return int(found) if found is not None and found == int(found) else None

@@ -5,11 +5,16 @@ FORMATS names the module of each; every one has `write(job) -> Written`.
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
+from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.reports.job import Job, LeftOut, Written
 
-__all__ = ["DEFAULT_NAMES", "FORMATS", "Job", "LeftOut", "Written", "write"]
+__all__ = ["DEFAULT_NAMES", "FORMATS", "Job", "LeftOut", "Written", "account", "write"]
 
 FORMATS = {
     "html": "to_html",
@@ -33,3 +38,14 @@ def write(name: str, job: Job) -> Written:
     module = import_module(f"{__name__}.{FORMATS[name]}")
     written: Written = module.write(job)
     return written
+
+
+def account(name: str, target: Path, written: Written) -> dict[str, Any]:
+    """What was written, as the object that `report --json` prints."""
+    return {
+        "schema": SCHEMA,
+        "format": name,
+        "out": os.fsencode(target).decode("utf-8", "backslashreplace"),
+        "files": written.files,
+        "left_out": [asdict(row) for row in written.left_out],
+    }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,3 +67,12 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError("E-OUT-001", os.strerror(error.errno or 0)) from error
+
+
+def unused_name(row: Answered, used: set[str]) -> str:
+    """A file name from the record's id, longer where another radiograph has that id too; noted as used."""
+    name = row.file_stem
+    while name in used:
+        name = f"{name}-{sha256(bytes(row.file)).hexdigest()[:8]}"
+    used.add(name)
+    return name

@@ -8,9 +8,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -19,10 +20,10 @@ from xraygpt_edge.records import SCHEMA, BundleFacts, EngineFacts, FinishReason,
 
 RECORDS = "records.jsonl"
 SUMMARY = "summary.json"
+JOB = "job.json"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-_Kind = TypeVar("_Kind")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="status"):
@@ -85,6 +86,14 @@ class Radiograph:
         """The answer that also speaks for what all have in common: file, bundle, settings."""
         return self.answers[0]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know: the notice first, then whatever limits the answers."""
+        source = self.first.input
+        cut = ["The text is cut off."] if any(row.finish_reason != "stop" for row in self.answers) else []
+        forced = ["The input gate refused this file and was overridden."] if source.forced else []
+        return [self.first.notice, *cut, *forced, *(f"{warning.id}: {warning.message}" for warning in source.warnings)]
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -95,18 +104,41 @@ class Batch:
     failed: tuple[Failed, ...]
     summary: dict[str, Any] | None
     """None while the batch has not finished."""
+    questions: tuple[str, ...]
+    """In the order in which they were given; empty where that is not known."""
+    answered_at: datetime
+    """When the last record was written, UTC."""
 
     @property
     def radiographs(self) -> tuple[Radiograph, ...]:
-        """Answers grouped by file, in the order of the records."""
-        grouped: dict[tuple[str, str], list[Answered]] = {}
+        """Answers grouped by file, by name; whatever was computed first, a report reads the same."""
+        grouped: dict[Path, list[Answered]] = {}
         for row in self.answered:
-            grouped.setdefault((row.id, row.shown_path), []).append(row)
-        return tuple(Radiograph(tuple(rows)) for rows in grouped.values())
+            grouped.setdefault(row.file, []).append(row)
+        rank = {question: n for n, question in enumerate(self.questions)}
+        return tuple(
+            Radiograph(tuple(sorted(rows, key=lambda row: (rank.get(row.question, len(rank)), row.question))))
+            for _, rows in sorted(grouped.items(), key=lambda item: item[0])
+        )
+
+    @property
+    def failures(self) -> tuple[Failed, ...]:
+        """Failures by file name, one for each reason: a file that cannot be read fails for every question."""
+        distinct = {(row.file, row.message): row for row in reversed(self.failed)}
+        return tuple(row for _, row in sorted(distinct.items(), key=lambda item: item[0]))
+
+    @property
+    def instances(self) -> tuple[Radiograph, ...]:
+        """Radiographs, one of each content: two files of the same bytes are one to an archive."""
+        return tuple({each.first.input.sha256: each for each in reversed(self.radiographs)}.values())[::-1]
 
 
 class _Head(msgspec.Struct):
     schema: int
+
+
+class _Job(msgspec.Struct):
+    questions: tuple[str, ...]
 
 
 def read_batch(root: Path) -> Batch:
@@ -115,20 +147,18 @@ def read_batch(root: Path) -> Batch:
     Raises UsageError where there are none, BundleIncompatible for records of a newer version, and
     InputRefused for a line that is damaged.
     """
-    latest: dict[tuple[str, str, str], Answered | Failed] = {}
+    latest: dict[tuple[str, str], Answered | Failed] = {}
     for number, line in enumerate(record_lines(root), 1):
-        row = _decoded(line, Answered | Failed, f"{RECORDS}, line {number}")  # type: ignore[arg-type]
-        latest[row.id, row.shown_path, row.question] = row
-    rows = list(latest.values())
-    answered = tuple(row for row in rows if isinstance(row, Answered))
-    # A later attempt that was answered makes the failure before it history.
-    healed = {(row.id, row.shown_path) for row in answered}
-    failed = (row for row in rows if isinstance(row, Failed))
+        row: Answered | Failed = _decoded(line, Answered | Failed, f"{RECORDS}, line {number}")
+        latest[str(row.file), row.question] = row  # a later attempt makes the one before it history
+    rows = latest.values()
     return Batch(
         root,
-        answered,
-        tuple(row for row in failed if row.question or (row.id, row.shown_path) not in healed),
-        read_summary(root),
+        tuple(row for row in rows if isinstance(row, Answered)),
+        tuple(row for row in rows if isinstance(row, Failed)),
+        _summary(root),
+        _questions(root),
+        datetime.fromtimestamp((root / RECORDS).stat().st_mtime, UTC),
     )
 
 
@@ -145,15 +175,29 @@ def record_lines(root: Path) -> Iterator[bytes]:
         raise InputRefused("E-REP-003", f"{RECORDS}: {error.strerror}") from error
 
 
-def read_summary(root: Path) -> dict[str, Any] | None:
-    """The summary of a finished batch, or None."""
-    path = root / SUMMARY
-    if not path.is_file():
+def _summary(root: Path) -> dict[str, Any] | None:
+    """The summary of a finished batch."""
+    data = _whole(root / SUMMARY)
+    return None if data is None else _decoded(data, dict[str, Any], SUMMARY)
+
+
+def _questions(root: Path) -> tuple[str, ...]:
+    data = _whole(root / JOB)
+    return () if data is None else _decoded(data, _Job, JOB).questions
+
+
+def _whole(path: Path) -> bytes | None:
+    """A file's bytes, or None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
         return None
-    return _decoded(path.read_bytes(), dict[str, Any], SUMMARY)
+    except OSError as error:
+        raise InputRefused("E-REP-003", f"{path.name}: {error.strerror}") from error
 
 
-def _decoded(data: bytes, kind: type[_Kind], where: str) -> _Kind:
+def _decoded(data: bytes, kind: Any, where: str) -> Any:
+    """Decode one object of our own version or an older one."""
     try:
         schema = msgspec.json.decode(data, type=_Head).schema
         if schema > SCHEMA:

@@ -14,33 +14,42 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
+from xraygpt_edge.errors import UsageError
 from xraygpt_edge.records import notice
 from xraygpt_edge.reports.job import Job, Written, output_file
 from xraygpt_edge.reports.rows import Answered, Batch, visible
+from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
+
+SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")
+"""The rest of it stands on the page already."""
 
 _PAGE = files("xraygpt_edge.reports") / "page"
 
 
 def write(job: Job) -> Written:
-    """Summary, failures, then the radiographs with their findings."""
-    thumbnails, left_out = _thumbnails(job)
-    batch = job.batch
+    """Summary, failures, then the radiographs with their findings.
+
+    Raises UsageError when thumbnails are wanted and the radiographs are not named.
+    """
+    if job.thumbnails and job.images is None:
+        raise UsageError("E-REP-005")
+    batch, said = job.batch, job.batch.summary or {}
+    thumbnails = pictures(job.images, batch.radiographs) if job.thumbnails and job.images else Thumbnails({}, ())
     page = _template().stream(
         batch=batch,
         notice=notice(demo=any(row.bundle.demo for row in batch.answered)),
         counts=_counts(batch),
         settings=settings(batch),
-        summary=dict(flat(batch.summary or {})),
-        thumbnails=thumbnails,
+        summary=dict(flat({name: said[name] for name in SHOWN_OF_SUMMARY if name in said})),
+        thumbnails=thumbnails.jpegs,
         style=_own("page.css"),
         script=_own("page.js"),
-        policy=_policy(images=bool(thumbnails)),
+        policy=_policy(images=job.thumbnails),
     )
     with output_file(job.out) as stream:
         page.dump(stream, encoding="utf-8")
-    return Written(1, left_out)
+    return Written(1, thumbnails.left_out)
 
 
 def _template() -> jinja2.Template:
@@ -50,14 +59,14 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # the page's own parts stay
     )
     return environment.from_string((_PAGE / "page.html.j2").read_text("utf-8"))
 
 
-def _own(name: str) -> Markup:
+def _own(name: str) -> str:
     """The page's style or script: the only text that is not escaped, and it is ours."""
-    return Markup((_PAGE / name).read_text("utf-8"))  # noqa: S704 - a file of this package
+    return (_PAGE / name).read_text("utf-8")
 
 
 def _policy(*, images: bool) -> str:
@@ -77,12 +86,12 @@ def _digest(text: str) -> str:
 
 
 def _counts(batch: Batch) -> dict[str, int]:
-    """What the top of the page says; found = answered + failed + skipped, as in the summary."""
-    summary = batch.summary or {}
-    answered, failed = len(batch.radiographs), len({row.shown_path for row in batch.failed})
-    own = {"found": answered + failed, "ok": answered, "failed": failed, "skipped": 0}
-    counted = {name: summary.get(name, value) for name, value in own.items()}
-    return {name: value if isinstance(value, int) else own[name] for name, value in counted.items()}
+    """Files, as the summary counts them: found = ok + failed + skipped; without one, from the records."""
+    failed = {row.file for row in batch.failed}
+    files = failed | {row.file for row in batch.answered}
+    own = {"found": len(files), "ok": len(files - failed), "failed": len(failed), "skipped": 0}
+    said = batch.summary or {}
+    return {name: said[name] if isinstance(said.get(name), int) else count for name, count in own.items()}
 
 
 def settings(batch: Batch) -> dict[str, str]:
@@ -113,11 +122,13 @@ def _made_by(row: Answered) -> dict[str, str]:
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as pairs of "a · b" and value, for a table."""
+    """A nested mapping as pairs of "a · b" and value, for a table; lists are passed over."""
     pairs: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            pairs += flat(value, f"{above}{name} · ")
-        else:
-            pairs.append((f"{above}{name}", f"{value:.3f}" if isinstance(value, float) else str(value)))
+            pairs += flat(value, f"{above}{name.replace('_', ' ')} · ")
+        elif not isinstance(value, list):
+            pairs.append(
+                (f"{above}{name.replace('_', ' ')}", f"{value:.3f}" if isinstance(value, float) else str(value))
+            )
     return pairs

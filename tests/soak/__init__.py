@@ -1,0 +1,1 @@
+"""Faults, kills and long runs: short versions in the everyday tests, long ones by `make soak`."""

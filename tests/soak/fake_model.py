@@ -1,0 +1,93 @@
+"""A model process without a model: what it says about a file depends on the file's bytes alone.
+
+Bytes that begin with BAD are refused, with SR are no image, with CRASH kill the process each time,
+with ONCE the first time, with HANG stop it. Files are answered in threes, the last one first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from hashlib import sha256
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+PARALLEL = 3
+DELAY_S = float(os.environ.get("FAKE_DELAY_S", "0"))
+
+
+def say(message: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def record(data: bytes, question: str) -> dict[str, Any]:
+    """The content of an answer or a failure, in the form of the real ones."""
+    digest = sha256(data).hexdigest()
+    if data.startswith(b"BAD"):
+        return failed("E-IMG-002", digest)
+    if data.startswith(b"SR"):
+        return failed("E-DCM-002", digest)
+    facts = {"id": "fake", "manifest_sha256": "0" * 64, "demo": True}
+    text = f"About {digest[:12]}: {question}"
+    return {"schema": 1, "status": "ok", "text": text, "question": question, "finish_reason": "stop", "token_ids": [1],
+            "input": {"sha256": digest}, "bundle": facts, "engine": {"version": "0"}, "timing": {}}  # fmt: skip
+
+
+def failed(error_id: str, digest: str) -> dict[str, Any]:
+    return {"schema": 1, "status": "failed", "error_id": error_id, "message": f"about {digest[:12]}", "code": 4}
+
+
+def misbehave(path: Path, data: bytes) -> None:
+    once = path.with_name(f".{path.name}.tried")
+    if data.startswith(b"ONCE") and not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.startswith(b"CRASH"):
+        os.abort()
+    if data.startswith(b"HANG"):
+        time.sleep(1000)
+
+
+def listen(lines: SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin.buffer:
+        lines.put(json.loads(line))
+    os._exit(0)
+
+
+def some(lines: SimpleQueue[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At least one task, at most three."""
+    tasks = [lines.get()]
+    while len(tasks) < PARALLEL:
+        try:
+            tasks.append(lines.get(timeout=0.002))
+        except Empty:
+            break
+    return tasks
+
+
+def main() -> None:
+    lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=listen, args=(lines,), daemon=True).start()
+    folder = Path(lines.get()["job"]["folder"])
+    say({"ready": {"parallel": PARALLEL}})
+    while True:
+        tasks = some(lines)
+        for task in tasks:
+            say({"started": task["task"]})
+        for task in reversed(tasks):
+            path = folder / task["path"]
+            data = path.read_bytes()
+            misbehave(path, data)
+            for question in task["questions"]:
+                time.sleep(DELAY_S)
+                say({"task": task["task"], "question": question, "record": record(data, question)})
+
+
+if __name__ == "__main__":
+    main()

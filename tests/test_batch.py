@@ -1,0 +1,266 @@
+"""A folder of radiographs with the real demonstration model: every file accounted for, every answer repeatable."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from xraygpt_edge import Sampling, XrayGPT, batch, bundle
+from xraygpt_edge.cli.app import run as command
+from xraygpt_edge.errors import UsageError
+
+TOKENS = 24
+SETTINGS = batch.Settings(max_tokens=TOKENS)
+QUESTIONS = (batch.DEFAULT_QUESTION, "Is the heart enlarged?")
+
+
+@pytest.fixture(scope="module")
+def examples(root: Path) -> list[Path]:
+    return sorted((root / "examples").glob("*.dcm"))
+
+
+@pytest.fixture
+def films(tmp_path: Path, examples: list[Path]) -> Path:
+    """Phantoms and everything that lies between radiographs in a real folder."""
+    folder = tmp_path / "films"
+    (folder / "study").mkdir(parents=True)
+    for number, path in enumerate(examples):
+        shutil.copy(path, folder / ("study" if number % 2 else ".") / path.name)
+    shutil.copy(examples[0], folder / "the same again.dcm")
+    (folder / "empty.dcm").touch()
+    (folder / "cut.dcm").write_bytes(examples[0].read_bytes()[:5000])
+    (folder / "notes.txt").write_text("words")
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    return folder
+
+
+def job(films: Path, demo: Path, *questions: str, settings: batch.Settings = SETTINGS) -> batch.Job:
+    manifest = bundle.opened(demo).manifest_sha256
+    return batch.Job(films, demo, manifest, questions or (batch.DEFAULT_QUESTION,), settings)
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "records.jsonl").read_text("ascii").splitlines()]
+
+
+def answers(out: Path) -> dict[tuple[str, str], tuple[int, ...]]:
+    return {(r["path"], r["question"]): tuple(r["token_ids"]) for r in records(out) if r["status"] == "ok"}
+
+
+def test_every_file_is_an_answer_a_failure_or_a_skip(
+    films: Path, demo: Path, examples: list[Path], tmp_path: Path
+) -> None:
+    summary = batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
+    assert (summary.ok, summary.failed, summary.skipped) == (len(examples) + 1, 2, 2)
+    assert summary.found == sum(1 for path in films.rglob("*") if path.is_file())
+    assert summary.skipped_by_reason == {"DICOMDIR": 1, "not an image": 1}
+    assert {failure["path"] for failure in summary.failures} == {"empty.dcm", "cut.dcm"}
+    written = json.loads((tmp_path / "out" / "summary.json").read_bytes())
+    assert written["found"] == written["ok"] + written["failed"] + written["skipped"]
+    assert list(written)[1] == "failures"
+
+
+@pytest.mark.parametrize("parallel", [1, 3, 16])
+def test_answers_are_the_ones_that_ask_gives(films: Path, demo: Path, tmp_path: Path, parallel: int) -> None:
+    out = tmp_path / "out"
+    batch.run(job(films, demo, *QUESTIONS), out, batch.Running("cpu", parallel=parallel))
+    with XrayGPT.load(demo, "cpu") as model:
+        for (path, question), token_ids in answers(out).items():
+            assert model.ask(films / path, question, sampling=Sampling(max_tokens=TOKENS)).token_ids == token_ids
+
+
+def test_a_record_says_what_made_it(films: Path, demo: Path, tmp_path: Path) -> None:
+    batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
+    record = next(r for r in records(tmp_path / "out") if r["status"] == "ok")
+    assert set(record) >= {"schema", "id", "path", "attempt", "question", "text", "finish_reason", "input", "notice"}
+    assert record["id"] == record["input"]["sha256"][:16]
+    assert record["bundle"]["manifest_sha256"] == bundle.opened(demo).manifest_sha256
+    assert record["engine"]["max_tokens"] == TOKENS
+
+
+def test_running_it_again_asks_nothing_and_changes_no_record(films: Path, demo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = batch.run(job(films, demo), out, batch.Running("cpu"))
+    before = (out / "records.jsonl").read_bytes()
+    again = batch.run(job(films, demo), out, batch.Running("cpu"))
+    assert (out / "records.jsonl").read_bytes() == before
+    assert (again.ok, again.failed, again.skipped) == (first.ok, first.failed, first.skipped)
+    assert again.session.engine == {}  # the model was not even loaded
+
+
+def test_a_new_file_is_asked_when_the_batch_is_run_again(
+    films: Path, demo: Path, examples: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = batch.run(job(films, demo), out, batch.Running("cpu"))
+    shutil.copy(examples[1], films / "new.dcm")
+    again = batch.run(job(films, demo), out, batch.Running("cpu"))
+    assert again.ok == first.ok + 1
+    assert again.session.files == 1
+
+
+def test_a_failure_is_tried_again_only_when_asked_and_its_answer_counts(
+    films: Path, demo: Path, examples: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = batch.run(job(films, demo), out, batch.Running("cpu"))
+    shutil.copy(examples[2], films / "cut.dcm")
+    assert batch.run(job(films, demo), out, batch.Running("cpu")).failed == first.failed
+    again = batch.run(job(films, demo), out, batch.Running("cpu", retry_failed=True))
+    assert (again.ok, again.failed) == (first.ok + 1, first.failed - 1)
+    attempts = [(r["path"], r["attempt"]) for r in records(out) if r["path"] in ("cut.dcm", "empty.dcm")]
+    assert Counter(attempts) == Counter([("cut.dcm", 1), ("cut.dcm", 2), ("empty.dcm", 1), ("empty.dcm", 2)])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"questions": ("Other?",)}, "other questions"),
+        ({"settings": batch.Settings(max_tokens=TOKENS, temperature=0.5)}, "other settings"),
+        ({"manifest_sha256": "1" * 64}, "another bundle"),
+        ({"folder": Path("/")}, "another folder"),
+    ],
+)
+def test_another_job_in_the_same_folder_is_refused(
+    films: Path, demo: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    out = tmp_path / "out"
+    for path in films.rglob("*.dcm"):
+        path.unlink()
+    this = job(films, demo)
+    batch.run(this, out, batch.Running("cpu"))
+    facts = {"folder": this.folder, "bundle": demo, "manifest_sha256": this.manifest_sha256}
+    other = batch.Job(**{**facts, "questions": this.questions, "settings": SETTINGS, **change})
+    with pytest.raises(UsageError, match=words) as caught:
+        batch.run(other, out, batch.Running("cpu"))
+    assert int(caught.value.code) == 2
+
+
+def test_the_same_picture_in_another_file_is_computed_once_and_gets_a_record_of_its_own(
+    demo: Path, tmp_path: Path, examples: list[Path]
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(5):
+        shutil.copy(examples[0], films / f"{number}.dcm")
+    out = tmp_path / "out"
+    summary = batch.run(job(films, demo), out, batch.Running("cpu"))
+    assert len(set(answers(out).values())) == 1
+    assert {record["path"] for record in records(out)} == {f"{number}.dcm" for number in range(5)}
+    assert summary.session.busy["tokens"] == len(records(out)[0]["token_ids"])
+
+
+def test_equal_pixels_in_different_files_get_the_record_of_their_own_file(demo: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    picture = Image.effect_noise((256, 256), 60)
+    picture.save(films / "a.png", compress_level=1)
+    picture.save(films / "b.png", compress_level=9)
+    batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
+    first, second = records(tmp_path / "out")
+    assert first["token_ids"] == second["token_ids"]
+    assert first["input"]["sha256"] != second["input"]["sha256"]
+    assert first["id"] != second["id"]
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 8])
+def test_what_stands_beside_a_radiograph_does_not_change_its_answer(
+    demo: Path, tmp_path: Path, examples: list[Path], parallel: int
+) -> None:
+    crowd, alone = tmp_path / "crowd", tmp_path / "alone"
+    crowd.mkdir(), alone.mkdir()
+    for number, path in enumerate([*examples, *examples]):
+        shutil.copy(path, crowd / f"{number:02d}.dcm")
+    shutil.copy(examples[3], alone / "03.dcm")
+    for folder in (crowd, alone):
+        batch.run(job(folder, demo), tmp_path / f"out-{folder.name}", batch.Running("cpu", parallel=parallel))
+    question = batch.DEFAULT_QUESTION
+    in_company = answers(tmp_path / "out-crowd")
+    assert in_company["03.dcm", question] == answers(tmp_path / "out-alone")["03.dcm", question]
+    assert in_company["03.dcm", question] == in_company[f"{3 + len(examples):02d}.dcm", question]
+
+
+def test_names_that_are_not_utf_8_hold_newlines_or_look_like_options_are_answered(
+    demo: Path, tmp_path: Path, examples: list[Path]
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    names = [b"caf\xe9_\xff.dcm", b"two\nlines.dcm", b"-rf.dcm", "ünï \U0001fac1.dcm".encode(), b"x" * 251 + b".dcm"]
+    for name in names:
+        shutil.copy(examples[0], os.fsencode(films) + b"/" + name)
+    out = tmp_path / "out"
+    assert batch.run(job(films, demo), out, batch.Running("cpu")).ok == len(names)
+    odd = [record for record in records(out) if "path_b64" in record]
+    assert [record["path"] for record in odd] == ["caf\\xe9_\\xff.dcm"]
+    again = batch.run(job(films, demo), out, batch.Running("cpu"))
+    assert again.session.earlier == len(names)
+
+
+def test_the_output_folder_may_lie_among_the_radiographs(films: Path, demo: Path) -> None:
+    out = films / "answers"
+    first = batch.run(job(films, demo), out, batch.Running("cpu"))
+    again = batch.run(job(films, demo), out, batch.Running("cpu"))
+    assert (first.found, first.session.found) == (again.found, again.session.found)
+
+
+def test_outputs_are_for_their_owner_alone_whatever_the_umask(films: Path, demo: Path, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "out").iterdir()}
+    assert set(modes.values()) == {"0o600"}
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_command_says_3_for_failures_and_0_without(
+    films: Path, demo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["batch", str(films), "--bundle", str(demo), "--max-tokens", str(TOKENS), "--device", "cpu", "--json"]
+    assert command([*words, "--out", str(tmp_path / "a")]) == 3
+    counts = json.loads(capfd.readouterr().out)
+    assert counts["found"] == counts["ok"] + counts["failed"] + counts["skipped"]
+    (films / "cut.dcm").unlink(), (films / "empty.dcm").unlink()
+    assert command([*words, "--out", str(tmp_path / "b")]) == 0
+
+
+def test_progress_names_no_file(films: Path, demo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (films / "DOE^JANE-1970.dcm").touch()
+    words = ["batch", str(films), "--out", str(tmp_path / "out"), "--bundle", str(demo), "--max-tokens", "2"]
+    command([*words, "--device", "cpu"])
+    said = capfd.readouterr()
+    assert "JANE" not in said.err + said.out
+    assert "files:" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--parallel", "0"], 2),
+        (["--parallel", "many"], 2),
+        (["--question", " "], 2),
+        (["--template", "none"], 2),
+        (["--max-tokens", "5000"], 2),
+        (["--bundle", "/nowhere"], 10),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_code(
+    films: Path, demo: Path, tmp_path: Path, words: list[str], code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    common = ["batch", str(films), "--out", str(tmp_path / "out"), "--bundle", str(demo), "--device", "cpu"]
+    assert command([*common, *words]) == code
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_that_is_none_is_refused(demo: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        batch.run(job(tmp_path / "nowhere", demo), tmp_path / "out", batch.Running("cpu"))
+    assert not (tmp_path / "out").exists()

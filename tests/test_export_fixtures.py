@@ -1,0 +1,111 @@
+"""What the original modules computed, and what our bundles compute: the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.export_fixtures import MEDCLIP, RELEASED, expected, export, medclip_source, released_source
+from xraygpt_edge import XrayGPT
+from xraygpt_edge.decoder import PromptIds, Sampling
+from xraygpt_edge.images import read_radiograph
+from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.prompt import Turn, render
+
+pytestmark = [pytest.mark.shared, pytest.mark.export]
+
+MARGIN = 0.02
+"""Two logits nearer than this may change places by rounding."""
+COSINES = {"fp32": 0.9999999, "fp16": 0.9995, "int8": 0.995}
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    out = tmp_path_factory.mktemp("released") / "tiny"
+    export(released_source(), out, "fp32,fp16,int8", "F16,F32,Q8_0")
+    return out
+
+
+@pytest.fixture(scope="module")
+def medclip(tmp_path_factory):
+    out = tmp_path_factory.mktemp("medclip") / "tiny"
+    export(medclip_source(), out, "fp32,fp16,int8", "F16,Q8_0")
+    return out
+
+
+@pytest.fixture(params=["released", "medclip"])
+def bundle(request):
+    folder = {"released": RELEASED, "medclip": MEDCLIP}[request.param]
+    return request.getfixturevalue(request.param), folder
+
+
+def images(arrays):
+    return sorted(int(name.split("_")[1]) for name in arrays if name.startswith("embeds_"))
+
+
+def test_pixels_are_those_of_the_original(bundle):
+    root, folder = bundle
+    _, arrays = expected(folder)
+    with XrayGPT.load(root, device="cpu") as model:
+        for n in images(arrays):
+            radiograph = read_radiograph(folder / f"images/{n}.png")
+            tensor = to_tensor(radiograph, model.parts.bundle.manifest.image)
+            np.testing.assert_allclose(tensor, arrays[f"pixels_{n}"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("precision", COSINES)
+def test_rows_are_those_of_the_original(bundle, precision):
+    root, folder = bundle
+    _, arrays = expected(folder)
+    with XrayGPT.load(root, device="cpu", vision=precision) as model:
+        for n in images(arrays):
+            rows, wanted = model.embed(folder / f"images/{n}.png"), arrays[f"embeds_{n}"]
+            cosine = (rows * wanted).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(wanted, axis=1)
+            assert cosine.min() >= COSINES[precision]
+            if precision == "fp32":
+                np.testing.assert_allclose(rows, wanted, atol=1e-4, rtol=0)
+
+
+def prompt_of(case, model):
+    template = model.parts.bundle.template(case["template"])
+    if "turns" not in case:
+        return render(template, case["question"])
+    *past, (question, _) = case["turns"]
+    return render(template, question, [Turn(*turn) for turn in past])
+
+
+def test_prompts_have_the_token_ids_of_the_original_in_all_cases(released):
+    facts, _ = expected(RELEASED)
+    with XrayGPT.load(released, device="cpu") as model:
+        for case in facts["cases"]:
+            ids = model.parts.decoder.tokenize(prompt_of(case, model))
+            assert list(ids.before) == case["ids_before"]
+            assert list(ids.after) == case["ids_after"]
+    assert len(facts["cases"]) == 28
+
+
+@pytest.mark.parametrize("precision", ["F32", "F16"])
+def test_answers_are_those_of_the_original_in_all_cases(released, precision):
+    facts, arrays = expected(RELEASED)
+    with XrayGPT.load(released, device="cpu", language=precision) as model:
+        for k, case in enumerate(facts["cases"]):
+            ids = PromptIds(tuple(case["ids_before"]), tuple(case["ids_after"]))
+            rows = arrays[f"embeds_{case['image_index']}"]
+            first = model.parts.decoder.first_logits(ids, rows)
+            np.testing.assert_allclose(first, arrays[f"logits_{k}"], atol=2e-2, rtol=0)
+            sure = next((n for n, m in enumerate(case["greedy_margins"]) if m < MARGIN), len(case["greedy_ids"]))
+            answer = [token.id for token in model.parts.decoder.generate(ids, rows, Sampling(max_tokens=24))]
+            assert answer[:sure] == case["greedy_ids"][:sure]
+
+
+def test_the_public_names_give_the_original_first_logits(released):
+    facts, arrays = expected(RELEASED)
+    with XrayGPT.load(released, device="cpu", vision="fp32", language="F32") as model:
+        for k, case in enumerate(facts["cases"]):
+            if "question" in case:
+                image = RELEASED / case["image"]
+                ids = PromptIds(*map(tuple, model.prompt_ids(case["question"], template=case["template"])))
+                first = model.parts.decoder.first_logits(ids, model.embed(image))
+                np.testing.assert_allclose(first, arrays[f"logits_{k}"], atol=2e-2, rtol=0)

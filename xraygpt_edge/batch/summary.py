@@ -1,0 +1,137 @@
+"""`summary.json`: what became of a folder, failures first; a view of the records."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import xraygpt_edge
+from xraygpt_edge.batch.folder import write_whole
+from xraygpt_edge.batch.job import Job
+from xraygpt_edge.batch.ledger import own_path, read_records
+
+SUMMARY = "summary.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of a batch, from start to end."""
+
+    seconds: float
+    files: int
+    """Files that got their records in this run."""
+    earlier: int
+    """Files that were done before it."""
+    found: int
+    skipped: dict[str, int]
+    busy: dict[str, float]
+    """Seconds of the model process by stage; reading runs beside the others."""
+    restarts: int
+    """How often the model process died."""
+    engine: dict[str, Any]
+    cut_bytes: int
+    """Of a record that a crash had cut off; its radiograph was done again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of files: found = ok + failed + skipped."""
+
+    found: int
+    ok: int
+    failed: int
+    skipped: int
+    failures: tuple[dict[str, Any], ...]
+    errors: dict[str, int]
+    """Error id → records."""
+    skipped_by_reason: dict[str, int]
+    session: Session
+    studies: tuple[dict[str, Any], ...]
+    bundle: dict[str, Any] | None
+    engine: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the records say, read once; of a question asked again, the last one counts."""
+
+    failures: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    """Path → id of every file that has a record."""
+    bundle: dict[str, Any] | None = None
+    engine: dict[str, Any] | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Count one record."""
+        path = own_path(record)
+        self.ids[path] = record["id"]
+        if record["status"] == "ok":
+            self.failures.pop((path, record["question"]), None)
+            self.bundle, self.engine = record["bundle"], record["engine"]
+        else:
+            kept = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
+            self.failures[path, record["question"]] = {name: record[name] for name in kept if name in record}
+
+
+def summarize(out: Path, job: Job, session: Session) -> Summary:
+    """Read the records once and write the summary; raises OutputError."""
+    tally = _Tally()
+    for record in read_records(out):
+        tally.add(record)
+    failed = len({path for path, _ in tally.failures})
+    summary = Summary(
+        # A file that was removed after it was answered keeps its record, so it was found.
+        found=len(tally.ids) + sum(session.skipped.values()),
+        ok=len(tally.ids) - failed,
+        failed=failed,
+        skipped=sum(session.skipped.values()),
+        failures=tuple(tally.failures.values()),
+        errors=dict(Counter(failure["error_id"] for failure in tally.failures.values()).most_common()),
+        skipped_by_reason=session.skipped,
+        session=session,
+        studies=_studies(tally.ids),
+        bundle=tally.bundle,
+        engine=tally.engine,
+    )
+    write_whole(out / SUMMARY, json.dumps(_facts(summary, job), indent=1).encode("ascii"))
+    return summary
+
+
+def _studies(ids: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    """Files of one folder, where there are several: archives keep a study in a folder of its own."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path, identity in ids.items():
+        groups[os.path.dirname(path)].append(identity)  # noqa: PTH120 - a string in, a string out
+    several = ((folder, members) for folder, members in sorted(groups.items()) if len(members) > 1)
+    return tuple(
+        {"folder": os.fsencode(folder).decode("utf-8", "backslashreplace"), "ids": members}
+        for folder, members in several
+    )
+
+
+def _facts(summary: Summary, job: Job) -> dict[str, Any]:
+    s = summary.session
+    per_minute = 60 * s.files / s.seconds if s.seconds else 0.0
+    return {
+        "schema": SCHEMA,
+        "failures": summary.failures,
+        "errors": summary.errors,
+        "found": summary.found,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "skipped": summary.skipped,
+        "skipped_by_reason": summary.skipped_by_reason,
+        "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "last_run": {**asdict(s), "radiographs_per_minute": round(per_minute, 2)},
+        "job": job.facts,
+        "bundle": summary.bundle,
+        "engine": summary.engine,
+        "studies_by_folder": summary.studies,
+        "version": xraygpt_edge.__version__,
+    }

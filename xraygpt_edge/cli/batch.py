@@ -1,0 +1,95 @@
+"""`batch`: a record for each radiograph of a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xraygpt_edge.cli import options
+from xraygpt_edge.errors import ExitCode, UsageError
+
+Folder = Annotated[Path, typer.Argument(help="Every radiograph below it is answered.", show_default=False)]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where records.jsonl and summary.json go.", show_default=False)
+]
+Questions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--question", help="What to ask; may be repeated. By default findings and impression.", show_default=False
+    ),
+]
+Parallel = Annotated[
+    str, typer.Option(metavar="auto|N", help="Radiographs answered at the same time; auto asks memory and cores.")
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try radiographs again that have failed.")]
+
+
+def batch(
+    folder: Folder,
+    out: Out,
+    question: Questions = None,
+    bundle: options.Bundle = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    parallel: Parallel = "auto",
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    profile: options.Profile = "mimic-jpg",
+    template: options.Template = None,
+    max_tokens: options.MaxTokens = 300,
+    temperature: options.Temperature = 0.0,
+    top_p: options.TopP = 0.9,
+    seed: options.Seed = 0,
+    timeout: options.Timeout = None,
+    frame: options.Frame = None,
+    force: options.Force = False,
+    retry_failed: RetryFailed = False,
+    debug: options.Debug = False,
+) -> int:
+    """Answer about every radiograph below FOLDER; run it again to go on where it stopped.
+
+    Each record is safely on disk before it counts. Research software, not a medical device.
+    """
+    from xraygpt_edge import batch as batches
+    from xraygpt_edge import bundle as bundles
+    from xraygpt_edge.cli import progress
+    from xraygpt_edge.cli.places import find_bundle
+
+    opened = bundles.opened(find_bundle(bundle))
+    settings = batches.Settings(
+        template, options.one_of("--profile", profile, ("mimic-jpg", "display")),
+        frame, force, max_tokens, temperature, top_p, seed,
+    )  # fmt: skip
+    wish = options.one_of("--device", device, ("auto", "cpu", "cuda"))
+    running = batches.Running(wish, threads, places(parallel), timeout, retry_failed)
+    job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
+    with progress.BatchScreen(quiet=quiet) as screen:
+        summary = batches.run(job, out, running, screen)
+    if as_json:
+        counts = {"found": summary.found, "ok": summary.ok, "failed": summary.failed, "skipped": summary.skipped}
+        print(json.dumps({"schema": 1, "status": "finished", **counts}))
+    elif not quiet:
+        progress.finished(summary, str(out))
+    return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
+
+
+def places(parallel: str) -> int | None:
+    """`--parallel` as a number, None for auto; raises UsageError."""
+    if parallel == "auto":
+        return None
+    if not parallel.isascii() or not parallel.isdigit() or not 1 <= int(parallel) <= 64:
+        raise UsageError("E-USE-001", "--parallel takes auto or a number from 1 to 64")
+    return int(parallel)
+
+
+def asked(questions: list[str] | None) -> tuple[str, ...]:
+    """The questions, each once, or the default one; raises UsageError for an empty one."""
+    from xraygpt_edge.batch import DEFAULT_QUESTION
+
+    stripped = [question.strip() for question in questions or [DEFAULT_QUESTION]]
+    if not all(stripped):
+        raise UsageError("E-USE-004")
+    return tuple(dict.fromkeys(stripped))

@@ -1,0 +1,195 @@
+"""Many radiographs in one llama.cpp context: a sequence that ends makes room for the next at once.
+
+The constant start of the prompt is computed once and shared. New sequences bring their image rows in one
+decode; the words behind them then go together with the next token of everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, PromptIds, Sampling, Token, chooser
+from xraygpt_edge.devices import Device
+from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
+from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
+
+PER_THREAD = 8
+"""Sequences that one CPU thread answers at the same time: measured with 7B weights, more gain little."""
+MAX_SEQUENCES = 32
+CACHE_SHARE = 0.5
+"""Of the memory that is free once the weights are loaded; the rest is for pictures and the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How long prompts and answers of a job are: the context is made for it."""
+
+    before: tuple[int, ...]
+    """Token ids in front of the image, the same for every request."""
+    n_rows: int
+    n_after: int
+    """Most token ids behind the image."""
+    max_tokens: int
+
+    @property
+    def own(self) -> int:
+        """Positions that a sequence does not share."""
+        return self.n_rows + self.n_after + self.max_tokens
+
+
+@dataclass(slots=True)
+class _Active:
+    """A sequence that is being answered."""
+
+    name: Hashable
+    choose: Callable[[NDArray[np.float32]], int]
+    position: int
+    """Of the next thing to decode."""
+    upcoming: NDArray[np.int32]
+    """Token ids to decode next: the words behind the image, later the last token."""
+    produced: int = 0
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds in llama.cpp."""
+
+    prompt_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(slots=True)
+class ParallelDecoder:
+    """A context with room for some sequences; each is answered as if it were alone."""
+
+    model: LlamaModel
+    shape: Shape
+    places: int
+    context: LlamaContext
+    n_batch: int = N_BATCH
+    spent: Spent = field(default_factory=Spent)
+    _active: dict[int, _Active] = field(default_factory=dict)
+    """Sequence number → what it answers."""
+    _rows: list[Span] = field(default_factory=list)
+    """Image rows of sequences that have just come."""
+
+    @classmethod
+    def create(
+        cls, model: LlamaModel, device: Device, shape: Shape, places: int, n_batch: int = N_BATCH
+    ) -> ParallelDecoder:
+        """Make the context and compute the start of the prompt; raises UsageError when a request cannot fit."""
+        needed, most = len(shape.before) + shape.own, min(MAX_CONTEXT, model.n_ctx_train)
+        if needed > most:
+            raise UsageError("E-USE-008", f"prompt, image and answer take {needed} positions, the model takes {most}")
+        n_ctx = len(shape.before) + places * shape.own
+        context = LlamaContext(model, n_ctx, n_batch, device.threads, n_sequences=places + 1)
+        decoder = cls(model, shape, places, context, n_batch)
+        decoder._decode_all([Span(np.array(shape.before, np.int32), 0, sequence=places)])
+        return decoder
+
+    @property
+    def free(self) -> int:
+        """Sequences that can be added now."""
+        return self.places - len(self._active)
+
+    @property
+    def busy(self) -> int:
+        """Sequences that are being answered."""
+        return len(self._active)
+
+    def add(self, name: Hashable, ids: PromptIds, rows: NDArray[np.float32], sampling: Sampling) -> None:
+        """Take a request; its first token comes with the next step. Raises UnusableOutput for NaN in the rows."""
+        wanted = (self.shape.n_rows, self.model.n_embd)
+        if rows.shape != wanted or rows.dtype != np.float32:
+            raise BundleIncompatible("E-BND-021", f"rows {rows.shape} {rows.dtype}, the language model takes {wanted}")
+        if not np.isfinite(rows).all():
+            raise UnusableOutput("E-RUN-031", "in the image rows")
+        if ids.before != self.shape.before or len(ids.after) > self.shape.n_after:
+            raise ValueError("a prompt of another shape than the context was made for")
+        number = next(n for n in range(self.places) if n not in self._active)
+        start = len(ids.before)
+        self.context.share(self.places, number, start)
+        self._rows.append(Span(rows, start, number))
+        after = np.array(ids.after, np.int32)
+        self._active[number] = _Active(name, chooser(sampling), start + len(rows), after)
+
+    def step(self) -> Iterator[tuple[Hashable, Token | UnusableOutput]]:
+        """One more token for every sequence; who has ended must be dropped before the next step."""
+        began = monotonic()
+        self._decode_all(self._rows)
+        self._rows = []
+        self.spent.prompt_s += monotonic() - began
+        began = monotonic()
+        spans = [Span(a.upcoming, a.position, number, wants_logits=True) for number, a in self._active.items()]
+        first = sum(len(span.content) for span in spans if self._active[span.sequence].produced == 0)
+        logits = self._decode_all(spans)
+        self._share_out(monotonic() - began, first, sum(len(span.content) for span in spans))
+        for number, values in logits.items():
+            yield self._active[number].name, self._next(self._active[number], values)
+
+    def drop(self, name: Hashable) -> None:
+        """Forget a sequence, so that nothing of it reaches the next one in its place."""
+        number = next(number for number, active in self._active.items() if active.name == name)
+        del self._active[number]
+        self._rows = [span for span in self._rows if span.sequence != number]
+        self.context.forget_from(0, number)
+
+    def close(self) -> None:
+        """Give the cache's memory back."""
+        self.context.close()
+
+    def _next(self, active: _Active, logits: NDArray[np.float32]) -> Token | UnusableOutput:
+        active.position += len(active.upcoming)
+        if not np.isfinite(logits).all():
+            return UnusableOutput("E-RUN-031", "in the logits")
+        token = active.choose(logits)
+        active.upcoming = np.array([token], np.int32)
+        active.produced += 1
+        is_end = self.model.is_end(token)
+        return Token(token, b"" if is_end else self.model.piece(token), is_end)
+
+    def _decode_all(self, spans: Sequence[Span]) -> dict[int, NDArray[np.float32]]:
+        """Decode spans in as few batches as hold them; logits of those that want them, by sequence."""
+        found: dict[int, NDArray[np.float32]] = {}
+        for batch in packed(spans, self.n_batch):
+            self.context.decode(batch)
+            for span, end in zip(batch, accumulate(len(span.content) for span in batch), strict=True):
+                if span.wants_logits:
+                    found[span.sequence] = self.context.logits(end - 1)
+        return found
+
+    def _share_out(self, seconds: float, first: int, positions: int) -> None:
+        """Prompt and answer share a decode; its time is shared by positions."""
+        prompt_s = seconds * first / max(1, positions)
+        self.spent.prompt_s += prompt_s
+        self.spent.decode_s += seconds - prompt_s
+
+
+def packed(spans: Sequence[Span], n_batch: int) -> Iterator[list[Span]]:
+    """Spans in batches of at most n_batch positions; a longer span is cut, and only its end wants logits."""
+    batch: list[Span] = []
+    room = n_batch
+    for span in spans:
+        at = 0
+        while at < len(span.content):
+            part = span.content[at : at + room]
+            is_end = at + len(part) == len(span.content)
+            batch.append(Span(part, span.start + at, span.sequence, span.wants_logits and is_end))
+            at, room = at + len(part), room - len(part)
+            if room == 0:
+                yield batch
+                batch, room = [], n_batch
+    if batch:
+        yield batch
+
+
+def places_for(model: LlamaModel, device: Device, shape: Shape, free_bytes: int) -> int:
+    """How many sequences memory and cores allow; one in any case."""
+    by_memory = int(CACHE_SHARE * free_bytes) // (shape.own * model.kv_bytes)
+    return max(1, min(PER_THREAD * device.threads, MAX_SEQUENCES, by_memory))

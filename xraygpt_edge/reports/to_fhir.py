@@ -1,0 +1,130 @@
+"""FHIR R4: one preliminary DiagnosticReport a radiograph, for a clinic's information system.
+
+Each answer is a contained Observation whose device is the contained Device: in R4 only people and
+organisations can perform a DiagnosticReport, and no person did. Patient and study are named only
+when the radiographs are at hand, by identifier and never by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
+from xraygpt_edge.reports.rows import Answered, Radiograph, visible
+
+if TYPE_CHECKING:
+    from xraygpt_edge.reports.source import Origin
+
+LOINC = "http://loinc.org"
+PART_OF_REPORT_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0074"
+Json = dict[str, Any]
+
+
+def write(job: Job) -> Written:
+    """One file a radiograph, named after the record's id."""
+    make_folder(job.out)
+    left_out: list[LeftOut] = []
+    written: set[str] = set()
+    for radiograph in job.batch.instances:
+        row = radiograph.first
+        try:
+            origin = _origin(job, row)
+        except InputRefused as error:
+            left_out.append(LeftOut.because(row, error))
+            continue
+        resource = report(radiograph, origin, job.batch.answered_at)
+        with output_file(job.out / f"{unused_name(row, written)}.json") as stream:
+            stream.write(json.dumps(resource, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
+    return Written(len(written), tuple(left_out))
+
+
+def _origin(job: Job, row: Answered) -> Origin | None:
+    """Patient and study, where the radiographs are named and the file is DICOM."""
+    if job.images is None or row.input.format != "dicom":
+        return None
+    from xraygpt_edge.reports.source import read_origin
+
+    return read_origin(job.images, row)
+
+
+def report(radiograph: Radiograph, origin: Origin | None, answered_at: datetime) -> Json:
+    """The whole resource."""
+    row = radiograph.first
+    text = full_text(radiograph)
+    return {
+        "resourceType": "DiagnosticReport",
+        "text": {"status": "generated", "div": _div(text)},
+        "contained": [_device(row), *(_observation(a, n) for n, a in enumerate(radiograph.answers, 1))],
+        "status": "preliminary",
+        "category": [{"coding": [{"system": PART_OF_REPORT_SYSTEM, "code": "RAD", "display": "Radiology"}]}],
+        "code": _concept("18748-4", "Diagnostic imaging study"),
+        **(_about(origin) if origin else {}),
+        "issued": answered_at.isoformat(timespec="seconds"),
+        "result": [{"reference": f"#finding-{n}"} for n in range(1, len(radiograph.answers) + 1)],
+        "conclusion": visible("\n\n".join(answer.text for answer in radiograph.answers)),
+        "presentedForm": [
+            {
+                "contentType": "text/plain; charset=utf-8",
+                "language": "en",
+                "data": base64.b64encode(text.encode("utf-8")).decode("ascii"),
+                "title": "AI text - not for diagnostic use",
+            }
+        ],
+    }
+
+
+def full_text(radiograph: Radiograph) -> str:
+    """What a person reads: question and answer, what limits them, and the notice."""
+    answers = [f"{answer.question}\n{answer.text}" for answer in radiograph.answers]
+    return visible("\n\n".join([*answers, *radiograph.remarks]))
+
+
+def _div(text: str) -> str:
+    paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n"))
+    return f'<div xmlns="http://www.w3.org/1999/xhtml">{paragraphs}</div>'
+
+
+def _concept(code: str, display: str) -> Json:
+    return {"coding": [{"system": LOINC, "code": code, "display": display}]}
+
+
+def _about(origin: Origin) -> Json:
+    """The patient by the archive's number, and the study by its UID."""
+    study = {"system": "urn:dicom:uid", "value": f"urn:oid:{origin.study_uid}"}
+    about: Json = {"imagingStudy": [{"type": "ImagingStudy", "identifier": study}]}
+    number = str(origin.attributes.get("PatientID") or "").strip()
+    if number:
+        issuer = str(origin.attributes.get("IssuerOfPatientID") or "").strip()
+        identifier = {"value": number, **({"assigner": {"display": issuer}} if issuer else {})}
+        about["subject"] = {"type": "Patient", "identifier": identifier}
+    return about
+
+
+def _device(row: Answered) -> Json:
+    return {
+        "resourceType": "Device",
+        "id": "device",
+        "identifier": [{"system": "urn:ietf:rfc:3986", "value": f"urn:sha256:{row.bundle.manifest_sha256}"}],
+        "status": "active",
+        "manufacturer": "xraygpt-edge",
+        "deviceName": [{"name": row.bundle.id, "type": "model-name"}],
+        "version": [{"value": row.engine.version}],
+        "note": [{"text": row.notice}],
+    }
+
+
+def _observation(answer: Answered, number: int) -> Json:
+    return {
+        "resourceType": "Observation",
+        "id": f"finding-{number}",
+        "status": "preliminary",
+        "code": _concept("18782-3", "Radiology Study observation (narrative)"),
+        "valueString": visible(answer.text),
+        "device": {"reference": "#device"},
+        "note": [{"text": f"Asked: {visible(answer.question)}"}],
+    }
