@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.soak import kill, locks, signals
+from tests.soak.driver import FAKE
 from tests.soak.folder import command, content, finish, records, start, write_bundle, write_folder
+from xraygpt_edge import batch
+from xraygpt_edge.batch import process
 
 
 @pytest.fixture
@@ -52,6 +55,17 @@ def test_a_radiograph_that_crashes_the_model_once_is_answered(tmp_path: Path, bu
     attempts = {record["path"]: record["attempt"] for record in records(tmp_path / "out")}
     assert len(attempts) == 7
     assert attempts["study-2/00002.png"] == 2
+
+
+def test_a_model_process_that_hangs_is_given_up_and_the_others_are_answered(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "COMMAND", FAKE)
+    monkeypatch.setattr(process, "SILENCE_MAX_S", 1.5)
+    folder = write_folder(tmp_path / "films", 5, (b"OK", b"OK", b"HANG", b"OK", b"OK"))
+    summary = batch.run(batch.Job(folder, bundle, "0" * 64), tmp_path / "out", batch.Running())
+    assert (summary.ok, summary.failed) == (4, 1)
+    assert "silent" in summary.failures[0]["message"]
 
 
 def test_three_deaths_in_a_row_end_the_batch_with_19_and_every_record_kept(tmp_path: Path, bundle: Path) -> None:

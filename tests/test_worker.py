@@ -98,7 +98,7 @@ def test_a_crash_is_tried_once_again_and_then_refuses_the_file(tmp_path: Path, m
 def test_too_little_memory_is_a_refusal(tmp_path: Path) -> None:
     huge = write(tmp_path, np.tile(chest(), (80, 110))).rename(tmp_path / "huge.dcm")
     small = write(tmp_path, chest())
-    with Reader(memory_bytes=640 << 20) as reader:
+    with Reader(memory_bytes=400 << 20) as reader:
         if not reader.protection.memory_limited:
             pytest.skip("no memory limit on this system")
         with pytest.raises(InputRefused) as refusal:

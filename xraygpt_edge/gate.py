@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.notes import Notes
+from xraygpt_edge.pixels import equalize
 
 SIDE_MIN_PX = 32
 MODEL_SIDE_PX = 224
@@ -76,10 +77,10 @@ def _look_at_anatomy(grid: NDArray[np.float64], notes: Notes) -> None:
 
 
 def coarse(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """GRID x GRID grey levels, each a sample of its cell, with mean 0."""
+    """GRID x GRID grey levels of the equalised picture, each a sample of its cell, with mean 0."""
     rows, columns = pixels.shape
     step = max(1, min(rows, columns) // (4 * GRID))
-    sample = pixels[::step, ::step]
+    sample = equalize(np.ascontiguousarray(pixels[::step, ::step]))
     down = np.arange(GRID + 1) * sample.shape[0] // GRID
     across = np.arange(GRID + 1) * sample.shape[1] // GRID
     sums = np.zeros((sample.shape[0] + 1, sample.shape[1] + 1))

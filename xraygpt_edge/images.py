@@ -105,9 +105,10 @@ def read_file(path: Path) -> bytes:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no such name"
         raise InputRefused("E-IMG-003", reason) from None
     try:
-        _require_regular(os.fstat(handle))
+        facts = os.fstat(handle)
+        _require_regular(facts)
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read(FILE_MAX_BYTES)
+            return stream.read(facts.st_size)  # a larger number would be allocated in full
     except OSError as error:
         raise InputRefused("E-IMG-003", os.strerror(error.errno or 0)) from None
     finally:

@@ -19,6 +19,8 @@ def palette_to_rgb(words: Words, dataset: Dataset) -> NDArray[np.uint8]:
     try:
         with quiet():
             rgb = apply_color_lut(words, dataset)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - the palette is damaged in one of many ways
         raise InputRefused("E-DCM-013", f"the palette: {type(error).__name__}") from None
     shift = 8 * rgb.dtype.itemsize - 8

@@ -61,7 +61,7 @@ def open_container(data: bytes) -> Container:
     try:
         with quiet():
             dataset = _inflated(data, meta) if meta.transfer_syntax == DEFLATED else _plain(data)
-    except InputRefused:
+    except (InputRefused, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parser stumbles over
         raise InputRefused("E-DCM-001", type(error).__name__) from None

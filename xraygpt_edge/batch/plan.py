@@ -1,0 +1,39 @@
+"""The batch's first message, as the model process understands it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xraygpt_edge.batch.job import Running, Settings
+from xraygpt_edge.decoder import Sampling
+from xraygpt_edge.images import ReadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, as the batch said it."""
+
+    folder: Path
+    bundle: Path
+    questions: tuple[str, ...]
+    settings: Settings
+    running: Running
+
+    @classmethod
+    def of(cls, job: dict[str, Any]) -> Plan:
+        """From the batch's first message."""
+        settings, running = Settings(**job["settings"]), Running(**job["running"])
+        return cls(Path(job["folder"]), Path(job["bundle"]), tuple(job["questions"]), settings, running)
+
+    @property
+    def reading(self) -> ReadOptions:
+        """For every file."""
+        return ReadOptions(self.settings.profile, self.settings.frame, self.settings.force)
+
+    @property
+    def sampling(self) -> Sampling:
+        """For every question."""
+        s = self.settings
+        return Sampling(s.temperature, s.top_p, s.max_tokens, s.seed, self.running.timeout_s)
