@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo bench fuzz soak clean FORCE
+.PHONY: help demo test lint check format wheel eval-demo fuzz soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -52,9 +52,6 @@ wheel: $(VENV)/runtime.stamp  ## a wheel with the demonstration model inside, in
 
 eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms that it never saw
 	@$(PY) -m export evaluate-demo $(ARGS)
-
-bench: $(VENV)/runtime.stamp  ## time and memory of each stage on this computer
-	@$(PY) -m xraygpt_edge bench $(ARGS)
 
 fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
 	@$(PY) -m pytest -m fuzz $(ARGS)

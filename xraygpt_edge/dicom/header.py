@@ -55,9 +55,9 @@ def read_header(container: Container, notes: Notes) -> Header:
     _require_image(sop_class, dataset)
     codec = _codec(container)
     _require_radiograph(sop_class, notes)
+    _require_pixel_data(dataset)
     header = _image_module(dataset, sop_class, container.transfer_syntax, codec)
     _require_plausible(header)
-    _require_pixel_data(dataset)
     if container.guessed:
         notes.warn("W-DCM-016")
     return header
