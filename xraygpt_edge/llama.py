@@ -31,6 +31,9 @@ ALL_LAYERS = 999
 PIECE_BYTES = 256
 KV_NUMBER_BYTES = 2
 """Keys and values are kept in fp16."""
+SPINS = "10000"
+"""How long a thread spins before it sleeps, some 20 µs. GNU's default spins for milliseconds: when another program
+takes a core, all threads wait for the one that lost it. Measured beside two busy programs: 5 times faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ class LlamaContext:
 def import_llama() -> Any:
     """Import llama_cpp, silent and without its debugger helper, or say what to install."""
     os.environ["GGML_NO_BACKTRACE"] = "1"  # otherwise an abort attaches gdb and prints frames
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         from llama_cpp import llama_cpp as lib
     except (ImportError, OSError, RuntimeError, FileNotFoundError) as error:

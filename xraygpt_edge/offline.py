@@ -1,7 +1,7 @@
-"""ONNX Runtime's telemetry, switched off before its first import: afterwards it is too late.
+"""What keeps libraries from the network, done before their first import: afterwards it is too late.
 
-Measured with 1.32: set before the import, no socket and no file; set later, or with
-`disable_telemetry_events()`, a device id and an event database are written all the same.
+ONNX Runtime's telemetry, measured with 1.32: the variable set before the import, no socket and no file; set later,
+or with `disable_telemetry_events()`, a device id and an event database are written all the same.
 """
 
 from __future__ import annotations
@@ -25,3 +25,8 @@ def silence() -> None:
 def came_too_late() -> bool:
     """Whether ONNX Runtime was imported before its telemetry was off."""
     return _came_too_late
+
+
+def forbid_requests() -> None:
+    """For processes of our own: pydicom imports `requests` if there is one, which opens a socket to try IPv6."""
+    sys.modules["requests"] = None  # type: ignore[assignment]  # importing it fails, and pydicom does without

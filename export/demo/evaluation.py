@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,8 @@ PERMUTATIONS = 5
 PIPELINES = {"ONNX fp32 + F16": ("fp32", "F16"), "ONNX int8 + quantized": ("int8", None)}
 ANSWER = Sampling(max_tokens=160)
 
-Ask = Callable[[Seen, str], str]
+Asked: TypeAlias = tuple[Seen, str]
+AskAll = Callable[[Sequence[Asked]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,11 @@ def _bundle_scores(
         return score(cases, seen, seen_flipped, _asking(model))
 
 
-def score(cases: Sequence[Case], seen: Sequence[Seen], flipped: Sequence[Seen], ask: Ask) -> Scores:
+def score(cases: Sequence[Case], seen: Sequence[Seen], flipped: Sequence[Seen], ask: AskAll) -> Scores:
     """Ask for every report and every question, and for the controls."""
     truth, swapped = label_table(cases), label_table([mirrored(case) for case in cases])
-    said = _labels([ask(image, REPORT_REQUEST) for image in seen])
-    said_flipped = _labels([ask(image, REPORT_REQUEST) for image in flipped])
+    said = _labels(ask([(image, REPORT_REQUEST) for image in seen]))
+    said_flipped = _labels(ask([(image, REPORT_REQUEST) for image in flipped]))
     questions = list(balanced_questions(cases))
     orders = list(_permutations(len(cases)))
     by_label = f1(said, truth)
@@ -126,8 +128,9 @@ def balanced_questions(cases: Sequence[Case]) -> Iterator[Question]:
                 yield Question(int(number), yes_no_question(topic, random), truth)
 
 
-def _accuracy(questions: Sequence[Question], seen: Sequence[Seen], ask: Ask) -> float:
-    return float(np.mean([parse_yes(ask(seen[q.case], q.text)) == q.truth for q in questions]))
+def _accuracy(questions: Sequence[Question], seen: Sequence[Seen], ask: AskAll) -> float:
+    said = ask([(seen[q.case], q.text) for q in questions])
+    return float(np.mean([parse_yes(text) == q.truth for text, q in zip(said, questions, strict=True)]))
 
 
 def _permutations(count: int) -> Iterator[NDArray[np.int64]]:
@@ -143,8 +146,8 @@ def _labels(texts: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([[label in parse_labels(text) for label in LABELS] for text in texts], bool)
 
 
-def _asking(model: XrayGPT) -> Ask:
-    return lambda seen, question: model.answer(seen, question, sampling=ANSWER).text
+def _asking(model: XrayGPT) -> AskAll:
+    return lambda asked: [model.answer(seen, question, sampling=ANSWER).text for seen, question in asked]
 
 
 @contextmanager
@@ -169,7 +172,7 @@ def _torch_scores(
     original = Original.load(checkpoints)
     with _reading(bundle) as tensor_of:
         seen, seen_flipped = ([original.look(tensor_of(path)) for path in paths] for paths in (files, flipped))
-        return score(cases, seen, seen_flipped, original.ask)
+        return score(cases, seen, seen_flipped, original.ask_all)
 
 
 @contextmanager

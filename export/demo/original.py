@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -49,7 +50,8 @@ class Original:
         with torch.no_grad():
             return Seen(NOWHERE, self.encoder(torch.from_numpy(tensor))[0].numpy())
 
-    def ask(self, seen: Seen, question: str) -> str:
-        """The greedy answer."""
-        (said,) = speak(self.speaker, "demo", torch.from_numpy(seen.rows), [after("demo", [], question)])
-        return clean_answer(said, [STOP])
+    def ask_all(self, asked: Sequence[tuple[Seen, str]]) -> list[str]:
+        """The greedy answers."""
+        rows = torch.from_numpy(np.concatenate([seen.rows for seen, _ in asked]))
+        said = speak(self.speaker, "demo", rows, [after("demo", [], question) for _, question in asked])
+        return [clean_answer(text, [STOP]) for text in said]

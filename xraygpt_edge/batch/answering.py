@@ -6,7 +6,7 @@ Equal pixels are computed once: who comes later with the same picture and questi
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -14,11 +14,12 @@ from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 
 from xraygpt_edge import devices
+from xraygpt_edge.batch.known import Key, KnownAnswers
 from xraygpt_edge.batch.plan import Plan
 from xraygpt_edge.decoder import PromptIds, Token
 from xraygpt_edge.engine import Seen, XrayGPT
@@ -30,12 +31,10 @@ from xraygpt_edge.parallel import ParallelDecoder, Shape, places_for
 from xraygpt_edge.records import EngineFacts, Failure, FinishReason, Source
 
 Say = Callable[[dict[str, Any]], None]
-Key: TypeAlias = tuple[bytes, str]
-"""Hash of the pixels, and the question."""
 READ_AHEAD = 2
 """Radiographs in memory beyond the one in work; each may be 20 MB."""
-REMEMBERED = 4096
-"""Answers kept for pictures that come again."""
+NO_ROWS = np.empty((0, 0), np.float32)
+"""An answer does not keep the image rows: half a megabyte each for a 7B model."""
 BUSY_EVERY_S = 5.0
 """A sign of life at least so often, as long as llama.cpp returns."""
 ONE_RADIOGRAPH = (InputRefused, OutOfTime, UnusableOutput)
@@ -97,7 +96,7 @@ class Answering:
     _reads: Queue[Read] = field(default_factory=lambda: Queue(READ_AHEAD))
     _waiting: deque[Work] = field(default_factory=deque)
     _works: dict[Key, Work] = field(default_factory=dict)
-    _known: OrderedDict[Key, tuple[Seen, Generation]] = field(default_factory=OrderedDict)
+    _known: KnownAnswers = field(default_factory=KnownAnswers)
     _told_at_s: float = 0.0
 
     @classmethod
@@ -194,8 +193,9 @@ class Answering:
             self._waiting.append(work)
 
     def _join(self, key: Key, member: Member) -> bool:
-        if key in self._known:
-            self._report(member, key[1], *self._known[key])
+        known = self._known.recall(key)
+        if known is not None:
+            self._report(member, key[1], known)
         elif key in self._works:
             self._works[key].members.append(member)
         else:
@@ -242,15 +242,13 @@ class Answering:
                 self._refuse(member.task, [work.key[1]], error, member.source)
             return
         for member in work.members:
-            self._report(member, work.key[1], work.seen, generation)
+            self._report(member, work.key[1], generation, work.seen.vision_s)
         if ending != "timeout":  # another time it may get further
-            self._known[work.key] = (replace(work.seen, rows=work.seen.rows[:0]), generation)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            self._known.keep(work.key, generation)
 
-    def _report(self, member: Member, question: str, seen: Seen, generation: Generation) -> None:
-        its_own = replace(seen, source=member.source, read_s=member.read_s)
-        answer = self.model.signed(its_own, question, generation, self.facts, load_s=0.0)
+    def _report(self, member: Member, question: str, generation: Generation, vision_s: float = 0.0) -> None:
+        seen = Seen(member.source, NO_ROWS, member.read_s, vision_s)
+        answer = self.model.signed(seen, question, generation, self.facts, load_s=0.0)
         self._tell_record(member.task, question, answer.to_dict())
 
     def _refuse(self, task: int, questions: list[str], error: XrayGPTError, source: Source | None = None) -> None:

@@ -1,0 +1,47 @@
+"""Answers for pictures that come again: equal pixels are computed once."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from xraygpt_edge.generation import Generation
+from xraygpt_edge.records import FinishReason
+
+Key: TypeAlias = tuple[bytes, str]
+"""Hash of the pixels, and the question."""
+REMEMBERED = 4096
+"""About 3 kB each at 300 tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A generation in little memory."""
+
+    text: str
+    token_ids: array[int]
+    finish_reason: FinishReason
+    prefill_s: float
+    decode_s: float
+
+
+class KnownAnswers:
+    """The latest answers, by picture and question."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+
+    def keep(self, key: Key, g: Generation) -> None:
+        """Remember an answer; the oldest one is forgotten when there are too many."""
+        self._kept[key] = _Kept(g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s)
+        if len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+
+    def recall(self, key: Key) -> Generation | None:
+        """The answer as it was, or None."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, kept.prefill_s, kept.decode_s)
