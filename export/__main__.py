@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.errors import ExportRefused, GateMissed
+from export.llama_wheel import SetupError
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
 from xraygpt_edge.errors import ExitCode, XrayGPTError
@@ -41,7 +42,7 @@ Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle.")]
 
 @app.callback()
 def describe() -> None:
-    """Turn XrayGPT's checkpoints into bundles that run without PyTorch."""
+    """Turn XrayGPT's checkpoints into bundles that run without PyTorch, and bundles into kits to carry away."""
 
 
 @app.command()
@@ -175,6 +176,27 @@ def parity(
         bundle_parity.require(result)
 
 
+@app.command()
+def airgap(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle that goes along.")],
+    out: Annotated[Path, typer.Option(help="Folder of the kit; must not exist yet.")],
+    extra: Annotated[Literal["cpu", "cuda"], typer.Option(help="Which ONNX Runtime.")] = "cpu",
+    cpu: Annotated[
+        Literal["portable", "native"],
+        typer.Option(help="llama.cpp for any desktop CPU of the last ten years, or for one like this."),
+    ] = "portable",
+) -> None:
+    """Make the kit for a machine with no network and no compiler: wheels, bundle, installer."""
+    from export import airgap as kits
+    from export.measure import Meter
+
+    meter = Meter()
+    with _refusals():
+        kits.make(kits.Kit(bundle, extra, cpu), out, meter)
+        _show([("What each step took", meter.rows())])
+        words.print(f"The kit is in {out}. Carry the whole folder over, and there: sh install.sh", soft_wrap=True)
+
+
 def _export(source: Source, out: Path, vision: str, language: str, name: str | None, threads: int | None) -> None:
     """Make the bundle, and show what each step cost and how exact the result is."""
     from export import parity_table
@@ -210,16 +232,21 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except GateMissed as error:
-        words.print(str(error), style="red", markup=False, highlight=False)
+        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(ExitCode.BAD_OUTPUT) from error
     except ExportRefused as error:
-        words.print(str(error), style="red", markup=False, highlight=False)
+        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(ExitCode.INPUT) from error
+    except SetupError as error:
+        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(ExitCode.RUNTIME) from error
     except XrayGPTError as error:
-        words.print(f"{error.error_id}: {error}", style="red", markup=False, highlight=False)
+        words.print(f"{error.error_id}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(error.code) from error
     except OSError as error:
-        words.print(f"A file could not be read or written: {error}", style="red", markup=False, highlight=False)
+        words.print(
+            f"A file could not be read or written: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise typer.Exit(ExitCode.OUTPUT) from error
 
 

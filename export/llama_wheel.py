@@ -25,6 +25,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
+
+Cpu = Literal["native", "portable"]
+"""For this computer's own CPU, or for every desktop of this kind."""
 
 LLAMA_VERSION = "0.3.36"
 """The release that we build; pyproject.toml pins the same."""
@@ -46,6 +50,9 @@ X86_FLAGS = {
     "GGML_AVX512_BF16": {"avx512_bf16"},
 }
 """llama.cpp's switch → what a CPU must have for it, as Linux spells it. AMX is absent on purpose."""
+
+PORTABLE = frozenset({"sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"})
+"""What Intel's desktop CPUs have had since 2013 and AMD's since 2015."""
 
 NO_COMPILER = (
     "No C++ compiler was found. Install one, then run the same command again. "
@@ -85,16 +92,32 @@ def cmake_flags(system: str, machine: str, features: frozenset[str]) -> list[str
     return flags + [f"-D{flag}={'ON' if needs <= features else 'OFF'}" for flag, needs in X86_FLAGS.items()]
 
 
+def portable_flags(system: str, machine: str) -> list[str]:
+    """CMake flags for other people's computers of this kind.
+
+    Without OpenMP: its library comes with a compiler, and a desktop need not have it.
+    """
+    ours = cmake_flags(system, machine, PORTABLE)
+    return list(dict.fromkeys([*ours, "-DGGML_NATIVE=OFF", "-DGGML_OPENMP=OFF"]))
+
+
 def this_cpu() -> frozenset[str]:
     """Features of the CPU we run on; empty where the system does not list them."""
     cpuinfo = Path("/proc/cpuinfo")
     return cpu_features(cpuinfo.read_text("utf-8", "replace")) if cpuinfo.exists() else frozenset()
 
 
-def flags_here() -> list[str]:
+def flags_here(cpu: Cpu = "native") -> list[str]:
     """Flags for this computer, then those the user adds in CMAKE_ARGS, which win."""
-    ours = cmake_flags(platform.system(), platform.machine(), this_cpu())
+    here = platform.system(), platform.machine()
+    ours = portable_flags(*here) if cpu == "portable" else cmake_flags(*here, this_cpu())
     return ours + shlex.split(os.environ.get("CMAKE_ARGS", ""))
+
+
+def needed_features(flags: list[str]) -> list[str]:
+    """What an x86 CPU must have to run a wheel of these flags, as Linux spells it; the last word of a flag counts."""
+    switches = dict(flag.removeprefix("-D").split("=", 1) for flag in flags if "=" in flag)
+    return sorted({need for flag, needs in X86_FLAGS.items() if switches.get(flag) == "ON" for need in needs})
 
 
 def wheel_key(flags: list[str], features: frozenset[str]) -> str:
@@ -110,9 +133,9 @@ def wheel_key(flags: list[str], features: frozenset[str]) -> str:
     return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
 
 
-def key_here() -> str:
-    """The key of the wheel that this computer needs."""
-    return wheel_key(flags_here(), this_cpu())
+def key_here(cpu: Cpu = "native") -> str:
+    """The key of the wheel that this computer needs, or that all of its kind can use."""
+    return wheel_key(flags_here(cpu), this_cpu())
 
 
 def cache_folder() -> Path:
@@ -183,7 +206,7 @@ def build(folder: Path, flags: list[str]) -> Path:
     """Compile the wheel with pip into a scratch folder, then keep it."""
     if os.name != "nt" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
         raise SetupError(NO_COMPILER)
-    say("Building llama.cpp for this computer: about 4 to 8 minutes on two idle cores, once.")
+    say("Building llama.cpp: about 4 to 8 minutes on two idle cores, once.")
     say(f"  with {' '.join(flag for flag in flags if not flag.endswith('=OFF')) or 'its own choice of CPU features'}")
     log = folder / "build.log"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -202,14 +225,14 @@ def build(folder: Path, flags: list[str]) -> Path:
         return keep(wheels[0], folder, flags)
 
 
-def built_wheel() -> Path:
-    """The wheel for this computer: the kept one, or a new one."""
-    folder = cache_folder() / key_here()
+def built_wheel(cpu: Cpu = "native") -> Path:
+    """The wheel for this computer, or for all of its kind: the kept one, or a new one."""
+    folder = cache_folder() / key_here(cpu)
     with alone(folder):
         kept = kept_wheel(folder)
         if kept:
-            say(f"Using the llama.cpp that was built for this computer before: {kept}")
-        return kept or build(folder, flags_here())
+            say(f"Using the llama.cpp that was built on this computer before: {kept}")
+        return kept or build(folder, flags_here(cpu))
 
 
 def install(wheel: Path) -> None:
@@ -247,14 +270,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.llama_wheel", description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=("path", "key", "install", "prove"), nargs="?", default="path")
     parser.add_argument("--model", type=Path, help="a GGUF file for prove")
+    parser.add_argument("--cpu", choices=("native", "portable"), default="native", help="for which CPUs")
     options = parser.parse_args()
     try:
         if options.step == "path":
-            print(built_wheel())
+            print(built_wheel(options.cpu))
         elif options.step == "key":
-            print(key_here())
+            print(key_here(options.cpu))
         elif options.step == "install":
-            install(built_wheel())
+            install(built_wheel(options.cpu))
         else:
             prove(options.model)
     except SetupError as error:

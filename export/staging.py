@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,23 @@ def appearing(target: Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def appearing_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill; it becomes target when all in it is on disk, and vanishes on any failure."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in (path for path in partial.rglob("*") if path.is_file()):
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        partial.rename(target)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 class Workshop:

@@ -23,6 +23,8 @@ from export.llama_wheel import (
     cpu_features,
     keep,
     kept_wheel,
+    needed_features,
+    portable_flags,
     wheel_key,
 )
 from export.tiny_gguf import write_tiny_gguf
@@ -70,6 +72,25 @@ def test_elsewhere_llama_cpp_looks_for_itself(system: str, machine: str) -> None
 
 def test_windows_gets_the_portable_set() -> None:
     assert cmake_flags("Windows", "AMD64", frozenset()) == ["-DLLAVA_BUILD=OFF", "-DGGML_NATIVE=OFF"]
+
+
+def test_a_wheel_for_other_computers_has_avx2_and_nothing_newer() -> None:
+    portable = portable_flags("Linux", "x86_64")
+    assert set(flags(HASWELL)) < set(portable)
+    assert needed_features(portable) == sorted(HASWELL)
+
+
+def test_a_wheel_for_other_computers_needs_no_library_that_comes_with_a_compiler() -> None:
+    assert "-DGGML_OPENMP=OFF" in portable_flags("Linux", "x86_64")
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")])
+def test_a_wheel_for_other_computers_is_never_tuned_to_this_one(system: str, machine: str) -> None:
+    assert portable_flags(system, machine).count("-DGGML_NATIVE=OFF") == 1
+
+
+def test_the_last_word_about_a_feature_counts() -> None:
+    assert needed_features(["-DGGML_AVX2=ON", "-DLLAVA_BUILD=OFF", "-DGGML_AVX2=OFF", "-DGGML_FMA=ON"]) == ["fma"]
 
 
 def test_only_features_of_every_processor_count() -> None:
@@ -127,7 +148,7 @@ def put_wheel(folder: Path, content: bytes = b"a wheel") -> Path:
 def test_a_kept_wheel_is_used_again(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wheel = put_wheel(cache)
     assert built_wheel() == wheel
-    assert "built for this computer before" in capsys.readouterr().err
+    assert "built on this computer before" in capsys.readouterr().err
 
 
 def test_a_receipt_says_what_was_built(cache: Path) -> None:
