@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.near_ties import first_doubt
 from xraygpt_edge import Sampling, XrayGPT, batch, bundle
 from xraygpt_edge.cli.app import run as command
 from xraygpt_edge.errors import UsageError
 
 TOKENS = 24
 SETTINGS = batch.Settings(max_tokens=TOKENS)
+NOISE = 0.1
+"""Logits of 8-bit weights in company differ by up to 0.07: docs/batch.md."""
 QUESTIONS = (batch.DEFAULT_QUESTION, "Is the heart enlarged?")
 
 
@@ -73,7 +76,12 @@ def test_answers_are_the_ones_that_ask_gives(films: Path, demo: Path, tmp_path: 
     batch.run(job(films, demo, *QUESTIONS), out, batch.Running("cpu", parallel=parallel))
     with XrayGPT.load(demo, "cpu") as model:
         for (path, question), token_ids in answers(out).items():
-            assert model.ask(films / path, question, sampling=Sampling(max_tokens=TOKENS)).token_ids == token_ids
+            alone = model.ask(films / path, question, sampling=Sampling(max_tokens=TOKENS)).token_ids
+            if alone != token_ids:
+                assert parallel > 1
+                doubt = first_doubt(model.parts.decoder, model.ids(question), model.embed(films / path), alone, NOISE)
+                assert doubt is not None
+                assert alone[:doubt] == token_ids[:doubt]
 
 
 def test_a_record_says_what_made_it(films: Path, demo: Path, tmp_path: Path) -> None:

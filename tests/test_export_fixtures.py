@@ -62,6 +62,7 @@ def test_rows_are_those_of_the_original(bundle, precision):
     with XrayGPT.load(root, device="cpu", vision=precision) as model:
         for n in images(arrays):
             rows, wanted = model.embed(folder / f"images/{n}.png"), arrays[f"embeds_{n}"]
+            rows, wanted = rows.astype(np.float64), wanted.astype(np.float64)
             cosine = (rows * wanted).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(wanted, axis=1)
             assert cosine.min() >= COSINES[precision]
             if precision == "fp32":

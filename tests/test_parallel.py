@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.near_ties import first_doubt
 from tests.tiny import N_EMBD, write_language
 from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
 from xraygpt_edge.devices import Device
@@ -45,7 +46,7 @@ def together(
     decoder: Decoder, numbers: list[int], places: int, sampling: Sampling = GREEDY, n_batch: int = 512
 ) -> list[list[int]]:
     """Every request's tokens; a place that becomes free is filled at once."""
-    parallel = ParallelDecoder.create(decoder.model, CPU, SHAPE, places, n_batch)
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, places, n_batch)
     waiting, answers = deque(enumerate(numbers)), [[] for _ in numbers]
     while waiting or parallel.busy:
         while waiting and parallel.free:
@@ -63,8 +64,14 @@ def together(
 @pytest.mark.parametrize("places", [1, 2, 3, 7, 16])
 def test_answers_are_the_ones_that_each_gets_alone(decoder: Decoder, places: int) -> None:
     numbers = list(range(20))
+    answers = together(decoder, numbers, places)
     expected = [alone(decoder, n)[: GREEDY.max_tokens - n % 5] for n in numbers]
-    assert together(decoder, numbers, places) == expected
+    different = [n for n in numbers if answers[n] != expected[n]]
+    assert len(different) <= (0 if places == 1 else 2)
+    for n in different:
+        sure = first_doubt(decoder, *request(n), expected[n], noise=1e-3)  # keys and values are in fp16
+        assert sure is not None
+        assert answers[n][:sure] == expected[n][:sure]
 
 
 @pytest.mark.parametrize("places", [1, 2, 4])
@@ -92,7 +99,7 @@ def test_spans_fill_batches_and_only_their_ends_want_logits() -> None:
 
 
 def test_nan_in_one_radiograph_is_refused_and_its_neighbour_is_answered(decoder: Decoder) -> None:
-    parallel = ParallelDecoder.create(decoder.model, CPU, SHAPE, 2)
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, 2)
     ids, rows = request(1)
     parallel.add("good", ids, rows, GREEDY)
     with pytest.raises(UnusableOutput, match="image rows"):
@@ -104,7 +111,7 @@ def test_nan_in_one_radiograph_is_refused_and_its_neighbour_is_answered(decoder:
 
 def test_weights_with_nan_give_an_error_for_each(tmp_path: Path) -> None:
     decoder = Decoder.load(write_language(tmp_path / "nan.gguf", nan=True), CPU)
-    parallel = ParallelDecoder.create(decoder.model, CPU, SHAPE, 2)
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, 2)
     parallel.add("a", *request(0), GREEDY)
     parallel.add("b", *request(1), GREEDY)
     assert all(isinstance(outcome, UnusableOutput) for _, outcome in parallel.step())
@@ -113,7 +120,7 @@ def test_weights_with_nan_give_an_error_for_each(tmp_path: Path) -> None:
 
 
 def test_rows_of_another_width_are_refused_before_llama_reads_past_them(decoder: Decoder) -> None:
-    parallel = ParallelDecoder.create(decoder.model, CPU, SHAPE, 1)
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, 1)
     with pytest.raises(BundleIncompatible, match=str(N_EMBD)):
         parallel.add("a", request(0)[0], np.zeros((N_ROWS, N_EMBD // 2), np.float32), GREEDY)
     parallel.close()
@@ -121,7 +128,7 @@ def test_rows_of_another_width_are_refused_before_llama_reads_past_them(decoder:
 
 def test_a_job_that_cannot_fit_the_context_is_refused_before_anything_is_decoded(decoder: Decoder) -> None:
     with pytest.raises(UsageError, match="positions"):
-        ParallelDecoder.create(decoder.model, CPU, Shape(BEFORE, N_ROWS, 3, 600), 2)
+        ParallelDecoder.create(decoder, CPU, Shape(BEFORE, N_ROWS, 3, 600), 2)
 
 
 def test_places_follow_memory_and_cores_and_are_never_none(decoder: Decoder) -> None:
@@ -135,7 +142,7 @@ def test_places_follow_memory_and_cores_and_are_never_none(decoder: Decoder) -> 
 def test_logits_in_company_differ_from_those_alone_by_noise_only(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parallel = ParallelDecoder.create(decoder.model, CPU, SHAPE, 8)
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, 8)
     chosen_from: list[NDArray[np.float32]] = []
     monkeypatch.setattr("xraygpt_edge.parallel.chooser", lambda _: lambda logits: chosen_from.append(logits) or 0)
     for number in range(8):

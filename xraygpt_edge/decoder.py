@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
 from xraygpt_edge.native import Deadline, NativeThread
 from xraygpt_edge.prompt import Prompt
+from xraygpt_edge.token_rows import TokenRows
 
 N_BATCH = 512
 """Positions in one decode, llama.cpp's own default for the physical batch."""
@@ -71,16 +73,19 @@ class Token:
 class Decoder:
     """A language model with a context of the size that the requests need."""
 
-    def __init__(self, model: LlamaModel, threads: int, n_batch: int = N_BATCH) -> None:
-        self.model, self._threads, self._n_batch = model, threads, n_batch
+    def __init__(self, model: LlamaModel, words: TokenRows, threads: int, n_batch: int = N_BATCH) -> None:
+        self.model, self.words, self._threads, self._n_batch = model, words, threads, n_batch
         self._context: LlamaContext | None = None
+        self._computed: tuple[int, ...] = ()
+        """Token ids before the image that the context holds already."""
         self._thread = NativeThread("decoder")
         self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
 
     @classmethod
-    def load(cls, path: Path, device: Device, n_batch: int = N_BATCH) -> Decoder:
-        """Open a GGUF file; raises BundleIncompatible when llama.cpp cannot."""
-        return cls(LlamaModel(path, device), device.threads, n_batch)
+    def load(cls, path: Path, device: Device, n_batch: int = N_BATCH, *, repack: bool = False) -> Decoder:
+        """Open a GGUF file; raises BundleIncompatible when llama.cpp cannot. repack: as in LlamaModel."""
+        model = LlamaModel(path, device, repack=repack)
+        return cls(model, TokenRows(path, model.n_embd), device.threads, n_batch)
 
     @property
     def n_ctx(self) -> int:
@@ -139,7 +144,7 @@ class Decoder:
         self.model.close()
 
     def _fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
-        """An empty context that holds prompt, rows and answer."""
+        """A context with room for prompt, rows and answer."""
         if rows.ndim != 2 or rows.shape[1] != self.n_embd or rows.dtype != np.float32:
             raise BundleIncompatible("E-BND-021", f"rows {rows.shape}, the language model takes {self.n_embd}")
         if not np.isfinite(rows).all():
@@ -157,22 +162,34 @@ class Decoder:
                 context.close()
             n_ctx = min(most, -(-needed // CONTEXT_STEP) * CONTEXT_STEP)
             context = self._context = LlamaContext(self.model, n_ctx, self._n_batch, self._threads)
-        context.clear()
+            self._computed = ()
         return context
 
     def _prefill(
         self, context: LlamaContext, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None
     ) -> NDArray[np.float32]:
-        """Decode piece, rows, piece at neighbouring positions; logits after the last one."""
-        position = 0
-        pieces = (np.array(ids.before, np.int32), rows, np.array(ids.after, np.int32))
-        for piece in pieces:
-            for start in range(0, len(piece), self._n_batch):
-                part = piece[start : start + self._n_batch]
-                is_last = piece is pieces[-1] and start + len(part) == len(piece)
-                self._decode(context, Span(part, position, wants_logits=is_last), deadline)
-                position += len(part)
+        """Compute the prompt, its constant start only when it is another than before; logits after the last position.
+
+        The words behind the image go with its rows in one decode, as rows too.
+        """
+        if ids.before != self._computed:
+            context.clear()
+            self._computed = ()
+            self._decode_all(context, np.array(ids.before, np.int32), 0, deadline)
+            self._computed = ids.before
+        context.forget_from(len(ids.before))
+        image_and_words = np.concatenate([rows, self.words.of(ids.after)])
+        self._decode_all(context, image_and_words, len(ids.before), deadline)
         return _finite_logits(context)
+
+    def _decode_all(
+        self, context: LlamaContext, content: NDArray[Any], position: int, deadline: Deadline | None
+    ) -> None:
+        """Decode as many batches as the content takes; the last position has logits."""
+        for start in range(0, len(content), self._n_batch):
+            part = content[start : start + self._n_batch]
+            is_last = start + len(part) == len(content)
+            self._decode(context, Span(part, position + start, wants_logits=is_last), deadline)
 
     def _step(self, context: LlamaContext, token: int, position: int, deadline: Deadline | None) -> NDArray[np.float32]:
         self._decode(context, Span(np.array([token], np.int32), position, wants_logits=True), deadline)

@@ -17,8 +17,9 @@ from xraygpt_edge.decoder import GREEDY, PromptIds, Sampling
 from xraygpt_edge.devices import Wish
 from xraygpt_edge.generation import Generation, Show, Stopwatch, compose
 from xraygpt_edge.images import Radiograph, ReadOptions
-from xraygpt_edge.loading import Parts, Wishes
-from xraygpt_edge.native import Deadline, NativeThread
+from xraygpt_edge.loading import Memory, Wishes
+from xraygpt_edge.native import Deadline
+from xraygpt_edge.parts import Parts
 from xraygpt_edge.preprocess import to_tensor
 from xraygpt_edge.prompt import Turn, render
 from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Source, Timing
@@ -35,14 +36,16 @@ class Seen:
     rows: NDArray[np.float32]
     """(n_rows, n_embd)."""
     read_s: float = 0.0
+    wait_s: float = 0.0
+    """For the encoder to be loaded."""
     vision_s: float = 0.0
 
 
 class XrayGPT:
     """A bundle that is loaded and ready to be asked; a context manager."""
 
-    def __init__(self, parts: Parts, reader: Reader, load_s: float) -> None:
-        self.parts, self._reader, self._load_s = parts, reader, load_s
+    def __init__(self, parts: Parts, reader: Reader) -> None:
+        self.parts, self._reader = parts, reader
 
     @classmethod
     def load(
@@ -53,23 +56,36 @@ class XrayGPT:
         *,
         vision: str | None = None,
         language: str | None = None,
+        memory: Memory = "auto",
     ) -> Self:
-        """Open a bundle folder.
+        """Open a bundle folder and wait until its models are loaded; with little memory, only the encoder.
 
         vision, language: which of the bundle's files to take, for example "int8" and "Q4_K_M"; by
         default those that suit the device. Raises NoBundle, BundleAltered, BundleIncompatible,
         RuntimeMissing or ResourceExhausted.
         """
-        watch, thread, reader = Stopwatch(), NativeThread("load"), Reader()
-        reader.start()  # its process imports the decoders while the model loads
+        model = cls.begin(Path(bundle), Wishes(device, threads, vision, language, memory))
         try:
-            parts = thread.call(lambda: loading.load(Path(bundle), Wishes(device, threads, vision, language)))
+            _ = model.parts.encoder
+            if memory != "low":
+                _ = model.parts.decoder
+        except BaseException:
+            model.close()
+            raise
+        return model
+
+    @classmethod
+    def begin(cls, bundle: Path, wishes: Wishes) -> Self:
+        """As `load`, but return at once: a file can be read and encoded while the language model is loaded."""
+        reader = Reader()
+        reader.start()  # its process imports the decoders meanwhile
+        try:
+            parts = Parts(loading.choose(bundle, wishes))
         except BaseException:
             reader.close()
             raise
-        finally:
-            thread.close()
-        return cls(parts, reader, watch.lap_s())
+        parts.begin()
+        return cls(parts, reader)
 
     def ask(
         self,
@@ -103,9 +119,11 @@ class XrayGPT:
     def see(self, radiograph: Radiograph, read_s: float = 0.0, deadline: Deadline | None = None) -> Seen:
         """Encode a radiograph; raises UnusableOutput, OutOfTime."""
         watch = Stopwatch()
+        encoder = self.parts.encoder
+        wait_s = watch.lap_s()
         tensor = to_tensor(radiograph, self.parts.bundle.manifest.image)
-        rows = self.parts.encoder.embed(tensor, deadline)
-        return Seen(radiograph.source, rows, read_s, watch.lap_s())
+        rows = encoder.embed(tensor, deadline)
+        return Seen(radiograph.source, rows, read_s, wait_s, watch.lap_s())
 
     def answer(
         self,
@@ -119,13 +137,16 @@ class XrayGPT:
         show: Show | None = None,
     ) -> Answer:
         """Answer a question about a radiograph that was looked at; history: what was asked before."""
+        watch = Stopwatch()
+        decoder = self.parts.decoder
+        load_s = seen.wait_s + watch.lap_s()
         ids = self.ids(question, template, history)
-        tokens = self.parts.decoder.generate(ids, seen.rows, sampling, deadline)
+        tokens = decoder.generate(ids, seen.rows, sampling, deadline)
         generation = compose(tokens, self.parts.bundle.manifest.prompt.stop, show)
-        return self.signed(seen, question, generation, self.engine_facts(sampling, template), self._load_s)
+        return self.signed(seen, question, generation, self.engine_facts(sampling, template), load_s)
 
     def signed(self, seen: Seen, question: str, generation: Generation, facts: EngineFacts, load_s: float) -> Answer:
-        """What was generated, with everything that made it."""
+        """What was generated, with everything that made it; load_s: seconds that the question waited for models."""
         return Answer(
             text=generation.text,
             question=question,
@@ -157,8 +178,7 @@ class XrayGPT:
     def close(self) -> None:
         """Give memory and processes back."""
         self._reader.close()
-        self.parts.encoder.close()
-        self.parts.decoder.close()
+        self.parts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +208,7 @@ class XrayGPT:
         return EngineFacts(
             version=xraygpt_edge.__version__,
             device=self.parts.device.name,
-            providers=self.parts.encoder.providers,
+            providers=self.parts.providers,
             threads=self.parts.device.threads,
             n_ctx=self.parts.decoder.n_ctx,
             seed=sampling.seed,
@@ -202,7 +222,7 @@ class XrayGPT:
 
 def _timing(seen: Seen, generation: Generation, load_s: float) -> Timing:
     tokens = len(generation.token_ids)
-    first_token_s = seen.read_s + seen.vision_s + generation.prefill_s
+    first_token_s = seen.read_s + load_s + seen.vision_s + generation.prefill_s
     return Timing(
         read_s=seen.read_s,
         load_s=load_s,
@@ -210,7 +230,7 @@ def _timing(seen: Seen, generation: Generation, load_s: float) -> Timing:
         prefill_s=generation.prefill_s,
         decode_s=generation.decode_s,
         first_token_s=first_token_s,
-        total_s=load_s + first_token_s + generation.decode_s,
+        total_s=first_token_s + generation.decode_s,
         tokens=tokens,
         # The first token comes with the prompt, so the others share the decode time.
         tokens_per_s=(tokens - 1) / generation.decode_s if tokens > 1 else 0.0,

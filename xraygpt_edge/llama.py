@@ -215,6 +215,14 @@ def import_llama() -> Any:
     return lib
 
 
+def import_ggml() -> Any:
+    """ggml's own library, below llama.cpp."""
+    import_llama()
+    from llama_cpp import _ctypes_extensions, _ggml
+
+    return _ctypes_extensions.load_shared_library("ggml-base", _ggml.libggml_base_path)
+
+
 def gpu_offload_available() -> bool:
     """Whether this llama.cpp was built for a GPU."""
     return bool(import_llama().llama_supports_gpu_offload())

@@ -1,10 +1,11 @@
-"""A bundle folder into parts that run: device chosen, memory counted, widths compared."""
+"""What a bundle folder becomes on this machine: device chosen, memory counted, widths compared."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge import devices, llama, vision
@@ -14,6 +15,9 @@ from xraygpt_edge.devices import Device, Wish
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.vision import Vision
 
+Memory = Literal["low", "auto", "fast"]
+"""low: the encoder has left before the language model comes. auto: both stay. fast: the language model's
+weights are also kept in an order that the CPU multiplies faster, which takes their size again."""
 MARGIN_BYTES = 300_000_000
 """What a question needs besides the weights: libraries, a picture, the KV cache."""
 VISION_FOR = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32", "int8")}
@@ -38,22 +42,22 @@ class Wishes:
     """Precision of the encoder file, for example int8."""
     language: str | None = None
     """Type of the language file, for example Q4_K_M."""
+    memory: Memory = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A bundle that is ready to be asked."""
+class Choice:
+    """What will be loaded, and where it will run."""
 
     bundle: Bundle
     device: Device
     vision_file: FileEntry
     language_file: FileEntry
-    encoder: Vision
-    decoder: Decoder
+    memory: Memory
 
 
-def load(root: Path, wishes: Wishes) -> Parts:
-    """Open a bundle.
+def choose(root: Path, wishes: Wishes) -> Choice:
+    """Open a bundle folder and decide; nothing large is read yet.
 
     Raises NoBundle, BundleAltered, BundleIncompatible, RuntimeMissing or ResourceExhausted.
     """
@@ -61,11 +65,51 @@ def load(root: Path, wishes: Wishes) -> Parts:
     device = choose_device(wishes)
     vision_file = bundle.file("vision", *([wishes.vision] if wishes.vision else VISION_FOR[device.name]))
     language_file = bundle.file("language", *([wishes.language] if wishes.language else []))
-    require_memory(vision_file.size + language_file.size)
-    encoder = Vision.load(bundle.path_of(vision_file), bundle.manifest.image.size_px, device)
-    decoder = Decoder.load(bundle.path_of(language_file), device)
-    require_match(bundle, encoder, decoder)
-    return Parts(bundle, device, vision_file, language_file, encoder, decoder)
+    choice = Choice(bundle, device, vision_file, language_file, wishes.memory)
+    require_memory(choice)
+    return choice
+
+
+def load_encoder(choice: Choice) -> Vision:
+    """Open the encoder; raises BundleIncompatible when it is not what the manifest says."""
+    manifest = choice.bundle.manifest
+    encoder = Vision.load(choice.bundle.path_of(choice.vision_file), manifest.image.size_px, choice.device)
+    if (encoder.n_rows, encoder.n_embd) != (manifest.rows, manifest.width):
+        found = f"manifest {manifest.rows} x {manifest.width}, encoder {encoder.n_rows} x {encoder.n_embd}"
+        raise BundleIncompatible("E-BND-021", found)
+    return encoder
+
+
+def load_decoder(choice: Choice) -> Decoder:
+    """Open the language model; one of another width than the manifest's would read past the image rows."""
+    path, width = choice.bundle.path_of(choice.language_file), choice.bundle.manifest.width
+    decoder = Decoder.load(path, choice.device, repack=choice.memory == "fast")
+    if decoder.n_embd != width:
+        raise BundleIncompatible("E-BND-021", f"manifest {width}, language model {decoder.n_embd}")
+    return decoder
+
+
+def memory_for_many(root: Path, wishes: Wishes) -> Memory:
+    """For many answers from one loaded model: `auto` becomes `fast` where memory allows it."""
+    if wishes.memory != "auto":
+        return wishes.memory
+    choice = choose(root, wishes)
+    needed = needed_bytes(replace(choice, memory="fast"))
+    return "fast" if choice.device.name == "cpu" and needed < devices.available_memory_bytes() else "auto"
+
+
+def needed_bytes(choice: Choice) -> int:
+    """Memory for the weights and what one question needs beside them."""
+    vision, language = choice.vision_file.size, choice.language_file.size
+    weights = {"low": max(vision, language), "auto": vision + language, "fast": vision + 2 * language}
+    return weights[choice.memory] + MARGIN_BYTES
+
+
+def require_memory(choice: Choice) -> None:
+    """Refuse before loading what would send the machine into swap."""
+    needed, there = needed_bytes(choice), devices.available_memory_bytes()
+    if needed > there:
+        raise ResourceExhausted("E-RUN-015", f"needs {needed / 1e9:.1f} GB, {there / 1e9:.1f} GB are free")
 
 
 def choose_device(wishes: Wishes) -> Device:
@@ -84,23 +128,6 @@ def choose_device(wishes: Wishes) -> Device:
     if missing and wishes.device == "cuda":
         raise RuntimeMissing("E-RUN-003", f"{' and '.join(missing)} built without CUDA")
     return Device("cpu" if missing else "cuda", threads)
-
-
-def require_memory(weights_bytes: int) -> None:
-    """Refuse before loading what would send the machine into swap."""
-    needed, there = weights_bytes + MARGIN_BYTES, devices.available_memory_bytes()
-    if needed > there:
-        raise ResourceExhausted("E-RUN-015", f"needs {needed / 1e9:.1f} GB, {there / 1e9:.1f} GB are free")
-
-
-def require_match(bundle: Bundle, encoder: Vision, decoder: Decoder) -> None:
-    """Encoder, language model and manifest must agree: a wrong width is read past its buffer."""
-    manifest = bundle.manifest
-    found = {"manifest": manifest.width, "encoder": encoder.n_embd, "language model": decoder.n_embd}
-    if len(set(found.values())) > 1:
-        raise BundleIncompatible("E-BND-021", ", ".join(f"{name} {width}" for name, width in found.items()))
-    if encoder.n_rows != manifest.rows:
-        raise BundleIncompatible("E-BND-021", f"manifest {manifest.rows} rows, encoder {encoder.n_rows}")
 
 
 def library_versions() -> dict[str, str]:

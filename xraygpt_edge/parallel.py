@@ -1,7 +1,7 @@
 """Many radiographs in one llama.cpp context: a sequence that ends makes room for the next at once.
 
-The constant start of the prompt is computed once and shared. New sequences bring their image rows in one
-decode; the words behind them then go together with the next token of everybody else.
+The constant start of the prompt is computed once and shared. What follows it, the image rows and the words
+behind them, is computed for all new sequences in one decode, the next token of all others in another.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, PromptIds, Sampling, Token, chooser
+from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, Sampling, Token, chooser
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
+from xraygpt_edge.token_rows import TokenRows
 
 PER_THREAD = 8
 """Sequences that one CPU thread answers at the same time: measured with 7B weights, more gain little."""
@@ -51,9 +52,8 @@ class _Active:
     choose: Callable[[NDArray[np.float32]], int]
     position: int
     """Of the next thing to decode."""
-    upcoming: NDArray[np.int32]
-    """Token ids to decode next: the words behind the image, later the last token."""
-    produced: int = 0
+    last_token: int | None = None
+    """To decode next; None until the prompt is computed."""
 
 
 @dataclass(slots=True)
@@ -69,6 +69,7 @@ class ParallelDecoder:
     """A context with room for some sequences; each is answered as if it were alone."""
 
     model: LlamaModel
+    words: TokenRows
     shape: Shape
     places: int
     context: LlamaContext
@@ -76,20 +77,21 @@ class ParallelDecoder:
     spent: Spent = field(default_factory=Spent)
     _active: dict[int, _Active] = field(default_factory=dict)
     """Sequence number → what it answers."""
-    _rows: list[Span] = field(default_factory=list)
-    """Image rows of sequences that have just come."""
+    _prompts: list[Span] = field(default_factory=list)
+    """Of sequences that have just come."""
 
     @classmethod
     def create(
-        cls, model: LlamaModel, device: Device, shape: Shape, places: int, n_batch: int = N_BATCH
+        cls, single: Decoder, device: Device, shape: Shape, places: int, n_batch: int = N_BATCH
     ) -> ParallelDecoder:
         """Make the context and compute the start of the prompt; raises UsageError when a request cannot fit."""
+        model = single.model
         needed, most = len(shape.before) + shape.own, min(MAX_CONTEXT, model.n_ctx_train)
         if needed > most:
             raise UsageError("E-USE-008", f"prompt, image and answer take {needed} positions, the model takes {most}")
         n_ctx = len(shape.before) + places * shape.own
         context = LlamaContext(model, n_ctx, n_batch, device.threads, n_sequences=places + 1)
-        decoder = cls(model, shape, places, context, n_batch)
+        decoder = cls(model, single.words, shape, places, context, n_batch)
         decoder._decode_all([Span(np.array(shape.before, np.int32), 0, sequence=places)])
         return decoder
 
@@ -115,42 +117,44 @@ class ParallelDecoder:
         number = next(n for n in range(self.places) if n not in self._active)
         start = len(ids.before)
         self.context.share(self.places, number, start)
-        self._rows.append(Span(rows, start, number))
-        after = np.array(ids.after, np.int32)
-        self._active[number] = _Active(name, chooser(sampling), start + len(rows), after)
+        prompt = np.concatenate([rows, self.words.of(ids.after)])
+        self._prompts.append(Span(prompt, start, number, wants_logits=True))
+        self._active[number] = _Active(name, chooser(sampling), start + len(prompt))
 
     def step(self) -> Iterator[tuple[Hashable, Token | UnusableOutput]]:
         """One more token for every sequence; who has ended must be dropped before the next step."""
         began = monotonic()
-        self._decode_all(self._rows)
-        self._rows = []
-        self.spent.prompt_s += monotonic() - began
-        began = monotonic()
-        spans = [Span(a.upcoming, a.position, number, wants_logits=True) for number, a in self._active.items()]
-        first = sum(len(span.content) for span in spans if self._active[span.sequence].produced == 0)
-        logits = self._decode_all(spans)
-        self._share_out(monotonic() - began, first, sum(len(span.content) for span in spans))
+        logits = self._decode_all(self._prompts)
+        self._prompts = []
+        between = monotonic()
+        logits |= self._decode_all(list(self._next_tokens()))
+        self.spent.prompt_s += between - began
+        self.spent.decode_s += monotonic() - between
         for number, values in logits.items():
-            yield self._active[number].name, self._next(self._active[number], values)
+            yield self._active[number].name, self._choose(self._active[number], values)
 
     def drop(self, name: Hashable) -> None:
         """Forget a sequence, so that nothing of it reaches the next one in its place."""
         number = next(number for number, active in self._active.items() if active.name == name)
         del self._active[number]
-        self._rows = [span for span in self._rows if span.sequence != number]
+        self._prompts = [span for span in self._prompts if span.sequence != number]
         self.context.forget_from(0, number)
 
     def close(self) -> None:
         """Give the cache's memory back."""
         self.context.close()
 
-    def _next(self, active: _Active, logits: NDArray[np.float32]) -> Token | UnusableOutput:
-        active.position += len(active.upcoming)
+    def _next_tokens(self) -> Iterator[Span]:
+        """The last token of every sequence that has one."""
+        for number, active in self._active.items():
+            if active.last_token is not None:
+                yield Span(np.array([active.last_token], np.int32), active.position, number, wants_logits=True)
+                active.position += 1
+
+    def _choose(self, active: _Active, logits: NDArray[np.float32]) -> Token | UnusableOutput:
         if not np.isfinite(logits).all():
             return UnusableOutput("E-RUN-031", "in the logits")
-        token = active.choose(logits)
-        active.upcoming = np.array([token], np.int32)
-        active.produced += 1
+        token = active.last_token = active.choose(logits)
         is_end = self.model.is_end(token)
         return Token(token, b"" if is_end else self.model.piece(token), is_end)
 
@@ -163,12 +167,6 @@ class ParallelDecoder:
                 if span.wants_logits:
                     found[span.sequence] = self.context.logits(end - 1)
         return found
-
-    def _share_out(self, seconds: float, first: int, positions: int) -> None:
-        """Prompt and answer share a decode; its time is shared by positions."""
-        prompt_s = seconds * first / max(1, positions)
-        self.spent.prompt_s += prompt_s
-        self.spent.decode_s += seconds - prompt_s
 
 
 def packed(spans: Sequence[Span], n_batch: int) -> Iterator[list[Span]]:

@@ -39,6 +39,15 @@ class ReadWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was found or done between the file and the picture."""
+
+    name: str
+    detail: str
+    """One sentence; never a value of a DICOM tag that could identify a patient."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The file that a radiograph came from, without anything that could identify a patient."""
 
@@ -95,6 +104,7 @@ class Timing:
 
     read_s: float = 0.0
     load_s: float = 0.0
+    """That the question waited for models to be loaded; reading goes on meanwhile."""
     vision_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
@@ -137,8 +147,12 @@ class Failure:
     message: str
     code: int
     input: Source | None = field(default=None)
+    steps: tuple[Step, ...] = ()
+    """What was found out about a file before it was refused."""
+    warnings: tuple[ReadWarning, ...] = ()
+    """Those of a file that was refused; else they are in `input`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that a failed command prints with --json."""
         facts = {"schema": SCHEMA, "status": "failed", **asdict(self)}
-        return {key: value for key, value in facts.items() if value is not None}
+        return {key: value for key, value in facts.items() if value not in (None, ())}

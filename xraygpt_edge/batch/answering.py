@@ -111,7 +111,7 @@ class Answering:
             language, device = model.parts.decoder.model, model.parts.device
             free_bytes = devices.available_memory_bytes()
             places = plan.running.parallel or places_for(language, device, shape, free_bytes)
-            decoder = ParallelDecoder.create(language, device, shape, places)
+            decoder = ParallelDecoder.create(model.parts.decoder, device, shape, places)
         except BaseException:
             model.close()
             raise
@@ -247,7 +247,7 @@ class Answering:
             self._known.keep(work.key, generation)
 
     def _report(self, member: Member, question: str, generation: Generation, vision_s: float = 0.0) -> None:
-        seen = Seen(member.source, NO_ROWS, member.read_s, vision_s)
+        seen = Seen(member.source, NO_ROWS, member.read_s, vision_s=vision_s)
         answer = self.model.signed(seen, question, generation, self.facts, load_s=0.0)
         self._tell_record(member.task, question, answer.to_dict())
 
