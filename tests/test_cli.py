@@ -67,6 +67,19 @@ def test_the_demonstration_says_with_every_answer_what_it_is(demo: Path, phantom
     assert len(done.stdout.split(DEMO_NOTICE)[0].strip()) > 20
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("command", [("ask",), ("inspect",), ("bundle", "list"), ("doctor",)])
+def test_an_answer_that_cannot_be_written_is_an_error_and_not_silently_lost(
+    tiny: Path, film: Path, command: tuple[str, ...]
+) -> None:
+    about_film = {"ask": (film, "findings?", "--bundle", tiny, "--max-tokens", "4"), "inspect": (film,)}
+    words = [sys.executable, "-m", "xraygpt_edge", *command, *map(str, about_film.get(command[0], ()))]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (16, 1), done.stderr
+    assert "E-OUT-001" in done.stderr
+
+
 def test_json_is_one_object_with_everything_that_made_the_answer(tiny: Path, film: Path) -> None:
     done = run("ask", film, "findings?", "--bundle", tiny, "--max-tokens", "8", "--json")
     record: dict[str, Any] = json.loads(done.stdout)

@@ -81,7 +81,6 @@ def finish(process: subprocess.Popen[str], folder: Path) -> Seen:
     return Seen(sockets, written, left, stdout)
 
 
-@pytest.mark.slow  # open: one unconnected IPv6 socket is seen, its owner is not found yet; docs/log.md
 def test_an_answer_needs_no_network_and_opens_no_socket_and_writes_no_file(demo: Path, tmp_path: Path) -> None:
     seen = finish(start(ASK_AND_STAY, str(demo), str(EXAMPLE), "0", folder=tmp_path / "a"), tmp_path / "a")
     assert seen.stdout.strip()

@@ -16,7 +16,8 @@ import pytest
 from tests.drawn_dicom import chest, write
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.images import ReadOptions, read_radiograph
-from xraygpt_edge.worker import ENTRY, Reader
+from xraygpt_edge.worker import Reader
+from xraygpt_edge.worker.process import ENTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +88,7 @@ def test_a_crash_is_tried_once_again_and_then_refuses_the_file(tmp_path: Path, m
     dying = "import os; from xraygpt_edge import images; images.read_with_account = lambda *a: os.abort()"
     start, serve = ENTRY.rsplit("; ", 1)
     assert serve == "serve()"
-    monkeypatch.setattr("xraygpt_edge.worker.ENTRY", f"{start}; {dying}; {serve}")
+    monkeypatch.setattr("xraygpt_edge.worker.process.ENTRY", f"{start}; {dying}; {serve}")
     with Reader() as reader:
         for _ in range(2):
             with pytest.raises(InputRefused) as refusal:

@@ -210,6 +210,7 @@ class XrayGPT:
             device=self.parts.device.name,
             providers=self.parts.providers,
             threads=self.parts.device.threads,
+            memory=self.parts.memory,
             n_ctx=self.parts.decoder.n_ctx,
             seed=sampling.seed,
             temperature=sampling.temperature,

@@ -21,9 +21,10 @@ An error carries an id. What the id means, and what to do, is in `catalogue`.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from xraygpt_edge.catalogue import CATALOGUE
+from xraygpt_edge.records import ReadWarning, Step
 
 
 class ExitCode(IntEnum):
@@ -80,6 +81,15 @@ class InputRefused(XrayGPTError):
     """A file that is not a radiograph, or that cannot be read without guessing."""
 
     code = ExitCode.INPUT
+    steps: tuple[Step, ...] = ()
+    """What was found out about the file before."""
+    warnings: tuple[ReadWarning, ...] = ()
+    """What was warned of before."""
+
+    def after(self, steps: tuple[Step, ...], warnings: tuple[ReadWarning, ...]) -> Self:
+        """The same refusal, with what came before it."""
+        self.steps, self.warnings = steps, warnings
+        return self
 
 
 class NoBundle(XrayGPTError):

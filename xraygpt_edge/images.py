@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from xraygpt_edge import gate
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.notes import Notes, Step
+from xraygpt_edge.notes import Notes
 from xraygpt_edge.pixels import luma, plain_pixels
-from xraygpt_edge.records import Source
+from xraygpt_edge.records import Source, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,12 +88,19 @@ def read_with_account(path: Path, options: ReadOptions = DEFAULT) -> Reading:
 
 
 def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
-    """Read a file that is in memory already; raises InputRefused."""
+    """Read a file that is in memory already; raises InputRefused, with what was found out before."""
     notes = Notes(force=options.force)
+    try:
+        return Reading(_radiograph(data, options, notes), notes.steps)
+    except InputRefused as refusal:
+        raise refusal.after(notes.steps, notes.warnings) from None
+
+
+def _radiograph(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
+    notes.step("size", f"{len(data):,} bytes")
     kind = sniff(data)
-    notes.step("file", f"{kind}, {len(data):,} bytes")
-    radiograph = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
-    return Reading(radiograph, notes.steps)
+    notes.step("format", kind)
+    return _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
 
 
 def read_file(path: Path) -> bytes:
@@ -183,8 +190,8 @@ def _as_trained(words: NDArray[np.uint8] | NDArray[np.uint16], profile: str, not
     if words.dtype == np.uint8:
         notes.step("grey", "8-bit pictures are taken as they are")
         return plain_pixels(words, "display")
+    notes.step("range", "smallest to largest value become 0 to 255")
     if profile == "mimic-jpg":
-        notes.step("range", "smallest to largest value become 0 to 255")
         notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
     return plain_pixels(words, profile)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import contextlib
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
 from xraygpt_edge.images import PROFILES, Reading, ReadOptions
-from xraygpt_edge.notes import Step
 from xraygpt_edge.preprocess import ImageSpec, fit
-from xraygpt_edge.records import Source
+from xraygpt_edge.records import NOTICE, SCHEMA, Source, Step
 from xraygpt_edge.worker import Reader
-
-GAP_PX = 4
-"""Grey strip between two pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +26,43 @@ class Inspection:
     source: Source
     steps: tuple[Step, ...]
     """From the file to the tensor, under the profile that was asked for."""
-    views: dict[str, NDArray[np.uint8]]
-    """By profile: (size, size), the picture that the model would see."""
-
-    @property
-    def model_view(self) -> NDArray[np.uint8]:
-        """Under the profile that was asked for."""
-        return self.views[self.source.profile]
-
-    @property
-    def side_by_side(self) -> NDArray[np.uint8]:
-        """All profiles in one picture, in the order of `views`."""
-        gap = np.full((self.model_view.shape[0], GAP_PX), 128, np.uint8)
-        parts = [part for view in self.views.values() for part in (gap, view)]
-        return np.concatenate(parts[1:], axis=1)
+    model_view: NDArray[np.uint8]
+    """(size, size), the picture that the model sees."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For `inspect --json`."""
-        return {"schema": 1, "input": asdict(self.source), "steps": [asdict(step) for step in self.steps]}
+        """The object that `inspect --json` prints."""
+        steps = [asdict(step) for step in self.steps]
+        return {"schema": SCHEMA, "status": "ok", "input": asdict(self.source), "steps": steps, "notice": NOTICE}
 
 
 def inspect(path: Path, options: ReadOptions, spec: ImageSpec, reader: Reader) -> Inspection:
-    """Read the file under every profile; raises InputRefused."""
-    readings = {
-        profile: reader.read_with_account(path, ReadOptions(profile, options.frame, options.force))
-        for profile in PROFILES
-    }
-    views = {profile: np.asarray(fit(reading.radiograph.pixels, spec)) for profile, reading in readings.items()}
-    chosen = readings[options.profile]
-    return Inspection(chosen.radiograph.source, (*chosen.steps, *_last_steps(chosen, spec)), views)
+    """Read the file; raises InputRefused."""
+    reading = reader.read_with_account(path, options)
+    return Inspection(reading.radiograph.source, (*reading.steps, *_last_steps(reading, spec)), _view(reading, spec))
 
 
-def save_png(pixels: NDArray[np.uint8], target: Path) -> None:
-    """Write a grey picture, completely or not at all."""
-    with replacing(target) as stream:
-        Image.fromarray(pixels).save(stream, format="PNG")
+def views(
+    account: Inspection, path: Path, options: ReadOptions, spec: ImageSpec, reader: Reader
+) -> dict[str, NDArray[np.uint8]]:
+    """What the model would see of an inspected file under each profile that can read it."""
+    found = {options.profile: account.model_view}
+    for profile in set(PROFILES) - found.keys():
+        with contextlib.suppress(InputRefused):
+            found[profile] = _view(reader.read_with_account(path, replace(options, profile=profile)), spec)
+    return {profile: found[profile] for profile in PROFILES if profile in found}
+
+
+def save_png(pixels: NDArray[np.uint8], target: Path, original: Path) -> None:
+    """Write a grey picture, completely or not at all, and never over the file that it was made from."""
+    try:
+        if target.exists() and target.samefile(original):
+            raise OutputError("E-OUT-004")
+        if target.exists() and not target.is_file():
+            raise OutputError("E-OUT-001", "no plain file")
+        with replacing(target) as stream:
+            Image.fromarray(pixels).save(stream, format="PNG")
+    except OSError as error:
+        raise OutputError("E-OUT-001", error.strerror or type(error).__name__) from None
 
 
 def half_blocks(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
@@ -71,6 +71,10 @@ def half_blocks(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     lines = max(1, round(columns * height / width / 2))
     small = np.asarray(Image.fromarray(pixels).resize((columns, 2 * lines), Image.Resampling.BOX))
     return small.reshape(lines, 2, columns).transpose(0, 2, 1)
+
+
+def _view(reading: Reading, spec: ImageSpec) -> NDArray[np.uint8]:
+    return np.asarray(fit(reading.radiograph.pixels, spec))
 
 
 def _last_steps(reading: Reading, spec: ImageSpec) -> tuple[Step, ...]:

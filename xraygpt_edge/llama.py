@@ -216,7 +216,7 @@ def import_llama() -> Any:
 
 
 def import_ggml() -> Any:
-    """ggml's own library, below llama.cpp."""
+    """The library below llama.cpp."""
     import_llama()
     from llama_cpp import _ctypes_extensions, _ggml
 

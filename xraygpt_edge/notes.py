@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.records import ReadWarning
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was done between the file and the picture."""
-
-    name: str
-    detail: str
-    """One sentence; never a value of a DICOM tag that could identify a patient."""
+from xraygpt_edge.records import ReadWarning, Step
 
 
 class Notes:

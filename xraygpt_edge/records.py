@@ -89,6 +89,8 @@ class EngineFacts:
     device: str
     providers: tuple[str, ...]
     threads: int
+    memory: str
+    """low, auto or fast: the last bits of the arithmetic depend on it."""
     n_ctx: int
     seed: int
     temperature: float

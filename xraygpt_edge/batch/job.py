@@ -60,6 +60,7 @@ class Running:
 
     device: str = "auto"
     threads: int | None = None
+    memory: str = "auto"
     parallel: int | None = None
     """Radiographs that are answered at the same time; None lets memory and cores decide."""
     timeout_s: float | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from xraygpt_edge.batch.job import Running, Settings
 from xraygpt_edge.decoder import Sampling
+from xraygpt_edge.devices import Wish
 from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.loading import Memory, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class Plan:
         """From the batch's first message."""
         settings, running = Settings(**job["settings"]), Running(**job["running"])
         return cls(Path(job["folder"]), Path(job["bundle"]), tuple(job["questions"]), settings, running)
+
+    @property
+    def wishes(self) -> Wishes:
+        """How the model is loaded."""
+        r = self.running
+        return Wishes(cast(Wish, r.device), r.threads, memory=cast(Memory, r.memory))
 
     @property
     def reading(self) -> ReadOptions:

@@ -61,4 +61,11 @@ PROGRAM: dict[str, Entry] = {
         "The disk is full, or the folder does not allow it.",
         "Choose another place, or make room.",
     ),
+    "E-OUT-004": Entry(
+        16,
+        "the output would replace the radiograph itself",
+        "The place to save to is the file that was read.",
+        "Choose another place.",
+        "The radiograph was not changed.",
+    ),
 }

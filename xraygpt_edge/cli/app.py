@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from xraygpt_edge.cli import about, ask, batch, bundles, chat, doctor, report
-from xraygpt_edge.errors import ExitCode, UsageError, XrayGPTError
+from xraygpt_edge import offline
+from xraygpt_edge.cli import about, ask, batch, bundles, chat, doctor, inspect, report
+from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 
 PROGRAM = "xraygpt-edge"
+LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -30,6 +34,7 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("batch")(batch.batch)
+app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
 app.command("report")(report.report)
@@ -53,29 +58,42 @@ class Terminated(BaseException):
 def main() -> NoReturn:
     """Run the command line and end the process."""
     _hide_from_core_dumps()
+    offline.forbid_requests()
     code = run(sys.argv[1:])
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        # Native code may still be computing on its thread; nothing of it is worth waiting for.
-        sys.stdout.flush()
-        os._exit(code)
-    sys.exit(code)
+    # A model may still be loading or computing on a thread; nothing of it is worth waiting for.
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command, its output written out; returns its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _output_lost(error, arguments)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         return int(app(args=list(arguments), standalone_mode=False) or ExitCode.DONE)
     except Terminated:
         return ExitCode.TERMINATED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `| head`; nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
     except Exception as error:  # noqa: BLE001 - the boundary: an error becomes a line and a code
+        if isinstance(error, OSError) and error.errno in LOST_OUTPUT:
+            return _output_lost(error, arguments)
         return _report(_understood(error, arguments), arguments)
+
+
+def _output_lost(error: OSError, arguments: Sequence[str]) -> int:
+    """Standard output takes nothing more: the disk is full, or its reader has gone, as in `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.DONE
+    return _report(OutputError("E-OUT-001", error.strerror or ""), arguments)
 
 
 def _understood(error: Exception, arguments: Sequence[str]) -> XrayGPTError:
@@ -92,11 +110,15 @@ def _understood(error: Exception, arguments: Sequence[str]) -> XrayGPTError:
 def _report(error: XrayGPTError, arguments: Sequence[str]) -> int:
     """One line on standard error; with --json, one object on standard output as well."""
     if "--json" in arguments:
-        failure = Failure(error.error_id, error.message, int(error.code))
-        print(json.dumps(failure.to_dict()))
+        print(json.dumps(_failure(error).to_dict()))
     line = " ".join(f"{PROGRAM}: error {error.error_id}: {error.message}".split())
     print(f"{line} Help: {PROGRAM} explain {error.error_id}", file=sys.stderr)
     return error.code
+
+
+def _failure(error: XrayGPTError) -> Failure:
+    plain = Failure(error.error_id, error.message, int(error.code))
+    return replace(plain, steps=error.steps, warnings=error.warnings) if isinstance(error, InputRefused) else plain
 
 
 def _terminate(_signal: int, _frame: Any) -> NoReturn:

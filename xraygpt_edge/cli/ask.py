@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ def ask(
     bundle: options.Bundle = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    memory: options.Memory = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     profile: options.Profile = "mimic-jpg",
@@ -40,17 +41,16 @@ def ask(
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.decoder import Sampling
-    from xraygpt_edge.devices import Wish
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.images import ReadOptions
 
     asked = read_question(question)
-    wish = cast(Wish, options.one_of("--device", device, ("auto", "cpu", "cuda")))
+    wishes = options.wishes(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     with (
         console.waiting(quiet=quiet or as_json) as screen,
-        XrayGPT.load(find_bundle(bundle), wish, threads) as model,
+        XrayGPT.begin(find_bundle(bundle), wishes) as model,
     ):
         answer = model.ask(image, asked, sampling=sampling, template=template, options=reading, show=screen.show)
     if as_json:

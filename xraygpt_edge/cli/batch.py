@@ -34,6 +34,7 @@ def batch(
     bundle: options.Bundle = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    memory: options.Memory = "auto",
     parallel: Parallel = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -63,8 +64,8 @@ def batch(
         template, options.one_of("--profile", profile, ("mimic-jpg", "display")),
         frame, force, max_tokens, temperature, top_p, seed,
     )  # fmt: skip
-    wish = options.one_of("--device", device, ("auto", "cpu", "cuda"))
-    running = batches.Running(wish, threads, places(parallel), timeout, retry_failed)
+    wishes = options.wishes(device, threads, memory)
+    running = batches.Running(wishes.device, threads, wishes.memory, places(parallel), timeout, retry_failed)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)

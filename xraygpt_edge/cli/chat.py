@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import cast
+from dataclasses import replace
 
 from xraygpt_edge.cli import options
 
@@ -14,6 +14,7 @@ def chat(
     bundle: options.Bundle = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    memory: options.Memory = "auto",
     quiet: options.Quiet = False,
     profile: options.Profile = "mimic-jpg",
     template: options.Template = None,
@@ -34,15 +35,16 @@ def chat(
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.decoder import Sampling
-    from xraygpt_edge.devices import Wish
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.images import ReadOptions
+    from xraygpt_edge.loading import memory_for_many
 
-    wish = cast(Wish, options.one_of("--device", device, ("auto", "cpu", "cuda")))
+    root, wishes = find_bundle(bundle), options.wishes(device, threads, memory)
+    wishes = replace(wishes, memory=memory_for_many(root, wishes))
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
-    with XrayGPT.load(find_bundle(bundle), wish, threads) as model:
+    with XrayGPT.begin(root, wishes) as model:
         with console.waiting(quiet=quiet):
             seen = model.look(image, reading)
         console.about_image(seen.source)

@@ -8,14 +8,22 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.color import Color
 from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from xraygpt_edge.bundle import Bundle, Problem
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.records import Answer, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WORDS = Console(stderr=True)
 DATA = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -137,3 +145,33 @@ def verification(root: Path, problems: Sequence[Problem]) -> None:
         DATA.print(f"{printable(str(problem))}")
     words = f"{len(problems)} problems: copy the bundle again" if problems else "every file is what the manifest says"
     WORDS.print(Text(f"{root.name}: {words}."))
+
+
+UPPER_HALF = "\u2580"
+"""A block over the upper half of a cell: with its two colours a cell shows two grey levels."""
+GAP = 2
+"""Columns between two pictures."""
+
+
+def shows_pictures() -> bool:
+    """A person watches standard output, on a terminal with enough grey levels."""
+    greys = DATA.color_system in ("256", "truecolor") and not DATA.no_color
+    return greys and sys.stdout.isatty() and DATA.encoding.startswith("utf")
+
+
+def pictures(captioned: Mapping[str, NDArray[np.uint8]]) -> None:
+    """Grey pictures side by side, as large as the terminal allows, each with its caption below."""
+    from xraygpt_edge.inspection import half_blocks
+
+    columns = min(DATA.width // max(1, len(captioned)) - GAP, 2 * (DATA.height - 3))
+    if columns < max(map(len, captioned), default=DATA.width):
+        return
+    for line in zip(*(half_blocks(picture, columns) for picture in captioned.values()), strict=True):
+        cells = [segment for part in line for segment in (*map(_cell, part.tolist()), Segment(" " * GAP))]
+        DATA.print(Segments([*cells, Segment.line()]))
+    DATA.print("".join(f"{caption:<{columns + GAP}}" for caption in captioned), end="\n\n")
+
+
+def _cell(levels: Sequence[int]) -> Segment:
+    upper, lower = (Color.from_rgb(level, level, level) for level in levels)
+    return Segment(UPPER_HALF, Style(color=upper, bgcolor=lower))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from xraygpt_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from xraygpt_edge.devices import Wish
+    from xraygpt_edge.loading import Memory as MemoryWish
+    from xraygpt_edge.loading import Wishes
 
 Image = Annotated[Path, typer.Argument(help="A chest radiograph: DICOM, PNG or JPEG.", show_default=False)]
 Bundle = Annotated[
@@ -21,6 +26,13 @@ Bundle = Annotated[
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the model runs.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads; by default the physical cores.", show_default=False)
+]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="low|auto|fast",
+        help="low: the encoder leaves before the language model comes. fast: faster words for more memory.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
@@ -53,3 +65,11 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise UsageError("E-USE-001", f"{option} takes {', '.join(allowed)}")
     return value
+
+
+def wishes(device: str, threads: int | None, memory: str) -> Wishes:
+    """What --device, --threads and --memory say; raises UsageError."""
+    from xraygpt_edge.loading import Wishes
+
+    wish = cast("Wish", one_of("--device", device, ("auto", "cpu", "cuda")))
+    return Wishes(wish, threads, memory=cast("MemoryWish", one_of("--memory", memory, ("low", "auto", "fast"))))

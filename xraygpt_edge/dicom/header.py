@@ -47,17 +47,26 @@ class Header:
         samples = 2 if self.photometric == "YBR_FULL_422" and self.codec is Codec.NATIVE else self.samples
         return self.rows * self.columns * samples * self.bits_allocated // 8
 
+    @property
+    def in_words(self) -> str:
+        """The picture that the header announces."""
+        frames = f", {self.frames} frames" if self.frames > 1 else ""
+        bits = f"{self.bits_stored} of {self.bits_allocated} bits"
+        return f"{self.columns} x {self.rows}, {bits}, {self.photometric}{frames}"
+
 
 def read_header(container: Container, notes: Notes) -> Header:
     """Check class, syntax and the image module, in the order in which a reason helps most."""
     dataset = container.dataset
     sop_class = str(value(dataset, "SOPClassUID") or container.media_class).strip("\0 ")
+    notes.step("object", class_name(sop_class) if sop_class else "its class is not stated")
     _require_image(sop_class, dataset)
     codec = _codec(container)
     _require_radiograph(sop_class, notes)
     _require_pixel_data(dataset)
     header = _image_module(dataset, sop_class, container.transfer_syntax, codec)
     _require_plausible(header)
+    notes.step("pixels", header.in_words)
     if container.guessed:
         notes.warn("W-DCM-016")
     return header

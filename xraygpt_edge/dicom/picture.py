@@ -60,9 +60,13 @@ def _to_grey(frame: Frame, dataset: Dataset, header: Header, profile: str, notes
     if header.photometric.startswith("MONOCHROME"):
         return grey_pixels(frame, dataset, header, profile, notes)
     if header.photometric == "PALETTE COLOR":
+        notes.step("palette", "each value looked up in the file's table of colours")
         grey = rgb_to_grey(palette_to_rgb(frame.words, dataset), notes)
     else:
         grey = rgb_to_grey(_as_bytes(frame.words), notes)
+    if profile == "mimic-jpg":
+        notes.step("range", "smallest to largest value become 0 to 255")
+        notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
     return plain_pixels(grey, profile)
 
 
