@@ -39,7 +39,7 @@ OWNERS = {
     "jpeg_ls": {"dicom"},
     "openjpeg": {"dicom"},
     "pylibjpeg": {"dicom"},
-    "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli", "reports"},
+    "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli", "reports", "bench"},
     "msgspec": {"bundle", "batch", "reports"},
     "platformdirs": {"cli"},
     "psutil": {"devices", "bench", "doctor"},

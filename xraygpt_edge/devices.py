@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,18 @@ def usable_cpus() -> int:
 def available_memory_bytes() -> int:
     """Memory that a new program can have without swapping."""
     return int(psutil.virtual_memory().available)
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far, and what its child processes hold now."""
+    process = psutil.Process()
+    children = sum(child.memory_info().rss for child in process.children(recursive=True))
+    if sys.platform == "win32":
+        return int(process.memory_info().peak_wset + children)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + children)
 
 
 def _quota(cpu_max: Path) -> int | None:

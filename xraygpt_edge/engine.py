@@ -153,7 +153,7 @@ class XrayGPT:
             finish_reason=generation.finish_reason,
             token_ids=generation.token_ids,
             input=seen.source,
-            bundle=self._bundle_facts(),
+            bundle=self.bundle_facts(),
             engine=facts,
             timing=_timing(seen, generation, load_s),
         )
@@ -192,7 +192,8 @@ class XrayGPT:
         """Token ids around the image rows, beginning-of-sequence included."""
         return self.parts.decoder.tokenize(render(self.parts.bundle.template(template), question, history))
 
-    def _bundle_facts(self) -> BundleFacts:
+    def bundle_facts(self) -> BundleFacts:
+        """The bundle, and which of its files answer."""
         manifest = self.parts.bundle.manifest
         return BundleFacts(
             id=manifest.id,
@@ -203,7 +204,7 @@ class XrayGPT:
             demo=manifest.demo,
         )
 
-    def engine_facts(self, sampling: Sampling, template: str | None = None) -> EngineFacts:
+    def engine_facts(self, sampling: Sampling = GREEDY, template: str | None = None) -> EngineFacts:
         """The program and the settings that answer."""
         return EngineFacts(
             version=xraygpt_edge.__version__,

@@ -71,6 +71,8 @@ class LlamaModel:
         self.n_embd: int = lib.llama_model_n_embd(self.handle)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self.handle)
+        self.size_bytes: int = lib.llama_model_size(self.handle)
+        self.n_parameters: int = lib.llama_model_n_params(self.handle)
         self.bos: int = lib.llama_vocab_bos(self._vocab)
         heads, kv_heads = lib.llama_model_n_head(self.handle), lib.llama_model_n_head_kv(self.handle)
         kv_width = 2 * self.n_embd * kv_heads // heads

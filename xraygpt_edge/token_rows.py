@@ -60,11 +60,11 @@ class TokenRows:
                 raise BundleIncompatible("E-BND-023", f"{path.name} has no token embedding")
             kind = ggml.gguf_get_tensor_type(gguf, number)
             self._start: int = ggml.gguf_get_data_offset(gguf) + ggml.gguf_get_tensor_offset(gguf, number)
-            size = ggml.gguf_get_tensor_size(gguf, number)
+            self.size_bytes: int = ggml.gguf_get_tensor_size(gguf, number)
         finally:
             ggml.gguf_free(gguf)
         self._row_bytes: int = ggml.ggml_row_size(kind, n_embd)
-        self._count, self._n_embd = size // self._row_bytes, n_embd
+        self._count, self._n_embd = self.size_bytes // self._row_bytes, n_embd
         self._to_float = None if kind == FLOAT32 else ggml.ggml_get_type_traits(kind).contents.to_float
         self._path = path
 

@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bundles, chat, doctor, inspect, report
+from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 
@@ -35,6 +35,7 @@ app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("batch")(batch.batch)
 app.command("inspect")(inspect.inspect)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
 app.command("report")(report.report)

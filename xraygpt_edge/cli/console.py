@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+ASKING = "Loading the model and reading the radiograph ..."
 WORDS = Console(stderr=True)
 DATA = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -37,10 +38,10 @@ def printable(text: str) -> str:
 class Screen:
     """One answer on its way to a person: a spinner, then the words as they come, then the notice."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, words: str, *, quiet: bool) -> None:
         self._streams = sys.stdout.isatty() and not quiet
         self._shown = False
-        self.spinner = WORDS.status("Loading the model and reading the radiograph ...") if not quiet else None
+        self.spinner = WORDS.status(words) if not quiet else None
 
     def show(self, text: str) -> None:
         """Print a piece of the answer at once, if a terminal is watching."""
@@ -84,9 +85,9 @@ _CUT = {"length": "it reached --max-tokens.", "timeout": "it reached --timeout."
 
 
 @contextmanager
-def waiting(*, quiet: bool) -> Iterator[Screen]:
+def waiting(words: str = ASKING, *, quiet: bool) -> Iterator[Screen]:
     """A spinner on a terminal's stderr until the first word."""
-    screen = Screen(quiet=quiet)
+    screen = Screen(words, quiet=quiet)
     if screen.spinner and WORDS.is_terminal:
         screen.spinner.start()
     try:

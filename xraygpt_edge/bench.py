@@ -1,0 +1,158 @@
+"""Time and memory of each stage on this machine, beside the least that its memory and cores allow.
+
+Every token of an answer needs all weights once, so memory's speed is the floor of its time; a prompt's
+positions share the weights, so there the cores' arithmetic is. Both are measured here, too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xraygpt_edge import devices
+from xraygpt_edge.decoder import Decoder, PromptIds
+from xraygpt_edge.engine import XrayGPT
+from xraygpt_edge.loading import Wishes
+from xraygpt_edge.records import BundleFacts, EngineFacts
+
+Result = TypeVar("Result")
+
+QUESTION = "What are the findings?"
+ANSWER_TOKENS = 120
+"""A findings-and-impression text of the training set's length."""
+PICTURE_PX = 2048
+REPEATS = 3
+SWEEP_BYTES = 256_000_000
+"""Far more than any cache holds."""
+PRODUCT_SIDE = 1536
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What this machine can do at most."""
+
+    memory_bytes_per_s: float
+    """Reading, with as many threads as the model has."""
+    flop_per_s: float
+    """float32 matrix products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Medians, in seconds unless named otherwise."""
+
+    load_s: float
+    read_s: float
+    vision_s: float
+    prompt_positions: int
+    """Image rows and the words behind them; the constant start of the prompt is computed once."""
+    prefill_s: float
+    tokens_per_s: float
+    peak_bytes: int
+    """Largest resident memory of this process and its decode worker together."""
+
+    @property
+    def first_token_s(self) -> float:
+        """From the file to the first token, the model loaded."""
+        return self.read_s + self.vision_s + self.prefill_s
+
+    @property
+    def total_s(self) -> float:
+        """From nothing loaded to the end of an answer of `ANSWER_TOKENS`."""
+        return self.load_s + self.first_token_s + (ANSWER_TOKENS - 1) / self.tokens_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Stages, floors, and how near to them the language model comes."""
+
+    stages: Stages
+    floor: Floor
+    bytes_per_token: int
+    """All weights but the embedding, of which one row is read."""
+    flop_per_position: float
+    bundle: BundleFacts
+    engine: EngineFacts
+
+    @property
+    def decode_share(self) -> float:
+        """Of the memory's speed, while an answer is generated."""
+        return self.bytes_per_token * self.stages.tokens_per_s / self.floor.memory_bytes_per_s
+
+    @property
+    def prompt_share(self) -> float:
+        """Of the float32 products' speed; quantized weights can pass 1."""
+        done = self.flop_per_position * self.stages.prompt_positions / self.stages.prefill_s
+        return done / self.floor.flop_per_s
+
+
+def bench(root: Path, wishes: Wishes) -> Bench:
+    """Measure a bundle about a drawn picture; raises what `XrayGPT.load` raises."""
+    load_s, model = timed(lambda: XrayGPT.load(root, wishes.device, wishes.threads, memory=wishes.memory))
+    with model, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.png"
+        draw(path)
+        looks = [model.look(path) for _ in range(REPEATS)]
+        ids, decoder = model.ids(QUESTION), model.parts.decoder
+        decoder.first_logits(ids, looks[0].rows)  # makes the context, and computes the prompt's constant start
+        prefill_s = median(timed(lambda: decoder.first_logits(ids, looks[0].rows))[0] for _ in range(REPEATS))
+        stages = Stages(
+            load_s=load_s,
+            read_s=median(seen.read_s for seen in looks),
+            vision_s=median(seen.vision_s for seen in looks),
+            prompt_positions=len(looks[0].rows) + len(ids.after),
+            prefill_s=prefill_s,
+            tokens_per_s=tokens_per_s(decoder, ids, looks[0].rows, prefill_s),
+            peak_bytes=devices.peak_memory_bytes(),
+        )
+        language = decoder.model
+        return Bench(
+            stages,
+            measure_floor(model.parts.device.threads),
+            language.size_bytes - decoder.words.size_bytes,
+            2.0 * (language.n_parameters - language.n_vocab * language.n_embd),
+            model.bundle_facts(),
+            model.engine_facts(),
+        )
+
+
+def draw(path: Path) -> None:
+    """A picture with the shades of a radiograph and nothing on it."""
+    y, x = np.mgrid[-1 : 1 : PICTURE_PX * 1j, -1 : 1 : PICTURE_PX * 1j]
+    noise = np.random.default_rng(0).normal(0, 4, x.shape)
+    grey = 200 * np.exp(-((x / 0.25) ** 2)) + 60 * (x**2 + y**2) + noise
+    Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(path, compress_level=1)
+
+
+def tokens_per_s(decoder: Decoder, ids: PromptIds, rows: NDArray[np.float32], prefill_s: float) -> float:
+    """While an answer is generated; which tokens does not matter, so an early end does not disturb."""
+    given = [ids.after[-1]] * (ANSWER_TOKENS - 1)
+    seconds, _ = timed(lambda: decoder.logits_along(ids, rows, given))
+    return len(given) / (seconds - prefill_s)
+
+
+def measure_floor(threads: int) -> Floor:
+    """The best of a few tries: a floor is not an average."""
+    parts = np.array_split(np.ones(SWEEP_BYTES // 8), threads)
+    with ThreadPoolExecutor(threads) as pool:
+        sweep_s = min(timed(lambda: list(pool.map(np.sum, parts)))[0] for _ in range(REPEATS + 2))
+    side = np.ones((PRODUCT_SIDE, PRODUCT_SIDE), np.float32)
+    product_s = min(timed(lambda: side @ side)[0] for _ in range(REPEATS + 2))
+    return Floor(SWEEP_BYTES / sweep_s, 2 * PRODUCT_SIDE**3 / product_s)
+
+
+def timed(function: Callable[[], Result]) -> tuple[float, Result]:
+    """Seconds, and the result."""
+    began_s = time.perf_counter()
+    result = function()
+    return time.perf_counter() - began_s, result
