@@ -141,7 +141,8 @@ def synthetic(
     kind: Annotated[Literal["released", "medclip"], typer.Option(help="Which image path.")],
     out: Out,
     scale: Annotated[
-        Literal["full", "tiny"], typer.Option(help="full: the published sizes; tiny: a few megabytes.")
+        Literal["full", "small", "tiny"],
+        typer.Option(help="full: the published sizes; small: 1.1 billion language parameters; tiny: a few megabytes."),
     ] = "full",
     vision: Vision = "int8",
     language: Language = "Q4_K_M",

@@ -87,7 +87,7 @@ def _bundle_scores(
     cases: Sequence[Case], files: Sequence[Path], flipped: Sequence[Path], bundle: Path, pipeline: str
 ) -> Scores:
     vision, language = PIPELINES[pipeline]
-    with XrayGPT.load(bundle, "cpu", vision=vision, language=language) as model:
+    with XrayGPT.load(bundle, "cpu", threads=1, vision=vision, language=language) as model:
         seen, seen_flipped = ([model.look(path) for path in paths] for paths in (files, flipped))
         return score(cases, seen, seen_flipped, _asking(model))
 
