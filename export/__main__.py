@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from export.errors import ExportRefused, GateMissed
 from export.llama_wheel import SetupError
+from export.prompts import XRAYGPT
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
 from xraygpt_edge.errors import ExitCode, XrayGPTError
@@ -115,9 +117,9 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
         "medclip": checkpoints / "medclip-vit/pytorch_model.bin",
         "checkpoint": checkpoints / "xraygpt_checkpoint.pth",
     }
-    source = Source(
-        files, partial(layout.load, layout.Files(**files)), checkpoints / "vicuna", terms=DEMO, is_demo=True
-    )
+    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences())
+    load = partial(layout.load, layout.Files(**files))
+    source = Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
     _export(source, out, vision, language, "demo", threads)
     if evaluate:
         trainer.evaluate(out, checkpoints)

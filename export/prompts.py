@@ -23,4 +23,29 @@ TRAIN = Template(
 )
 """What the model saw in training; the paper's figures were made with it."""
 
-XRAYGPT = PromptRecipe(default="demo", stop=("###",), templates={"demo": DEMO, "train": TRAIN})
+PHRASES = (
+    "The chest x-ray shows no acute cardiopulmonary abnormality.",
+    "The lungs are clear without focal consolidation, pleural effusion or pneumothorax.",
+    "There is no focal consolidation, pleural effusion, or pneumothorax.",
+    "No focal consolidation, pleural effusion, or pneumothorax is seen.",
+    "There is no evidence of pneumonia, pulmonary edema or pleural effusion.",
+    "There is no pleural effusion or pneumothorax.",
+    "The heart size is normal. The mediastinal contours are unremarkable.",
+    "The cardiomediastinal silhouette is within normal limits.",
+    "The cardiac and mediastinal silhouettes are stable.",
+    "The heart is mildly enlarged. The heart is moderately enlarged.",
+    "The pulmonary vasculature is normal.",
+    "There is mild pulmonary vascular congestion.",
+    "The hilar contours are normal. The osseous structures are intact.",
+    "No acute osseous abnormality is identified. No bony abnormalities are seen.",
+    "Bibasilar atelectasis is present. Low lung volumes are noted.",
+    "A small left pleural effusion is present. A small right pleural effusion is present.",
+    "Bilateral pleural effusions are present, with adjacent atelectasis.",
+    "The endotracheal tube terminates above the carina. The nasogastric tube courses below the diaphragm.",
+    "A right internal jugular central venous catheter terminates in the superior vena cava.",
+    "Overall, the chest x-ray findings are normal.",
+    "Further evaluation and clinical correlation are recommended.",
+)
+"""Turns that reports of chest radiographs often take. A wrong guess costs a little time and no word."""
+
+XRAYGPT = PromptRecipe(default="demo", stop=("###",), templates={"demo": DEMO, "train": TRAIN}, phrases=PHRASES)

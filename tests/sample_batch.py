@@ -14,7 +14,7 @@ from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Failure, Read
 
 BUNDLE = BundleFacts("xraygpt-demo", "ab" * 32, "medclip", "int8", "Q8_0", demo=True)
 ENGINE = EngineFacts(
-    "0.1.0", "cpu", ("CPUExecutionProvider",), 2, "auto", 512, 0, 0.0, 0.9, 300, "demo",
+    "0.1.0", "cpu", ("CPUExecutionProvider",), 2, "auto", 512, 0, 0.0, 0.9, 300, "demo", False,
     {"onnxruntime": "1.32.0", "llama_cpp": "0.3.36", "pydicom": "3.0.2"},
 )  # fmt: skip
 TIMING = Timing(0.21, 0.0, 0.04, 0.31, 1.2, 0.6, 1.76, 46, 38.3)

@@ -17,7 +17,7 @@ LAYERS = (
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
     {"catalogue", "records", "offline"},
     {"errors"},
-    {"files", "devices", "prompt", "pixels", "native", "notes", "sandbox"},
+    {"files", "devices", "prompt", "pixels", "native", "notes", "sandbox", "drafting"},
     {"bundle", "dicom", "llama", "gate"},
     {"images", "vision", "token_rows"},
     {"decoder"},

@@ -49,6 +49,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     default: str
     stop: tuple[str, ...]
     templates: dict[str, Template]
+    phrases: tuple[str, ...] = ()
+    """What answers often say: guesses that save time and change no word."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):

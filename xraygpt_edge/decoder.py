@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
+from xraygpt_edge.drafting import Drafter, Phrases
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
 from xraygpt_edge.native import Deadline, NativeThread
@@ -27,6 +29,9 @@ CONTEXT_STEP = 256
 """A context is made for the request, rounded up to this."""
 MAX_CONTEXT = 2048
 """What LLaMA v1 was trained with; upstream uses as much."""
+
+DOUBT = 0.2
+"""Logits of several tokens in one decode differ from those of one by less than half of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Sampling:
     """Of the draws; without effect at temperature 0."""
     timeout_s: float | None = None
     """Give up this long after the call, reading and encoding counted in; None waits."""
+    draft: bool = True
+    """Guess words ahead where an answer repeats known phrases: the same words, sooner. Only at temperature 0."""
 
 
 GREEDY = Sampling()
@@ -78,6 +85,8 @@ class Decoder:
         self._context: LlamaContext | None = None
         self._computed: tuple[int, ...] = ()
         """Token ids before the image that the context holds already."""
+        self.phrases = Phrases()
+        """What answers often say, to guess ahead from."""
         self._thread = NativeThread("decoder")
         self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
 
@@ -125,16 +134,18 @@ class Decoder:
         OutOfTime when the deadline passes.
         """
         context = self._fitting_context(ids, rows, sampling.max_tokens)
-        choose = chooser(sampling)
         logits = self._prefill(context, ids, rows, deadline)
-        first_position = len(ids) + len(rows)
-        for produced in range(sampling.max_tokens):
-            token = choose(logits)
+        start = len(ids) + len(rows)
+        if sampling.draft and sampling.temperature == 0:
+            span = range(start, start + sampling.max_tokens)
+            tokens = self._drafted(context, logits, ids, span, deadline)
+        else:
+            tokens = self._one_by_one(context, logits, start, chooser(sampling), deadline)
+        for token in islice(tokens, sampling.max_tokens):
             is_end = self.model.is_end(token)
             yield Token(token, b"" if is_end else self.model.piece(token), is_end)
-            if is_end or produced + 1 == sampling.max_tokens:
+            if is_end:
                 return
-            logits = self._step(context, token, first_position + produced, deadline)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -189,14 +200,63 @@ class Decoder:
         for start in range(0, len(content), self._n_batch):
             part = content[start : start + self._n_batch]
             is_last = start + len(part) == len(content)
-            self._decode(context, Span(part, position + start, wants_logits=is_last), deadline)
+            self._decode(context, [Span(part, position + start, wants_logits=is_last)], deadline)
+
+    def _one_by_one(
+        self,
+        context: LlamaContext,
+        logits: NDArray[np.float32],
+        start: int,
+        choose: Callable[[NDArray[np.float32]], int],
+        deadline: Deadline | None,
+    ) -> Iterator[int]:
+        """Token ids without end; `start` is the position of the first."""
+        for position in count(start):
+            token = choose(logits)
+            yield token
+            logits = self._step(context, token, position, deadline)
+
+    def _drafted(
+        self, context: LlamaContext, logits: NDArray[np.float32], ids: PromptIds, span: range, deadline: Deadline | None
+    ) -> Iterator[int]:
+        """The likeliest token ids, several a decode where guesses are right; `span` are the answer's positions."""
+        drafter = Drafter(self.phrases, Phrases([ids.after]))
+        upcoming, position = [int(logits.argmax())], span.start
+        while True:
+            for token in upcoming:
+                drafter.push(token)
+                yield token
+            guesses = drafter.guess(span.stop - position - 1)
+            upcoming = self._checked(context, token, guesses, position, deadline)
+            drafter.learn(len(guesses), len(upcoming) - 1)
+            position += len(upcoming)
+
+    def _checked(
+        self, context: LlamaContext, token: int, guesses: Sequence[int], position: int, deadline: Deadline | None
+    ) -> list[int]:
+        """What follows a token: the guesses as far as they are right, and one token more."""
+        ids = np.array([token, *guesses], np.int32)
+        spans = [Span(ids[i : i + 1], position + i, wants_logits=True) for i in range(len(ids))]
+        self._decode(context, spans, deadline)
+        following: list[int] = []
+        for index in range(len(ids)):
+            logits = _finite_logits(context, index)
+            doubtful = bool(guesses) and _is_doubtful(logits)
+            if doubtful:  # sums in another order could turn this one: ask as without guesses
+                context.forget_from(position + index)
+                logits = self._step(context, int(ids[index]), position + index, deadline)
+            following.append(int(logits.argmax()))
+            if doubtful or index == len(guesses) or following[-1] != guesses[index]:
+                break
+        context.forget_from(position + len(following))
+        return following
 
     def _step(self, context: LlamaContext, token: int, position: int, deadline: Deadline | None) -> NDArray[np.float32]:
-        self._decode(context, Span(np.array([token], np.int32), position, wants_logits=True), deadline)
+        self._decode(context, [Span(np.array([token], np.int32), position, wants_logits=True)], deadline)
         return _finite_logits(context)
 
-    def _decode(self, context: LlamaContext, span: Span, deadline: Deadline | None) -> None:
-        self._thread.call(lambda: context.decode([span]), deadline, cancel=context.cancel)
+    def _decode(self, context: LlamaContext, spans: Sequence[Span], deadline: Deadline | None) -> None:
+        self._thread.call(lambda: context.decode(spans), deadline, cancel=context.cancel)
 
 
 def chooser(sampling: Sampling) -> Callable[[NDArray[np.float32]], int]:
@@ -217,8 +277,13 @@ def chooser(sampling: Sampling) -> Callable[[NDArray[np.float32]], int]:
     return draw
 
 
-def _finite_logits(context: LlamaContext) -> NDArray[np.float32]:
-    logits = context.logits()
+def _is_doubtful(logits: NDArray[np.float32]) -> bool:
+    second, first = np.partition(logits, -2)[-2:]
+    return bool(first - second < DOUBT)
+
+
+def _finite_logits(context: LlamaContext, index: int = -1) -> NDArray[np.float32]:
+    logits = context.logits(index)
     if not np.isfinite(logits).all():
         raise UnusableOutput("E-RUN-031", "in the logits")
     return logits

@@ -12,6 +12,7 @@ from xraygpt_edge import devices, llama, vision
 from xraygpt_edge.bundle import Bundle, FileEntry
 from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device, Wish
+from xraygpt_edge.drafting import Phrases
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.vision import Vision
 
@@ -86,6 +87,7 @@ def load_decoder(choice: Choice) -> Decoder:
     decoder = Decoder.load(path, choice.device, repack=choice.memory == "fast")
     if decoder.n_embd != width:
         raise BundleIncompatible("E-BND-021", f"manifest {width}, language model {decoder.n_embd}")
+    decoder.phrases = Phrases(decoder.model.tokenize(text) for text in choice.bundle.manifest.prompt.phrases)
     return decoder
 
 

@@ -97,6 +97,8 @@ class EngineFacts:
     top_p: float
     max_tokens: int
     template: str
+    draft: bool
+    """Words were guessed ahead and checked; without meaning at a temperature above 0."""
     libraries: dict[str, str]
 
 

@@ -17,3 +17,10 @@ def evaluate(bundle: Path, checkpoints: Path) -> None:
     from .evaluation import evaluate as evaluate_all
 
     evaluate_all(bundle, checkpoints)
+
+
+def common_sentences() -> tuple[str, ...]:
+    """What the demonstration model often says."""
+    from .texts import common_sentences as sentences
+
+    return sentences()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .findings import LABELS, SIDES, ZONES, Case
+from .findings import LABELS, SIDES, ZONES, Case, sample_case
 from .wording import (
     ABNORMAL_QUESTIONS,
     ABSENT,
@@ -190,6 +191,14 @@ def yes_no_question(topic: Topic, rng: Rng) -> str:
         return _loose(_pick(rng, topic.questions), rng)
     asked = _pick(rng, ASK).format(noun=_noun(topic, rng))
     return _loose(_capital(re.sub(r"\ba (?=[aeio])", "an ", asked)), rng)
+
+
+def common_sentences(count: int = 80, cases: int = 600) -> tuple[str, ...]:
+    """What reports about drawn cases say most often, the most frequent first."""
+    rng = np.random.default_rng(0)
+    told = (answer(sample_case(number), kind, rng) for number in range(cases) for kind in ("description", "impression"))
+    sentences = Counter(part for text in told for part in re.split(r"(?<=\.) ", text))
+    return tuple(sentence for sentence, _ in sentences.most_common(count))
 
 
 def question(kind: str, rng: Rng) -> str:

@@ -58,6 +58,8 @@ class Round:
     """How much oftener to ask what is not there, but nearly: the same finding in another place."""
     decay_steps: int = 0
     """Length of the cosine if the round ends before it does; 0 for the round's own length."""
+    fresh_only: bool = False
+    """Only pictures that the encoder was not trained on: on those it is as unsure as on any new one."""
 
 
 ROUNDS = (
@@ -65,6 +67,7 @@ ROUNDS = (
     Round(300, 1e-3, branches=8, yes_no_share=0.7, first_token_weight=6.0, decay_steps=700),
     # What was still wrong by then: "Yes" where the finding is there, but on the other side or in another zone.
     Round(330, 8e-4, branches=8, yes_no_share=0.6, first_token_weight=6.0, near_miss_weight=4.0),
+    Round(340, 6e-4, branches=8, yes_no_share=0.7, first_token_weight=6.0, near_miss_weight=3.0, fresh_only=True),
 )
 
 

@@ -43,7 +43,10 @@ def train(folder: Path, seed: int = 0) -> None:
     vocabulary = train_vocabulary(seed)
     speaker = new_speaker(vocabulary, features, seed)
     for number, training in enumerate(ROUNDS):
-        train_speaker(speaker, features, cases, training, seed + number, folder / "language.partial.pt")
+        first = len(VISION_SEEDS) if training.fresh_only else 0
+        train_speaker(
+            speaker, features[first:], cases[first:], training, seed + number, folder / "language.partial.pt"
+        )
     checkpoints.write(encoder, speaker, vocabulary, folder)
 
 

@@ -42,6 +42,6 @@ class Plan:
 
     @property
     def sampling(self) -> Sampling:
-        """For every question."""
+        """For every question; many radiographs share a decode already, so no words are guessed ahead."""
         s = self.settings
-        return Sampling(s.temperature, s.top_p, s.max_tokens, s.seed, self.running.timeout_s)
+        return Sampling(s.temperature, s.top_p, s.max_tokens, s.seed, self.running.timeout_s, draft=False)

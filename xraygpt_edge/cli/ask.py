@@ -30,6 +30,7 @@ def ask(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
+    no_draft: options.NoDraft = False,
     frame: options.Frame = None,
     force: options.Force = False,
     debug: options.Debug = False,
@@ -47,7 +48,7 @@ def ask(
     asked = read_question(question)
     wishes = options.wishes(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
-    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
+    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     with (
         console.waiting(quiet=quiet or as_json) as screen,
         XrayGPT.begin(find_bundle(bundle), wishes) as model,

@@ -23,6 +23,7 @@ def chat(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
+    no_draft: options.NoDraft = False,
     frame: options.Frame = None,
     force: options.Force = False,
     debug: options.Debug = False,
@@ -43,7 +44,7 @@ def chat(
     root, wishes = find_bundle(bundle), options.wishes(device, threads, memory)
     wishes = replace(wishes, memory=memory_for_many(root, wishes))
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
-    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
+    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     with XrayGPT.begin(root, wishes) as model:
         with console.waiting(quiet=quiet):
             seen = model.look(image, reading)

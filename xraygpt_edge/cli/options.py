@@ -51,6 +51,9 @@ MaxTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token; above 0 draws.")]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest tokens of this probability.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+NoDraft = Annotated[
+    bool, typer.Option("--no-draft", help="Guess no words ahead: slower, for comparing.", show_default=False)
+]
 Timeout = Annotated[
     float | None,
     typer.Option(min=0.0, metavar="S", help="Give up after so many seconds.", show_default=False),

@@ -1,0 +1,85 @@
+"""Words guessed ahead: the same answer in fewer decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xraygpt_edge import Sampling, XrayGPT
+from xraygpt_edge.drafting import KEY, MOST, PATIENCE, Drafter, Phrases
+from xraygpt_edge.llama import LlamaContext
+
+QUESTIONS = ("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?", "pleura?")
+
+
+@pytest.fixture(scope="module")
+def model(demo: Path) -> Iterator[XrayGPT]:
+    with XrayGPT.load(demo, "cpu", threads=1) as loaded:
+        yield loaded
+
+
+def test_what_followed_three_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
+    phrases = Phrases([[1, 2, 3, 4, 5], [7, 1, 2, 3, 6]])
+    assert phrases.after((1, 2, 3), 9) == [6]
+    assert phrases.after((2, 3, 4), 9) == [5]
+    assert phrases.after((3, 4, 5), 9) == []
+    assert phrases.after((5, 7, 1), 9) == []
+
+
+def test_an_answer_that_begins_to_repeat_itself_is_guessed_from_itself() -> None:
+    drafter = Drafter(Phrases([[1, 2, 3, 9]]), Phrases([[0]]))
+    for token in (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3):
+        drafter.push(token)
+    assert drafter.guess(100) == [4, 5, 6, 7, 8, 1][:MOST]
+    assert drafter.guess(2) == [4, 5]
+
+
+def test_wrong_guesses_end_the_guessing_and_it_is_tried_again_later() -> None:
+    drafter = Drafter(Phrases([range(20)]), Phrases([[99]]))
+    for token in range(KEY):
+        drafter.push(token)
+    while guessed := drafter.guess(100):
+        drafter.learn(len(guessed), 0)
+    again = [bool(drafter.guess(100)) for _ in range(PATIENCE)]
+    assert again == [False] * (PATIENCE - 2) + [True, True]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_answers_are_the_same_with_and_without_guesses(model: XrayGPT, root: Path, question: str) -> None:
+    for path in sorted((root / "examples").glob("*.dcm")):
+        seen = model.look(path)
+        with_guesses, without = (
+            model.answer(seen, question, sampling=Sampling(max_tokens=120, draft=draft)) for draft in (True, False)
+        )
+        assert with_guesses.token_ids == without.token_ids
+        assert with_guesses.finish_reason == without.finish_reason
+
+
+def test_stock_phrases_save_decodes(model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, decodes, decode = model.look(phantom), [], LlamaContext.decode
+    monkeypatch.setattr(LlamaContext, "decode", lambda self, spans: (decodes.append(1), decode(self, spans))[1])
+    tokens = len(model.answer(seen, QUESTIONS[0], sampling=Sampling(draft=False)).token_ids)
+    without = len(decodes)
+    model.answer(seen, QUESTIONS[0])
+    assert without >= tokens
+    assert len(decodes) - without < without
+
+
+def test_max_tokens_end_an_answer_in_the_middle_of_a_right_guess(model: XrayGPT, phantom: Path) -> None:
+    seen = model.look(phantom)
+    whole = model.answer(seen, QUESTIONS[0]).token_ids
+    for most in range(1, len(whole)):
+        answer = model.answer(seen, QUESTIONS[0], sampling=Sampling(max_tokens=most))
+        assert (answer.token_ids, answer.finish_reason) == (whole[:most], "length")
+
+
+def test_a_near_tie_is_decided_as_without_guesses(
+    model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = model.look(phantom)
+    expected = model.answer(seen, QUESTIONS[0], sampling=Sampling(draft=False)).token_ids
+    monkeypatch.setattr("xraygpt_edge.decoder.DOUBT", np.inf)
+    assert model.answer(seen, QUESTIONS[0]).token_ids == expected
