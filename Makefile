@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo fuzz soak clean FORCE
+.PHONY: help demo test lint check format wheel eval-demo bench fuzz soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -52,6 +52,9 @@ wheel: $(VENV)/runtime.stamp  ## a wheel with the demonstration model inside, in
 
 eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms that it never saw
 	@$(PY) -m export evaluate-demo $(ARGS)
+
+bench: $(VENV)/tools.stamp  ## measure beside llama.cpp and PyTorch: make bench ARGS="all --bundle DIR"
+	@$(PY) -m benchmarks $(or $(ARGS),--help)
 
 fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
 	@$(PY) -m pytest -m fuzz $(ARGS)

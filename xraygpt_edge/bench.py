@@ -55,7 +55,7 @@ class Stages:
     read_s: float
     vision_s: float
     prompt_positions: int
-    """Image rows and the words behind them; the constant start of the prompt is computed once."""
+    """Words before the image, its rows, and the words behind."""
     prefill_s: float
     tokens_per_s: float
     peak_bytes: int
@@ -104,13 +104,13 @@ def bench(root: Path, wishes: Wishes) -> Bench:
         draw(path)
         looks = [model.look(path) for _ in range(REPEATS)]
         ids, decoder = model.ids(QUESTION), model.parts.decoder
-        decoder.first_logits(ids, looks[0].rows)  # makes the context, and computes the prompt's constant start
+        decoder.first_logits(ids, looks[0].rows)  # makes the context
         prefill_s = median(timed(lambda: decoder.first_logits(ids, looks[0].rows))[0] for _ in range(REPEATS))
         stages = Stages(
             load_s=load_s,
             read_s=median(seen.read_s for seen in looks),
             vision_s=median(seen.vision_s for seen in looks),
-            prompt_positions=len(looks[0].rows) + len(ids.after),
+            prompt_positions=len(looks[0].rows) + len(ids),
             prefill_s=prefill_s,
             tokens_per_s=tokens_per_s(decoder, ids, looks[0].rows, prefill_s),
             peak_bytes=devices.peak_memory_bytes(),

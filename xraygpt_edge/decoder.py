@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +82,6 @@ class Decoder:
     def __init__(self, model: LlamaModel, words: TokenRows, threads: int, n_batch: int = N_BATCH) -> None:
         self.model, self.words, self._threads, self._n_batch = model, words, threads, n_batch
         self._context: LlamaContext | None = None
-        self._computed: tuple[int, ...] = ()
-        """Token ids before the image that the context holds already."""
         self.phrases = Phrases()
         """What answers often say, to guess ahead from."""
         self._thread = NativeThread("decoder")
@@ -155,7 +152,7 @@ class Decoder:
         self.model.close()
 
     def _fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
-        """A context with room for prompt, rows and answer."""
+        """An empty context with room for prompt, rows and answer."""
         if rows.ndim != 2 or rows.shape[1] != self.n_embd or rows.dtype != np.float32:
             raise BundleIncompatible("E-BND-021", f"rows {rows.shape}, the language model takes {self.n_embd}")
         if not np.isfinite(rows).all():
@@ -173,34 +170,26 @@ class Decoder:
                 context.close()
             n_ctx = min(most, -(-needed // CONTEXT_STEP) * CONTEXT_STEP)
             context = self._context = LlamaContext(self.model, n_ctx, self._n_batch, self._threads)
-            self._computed = ()
+        context.clear()
         return context
 
     def _prefill(
         self, context: LlamaContext, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None
     ) -> NDArray[np.float32]:
-        """Compute the prompt, its constant start only when it is another than before; logits after the last position.
+        """Decode words, image and words, all as rows, in as few decodes as hold them; logits after the last position.
 
-        The words behind the image go with its rows in one decode, as rows too.
+        One decode for all makes the best use of the weights, and the same prompt always has the same last bits.
         """
-        if ids.before != self._computed:
-            context.clear()
-            self._computed = ()
-            self._decode_all(context, np.array(ids.before, np.int32), 0, deadline)
-            self._computed = ids.before
-        context.forget_from(len(ids.before))
-        image_and_words = np.concatenate([rows, self.words.of(ids.after)])
-        self._decode_all(context, image_and_words, len(ids.before), deadline)
+        prompt = self.prompt_rows(ids, rows)
+        for start in range(0, len(prompt), self._n_batch):
+            part = prompt[start : start + self._n_batch]
+            is_last = start + len(part) == len(prompt)
+            self._decode(context, [Span(part, start, wants_logits=is_last)], deadline)
         return _finite_logits(context)
 
-    def _decode_all(
-        self, context: LlamaContext, content: NDArray[Any], position: int, deadline: Deadline | None
-    ) -> None:
-        """Decode as many batches as the content takes; the last position has logits."""
-        for start in range(0, len(content), self._n_batch):
-            part = content[start : start + self._n_batch]
-            is_last = start + len(part) == len(content)
-            self._decode(context, [Span(part, position + start, wants_logits=is_last)], deadline)
+    def prompt_rows(self, ids: PromptIds, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The whole prompt (n, n_embd): a row for each word and the image's own."""
+        return np.concatenate([self.words.of(ids.before), rows, self.words.of(ids.after)])
 
     def _one_by_one(
         self,

@@ -1,7 +1,7 @@
 """Many radiographs in one llama.cpp context: a sequence that ends makes room for the next at once.
 
-The constant start of the prompt is computed once and shared. What follows it, the image rows and the words
-behind them, is computed for all new sequences in one decode, the next token of all others in another.
+The constant start of the prompt is computed once and shared by several sequences; one alone computes all of its prompt,
+as for a single question. Prompts of all new sequences go in one decode, the next token of all others in another.
 """
 
 from __future__ import annotations
@@ -92,8 +92,14 @@ class ParallelDecoder:
         n_ctx = len(shape.before) + places * shape.own
         context = LlamaContext(model, n_ctx, n_batch, device.threads, n_sequences=places + 1)
         decoder = cls(model, single.words, shape, places, context, n_batch)
-        decoder._decode_all([Span(np.array(shape.before, np.int32), 0, sequence=places)])
+        if decoder.shares_start:
+            decoder._decode_all([Span(single.words.of(shape.before), 0, sequence=places)])
         return decoder
+
+    @property
+    def shares_start(self) -> bool:
+        """Sequences begin with a copy of the prompt's constant start."""
+        return self.places > 1
 
     @property
     def free(self) -> int:
@@ -115,9 +121,10 @@ class ParallelDecoder:
         if ids.before != self.shape.before or len(ids.after) > self.shape.n_after:
             raise ValueError("a prompt of another shape than the context was made for")
         number = next(n for n in range(self.places) if n not in self._active)
-        start = len(ids.before)
-        self.context.share(self.places, number, start)
-        prompt = np.concatenate([rows, self.words.of(ids.after)])
+        start = len(ids.before) if self.shares_start else 0
+        if self.shares_start:
+            self.context.share(self.places, number, start)
+        prompt = np.concatenate([self.words.of(ids.before[start:]), rows, self.words.of(ids.after)])
         self._prompts.append(Span(prompt, start, number, wants_logits=True))
         self._active[number] = _Active(name, chooser(sampling), start + len(prompt))
 

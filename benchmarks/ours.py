@@ -1,0 +1,131 @@
+"""Our own sides. Each function runs in a process of its own, so all it takes and returns fits JSON."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.pairs import Raw
+from benchmarks.task import WORDS_AFTER, WORDS_BEFORE
+from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
+from xraygpt_edge.devices import Device
+from xraygpt_edge.engine import XrayGPT
+from xraygpt_edge.loading import Memory
+from xraygpt_edge.parallel import ParallelDecoder, Shape
+from xraygpt_edge.vision import Vision
+
+FIRST_PLAIN_TOKEN = 3
+"""Behind LLaMA's unknown, beginning and end."""
+WARM_UP_TOKENS = 4
+TRIES = 5
+"""Prompts that are tried for an answer which does not end early."""
+
+
+def prompt(language: str, threads: int, n_rows: int, repetitions: int, *, repack: bool) -> Raw:
+    """Tokens a second from the prompt to the first logits, nothing remembered from the prompt before."""
+    decoder = Decoder.load(Path(language), Device("cpu", threads), repack=repack)
+    rows, times_s = drawn_rows(n_rows, decoder.n_embd, 0), []
+    for number in range(repetitions + 1):  # the first one warms up
+        ids = drawn_ids(decoder, number)
+        began_s = time.perf_counter()
+        decoder.first_logits(ids, rows)
+        times_s.append(time.perf_counter() - began_s)
+    samples = [(len(ids) + n_rows) / taken_s for taken_s in times_s[1:]]
+    return {"values": {"tokens_per_s": median(samples)}, "samples_tokens_per_s": samples}
+
+
+def decode(language: str, threads: int, n_rows: int, tokens: int, *, repack: bool) -> Raw:
+    """Tokens a second after the first token of an answer, greedy, as `ask` takes them."""
+    decoder = Decoder.load(Path(language), Device("cpu", threads), repack=repack)
+    rows = drawn_rows(n_rows, decoder.n_embd, 0)
+    longest: list[float] = []
+    for number in range(TRIES):
+        ids = drawn_ids(decoder, number)
+        for _ in decoder.generate(ids, rows, plain(WARM_UP_TOKENS)):
+            pass
+        at_s = [time.perf_counter() for _ in decoder.generate(ids, rows, plain(tokens + 1))]
+        longest = max(longest, at_s, key=len)
+        if len(longest) == tokens + 1:
+            break
+    steps = len(longest) - 1  # the first token comes with the prompt
+    rate = steps / (longest[-1] - longest[0]) if steps else None
+    return {"values": {"tokens_per_s": rate}, "tokens": steps, "ended_early": steps < tokens}
+
+
+def many(language: str, threads: int, n_rows: int, sequences: list[int], tokens: int) -> Raw:
+    """Decode and prompt speed of several sequences in one context; a model's end of answer is not obeyed here."""
+    device = Device("cpu", threads)
+    single = Decoder.load(Path(language), device, repack=True)
+    single.first_logits(drawn_ids(single, 0), drawn_rows(n_rows, single.n_embd, 0))  # warm
+    values: dict[str, float] = {}
+    for count in sequences:
+        ids = drawn_ids(single, 0)
+        decoder = ParallelDecoder.create(single, device, Shape(ids.before, n_rows, len(ids.after), tokens + 1), count)
+        for name in range(count):
+            decoder.add(name, ids, drawn_rows(n_rows, single.n_embd, name), plain(tokens + 1))
+        for _ in range(tokens + 1):
+            list(decoder.step())
+        values[f"decode_{count}"] = count * tokens / decoder.spent.decode_s
+        values[f"prompt_{count}"] = count * (n_rows + len(ids.after)) / decoder.spent.prompt_s
+        decoder.close()
+    return {"values": values, "tg": tokens, "prompt_positions": n_rows + WORDS_AFTER, "shared_positions": WORDS_BEFORE}
+
+
+def vision(path: str, size_px: int, threads: int, repetitions: int) -> Raw:
+    """Seconds for one image."""
+    encoder = Vision.load(Path(path), size_px, Device("cpu", threads))
+    tensor = np.random.default_rng(0).standard_normal((1, 3, size_px, size_px), np.float32)
+    times_s = []
+    for _ in range(repetitions + 1):
+        began_s = time.perf_counter()
+        encoder.embed(tensor)
+        times_s.append(time.perf_counter() - began_s)
+    return {"values": {"seconds": median(times_s[1:])}, "samples_s": times_s[1:]}
+
+
+def ask_all(bundle: str, files: list[str], question: str, tokens: int, threads: int, memory: str) -> Raw:
+    """Seconds a radiograph, one `ask` after another; the model is loaded once, and that counts."""
+    began_s = time.perf_counter()
+    answers = []
+    with XrayGPT.load(bundle, "cpu", threads, memory=cast(Memory, memory)) as model:
+        load_s = time.perf_counter() - began_s
+        answers = [model.ask(file, question, sampling=plain(tokens)) for file in files]
+    took_s = time.perf_counter() - began_s
+    facts: dict[str, Any] = {
+        "load_s": load_s,
+        "each_s": [answer.timing.total_s for answer in answers],
+        "tokens": [answer.timing.tokens for answer in answers],
+        "ended_early": sum(answer.finish_reason != "length" for answer in answers),
+        "memory": answers[0].engine.memory,
+        "vision": answers[0].bundle.vision,
+        "language": answers[0].bundle.language,
+    }
+    return {"values": {"seconds_per_radiograph": took_s / len(files)}, **facts}
+
+
+def prompt_lengths(bundle: str, question: str) -> list[int]:
+    """Tokens before and behind the image, for the peer's prompt."""
+    with XrayGPT.load(bundle, "cpu", memory="low") as model:
+        return [len(ids) for ids in model.prompt_ids(question)]
+
+
+def plain(max_tokens: int) -> Sampling:
+    """Greedy, and no guessing ahead: a random model repeats itself, and its guesses would be right too often."""
+    return Sampling(max_tokens=max_tokens, draft=False)
+
+
+def drawn_rows(n_rows: int, n_embd: int, seed: int) -> NDArray[np.float32]:
+    """Image rows that no image has: (n_rows, n_embd), of the size that embeddings have."""
+    return np.random.default_rng(seed).standard_normal((n_rows, n_embd), np.float32) * np.float32(0.02)
+
+
+def drawn_ids(decoder: Decoder, seed: int) -> PromptIds:
+    """Words that nobody said, in a prompt of the training prompt's length."""
+    random = np.random.default_rng(1000 + seed)
+    drawn = random.integers(FIRST_PLAIN_TOKEN, decoder.n_vocab, WORDS_BEFORE - 1 + WORDS_AFTER).tolist()
+    return PromptIds((decoder.model.bos, *drawn[: WORDS_BEFORE - 1]), tuple(drawn[WORDS_BEFORE - 1 :]))
