@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import psutil
@@ -22,8 +23,6 @@ from PIL import Image
 from tests.soak.folder import ROOT
 
 EVERY_S = 1.0
-WARM_UP = 0.25
-"""The first part of the run is not compared: caches fill."""
 GROWTH_MAX = 1.05
 ROLES = {"xraygpt_edge.batch.child": "model", "from xraygpt_edge.worker": "reader"}
 
@@ -60,12 +59,12 @@ def watch(batch: subprocess.Popen[bytes]) -> dict[str, list[tuple[float, ...]]]:
 
 
 def growth(samples: list[tuple[float, ...]]) -> tuple[tuple[float, float], ...]:
-    """(most in the first half, most in the second half) after the warm-up, for each number."""
-    warm = samples[int(len(samples) * WARM_UP) :]
-    middle = len(warm) // 2
+    """Medians of the second and of the last quarter, for each number: a file open for a moment is no growth."""
+    quarter = len(samples) // 4
+    early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     return tuple(
-        (max(first), max(second))
-        for first, second in zip(zip(*warm[:middle], strict=True), zip(*warm[middle:], strict=True), strict=True)
+        (median(one), median(other))
+        for one, other in zip(zip(*early, strict=True), zip(*late, strict=True), strict=True)
     )
 
 
