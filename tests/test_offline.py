@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from xraygpt_edge.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "phantom-1-effusion-right.dcm"
@@ -128,3 +131,37 @@ def test_a_process_that_imported_onnxruntime_unprotected_is_refused(tmp_path: Pa
     clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["E-RUN-020", "20"]
+
+
+STRICT = """
+import os, socket, sys
+from xraygpt_edge.cli.app import run
+code = run(sys.argv[2:])
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2).close()
+except OSError:
+    os._exit(100 + code)
+os._exit(code)
+"""
+
+
+def test_with_strict_the_kernel_takes_the_network_away_before_anything_is_read(demo: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        question = [str(listening.getsockname()[1]), "ask", str(EXAMPLE), "findings?", "--bundle", str(demo)]
+        codes = [
+            subprocess.run([sys.executable, "-c", STRICT, *question, *more], capture_output=True, timeout=60).returncode
+            for more in ([], ["--strict"])
+        ]
+    assert codes == [0, 100]
+
+
+@pytest.mark.parametrize("command", [["ask", str(EXAMPLE), "findings?"], ["chat", str(EXAMPLE)], ["batch", "examples"]])
+def test_where_the_system_cannot_do_that_strict_ends_with_20(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("xraygpt_edge.sandbox.leave_network", lambda: False)
+    more = ["--out", str(tmp_path / "out")] if command[0] == "batch" else []
+    assert run([*command, *more, "--strict"]) == 20
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "E-RUN-021" in said.err

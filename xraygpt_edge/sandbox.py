@@ -38,6 +38,11 @@ def protect(memory_bytes: int) -> Protection:
     )
 
 
+def leave_network() -> bool:
+    """Take the network away from this process and its children, for good; whether the kernel did it."""
+    return _holds(_no_network)
+
+
 def _holds(limit: Callable[[], None]) -> bool:
     try:
         limit()

@@ -44,9 +44,7 @@ def train(folder: Path, seed: int = 0) -> None:
     speaker = new_speaker(vocabulary, features, seed)
     for number, training in enumerate(ROUNDS):
         first = len(VISION_SEEDS) if training.fresh_only else 0
-        train_speaker(
-            speaker, features[first:], cases[first:], training, seed + number, folder / "language.partial.pt"
-        )
+        train_speaker(speaker, features[first:], cases[first:], training, seed + number, folder / "language.partial.pt")
     checkpoints.write(encoder, speaker, vocabulary, folder)
 
 

@@ -101,6 +101,14 @@ MODEL: dict[str, Entry] = {
         "before xraygpt_edge in this process.",
         "Import xraygpt_edge first, or set ORT_DISABLE_TELEMETRY=1 before Python starts.",
     ),
+    "E-RUN-021": Entry(
+        20,
+        "the system does not take the network away from this process",
+        "--strict asks the kernel for it, so that nothing could be sent even by a fault. Linux does this for root, and "
+        "for others where it allows them a user namespace; other systems do not.",
+        "Allow user namespaces, disconnect the machine, or ask without --strict: no connection is opened either way.",
+        "Nothing was read.",
+    ),
     "E-RUN-031": Entry(
         18,
         "the model computed values that are not numbers",

@@ -33,12 +33,14 @@ def ask(
     no_draft: options.NoDraft = False,
     frame: options.Frame = None,
     force: options.Force = False,
+    strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> int:
     """Ask one question about one radiograph.
 
     The answer is streamed to a terminal. Research software, not a medical device.
     """
+    options.keep_offline(strict=strict)
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.decoder import Sampling

@@ -48,12 +48,14 @@ def batch(
     frame: options.Frame = None,
     force: options.Force = False,
     retry_failed: RetryFailed = False,
+    strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> int:
     """Answer about every radiograph below FOLDER; run it again to go on where it stopped.
 
     Each record is safely on disk before it counts. Research software, not a medical device.
     """
+    options.keep_offline(strict=strict)
     from xraygpt_edge import batch as batches
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.cli import progress

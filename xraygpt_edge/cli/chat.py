@@ -26,12 +26,14 @@ def chat(
     no_draft: options.NoDraft = False,
     frame: options.Frame = None,
     force: options.Force = False,
+    strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
     """Talk about one radiograph: one question a line, an empty line ends.
 
     The model sees the image and what was said before, as far as its context reaches.
     """
+    options.keep_offline(strict=strict)
     from xraygpt_edge.chat import Conversation
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle

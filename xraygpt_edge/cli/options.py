@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from xraygpt_edge.errors import UsageError
+from xraygpt_edge import sandbox
+from xraygpt_edge.errors import NotOffline, UsageError
 
 if TYPE_CHECKING:
     from xraygpt_edge.devices import Wish
@@ -60,6 +61,9 @@ Timeout = Annotated[
 ]
 Frame = Annotated[int | None, typer.Option(min=1, help="Which frame of a file that holds several.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Answer although the input gate refuses; the result says so.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Have the kernel take the network away first, or stop.", show_default=False)
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an internal error happened.")]
 
 
@@ -76,3 +80,9 @@ def wishes(device: str, threads: int | None, memory: str) -> Wishes:
 
     wish = cast("Wish", one_of("--device", device, ("auto", "cpu", "cuda")))
     return Wishes(wish, threads, memory=cast("MemoryWish", one_of("--memory", memory, ("low", "auto", "fast"))))
+
+
+def keep_offline(*, strict: bool) -> None:
+    """For --strict, before any library is loaded; raises NotOffline where the system cannot do it."""
+    if strict and not sandbox.leave_network():
+        raise NotOffline("E-RUN-021")

@@ -25,6 +25,8 @@ START_S = 30.0
 PIPE_BYTES = 1 << 20
 ANSWER_MAX_BYTES = 1 << 20
 SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+KEEP_OUT_OF_CACHE = ("-B",) if sys.dont_write_bytecode else ()
+"""Isolated, the child does not see the variable that the program was told this by."""
 ENTRY = (
     "import json, sys; sys.path += [p for p in json.loads(sys.argv[1]) if p not in sys.path]; "
     "from xraygpt_edge.worker.child import serve; serve()"
@@ -42,8 +44,9 @@ class Child:
         self._deadline_s = deadline_s
         self.files = 0
         self._protection: Protection | None = None
+        limits = (str(memory_bytes), str(deadline_s))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", ENTRY, json.dumps(_search_path()), str(memory_bytes), str(deadline_s)],
+            [sys.executable, "-I", *KEEP_OUT_OF_CACHE, "-c", ENTRY, json.dumps(_search_path()), *limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
