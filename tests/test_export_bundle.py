@@ -30,7 +30,7 @@ def hashes(folder):
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("source", [released_source, medclip_source])
+@pytest.mark.parametrize("source", [released_source, pytest.param(medclip_source, marks=pytest.mark.slow)])
 def test_the_same_files_give_the_same_bundle(tmp_path, source):
     for number in (1, 2):
         export(source(), tmp_path / str(number) / "tiny", "int8,fp32,fp16", "Q8_0,Q4_K_M")
@@ -111,8 +111,7 @@ def test_a_bundle_that_exists_is_not_overwritten(tmp_path):
         export(medclip_source(), tmp_path / "tiny")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("layout", ["bin", "safetensors"])
+@pytest.mark.parametrize(("dtype", "layout"), [(torch.float32, "safetensors"), (torch.bfloat16, "bin")])
 def test_every_number_type_and_file_type_converts(tmp_path, dtype, layout):
     folder = vicuna_with(tmp_path)
     for shard in sorted(folder.glob("*.bin")):

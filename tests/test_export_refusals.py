@@ -193,7 +193,7 @@ def test_an_infinite_weight_of_the_language_model_is_named_and_leaves_no_gguf(tm
     assert not list(tmp_path.rglob("*.gguf"))
 
 
-@pytest.mark.parametrize("number", [2.0**17, 1e30])
+@pytest.mark.parametrize("number", [2.0**17])
 def test_a_weight_beyond_half_precision_is_named(tmp_path, number):
     def grow(tensors):
         for name in list(tensors):
