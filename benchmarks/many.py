@@ -13,7 +13,7 @@ CELL = 256
 
 
 def contests(task: Task) -> Iterator[Contest]:
-    """All numbers of sequences in one process a side, weights repacked, as both do by themselves for many."""
+    """All numbers of sequences in one process a side, weights repacked, as llama.cpp does by itself."""
     metrics = [
         Metric(f"{what}_{count}", f"{title}, {count} at once, repacked", "tokens/s", higher_is_better=True)
         for what, title in (("decode", "answers"), ("prompt", "prompts"))

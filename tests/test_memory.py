@@ -12,7 +12,6 @@ from xraygpt_edge.loading import Wishes
 from xraygpt_edge.vision import Vision
 
 SHORT = Sampling(max_tokens=8)
-GB = 1_000_000_000
 
 
 @pytest.mark.parametrize("memory", ["low", "fast"])
@@ -50,17 +49,6 @@ def test_what_loading_in_the_background_finds_wrong_ends_the_question(
         model.ask(phantom, "findings?")
     with pytest.raises(BundleIncompatible):
         XrayGPT.load(demo, "cpu")
-
-
-def test_many_answers_take_the_faster_order_of_weights_where_there_is_room(
-    demo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(devices, "available_memory_bytes", lambda: 8 * GB)
-    assert loading.memory_for_many(demo, Wishes("cpu")) == "fast"
-    assert loading.memory_for_many(demo, Wishes("cpu", memory="low")) == "low"
-    room = loading.needed_bytes(loading.choose(demo, Wishes("cpu", memory="fast")))
-    monkeypatch.setattr(devices, "available_memory_bytes", lambda: room)
-    assert loading.memory_for_many(demo, Wishes("cpu")) == "auto"
 
 
 def test_little_memory_is_enough_for_low_where_auto_is_refused(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,8 @@ from xraygpt_edge.vision import Vision
 
 Memory = Literal["low", "auto", "fast"]
 """low: the encoder has left before the language model comes. auto: both stay. fast: the language model's
-weights are also kept in an order that the CPU multiplies faster, which takes their size again."""
+weights are also kept in another order, which takes their size again. Some CPUs multiply that faster, others
+slower, so nobody gets it unasked: `bench --memory fast` tells."""
 MARGIN_BYTES = 300_000_000
 """What a question needs besides the weights: libraries, a picture, the KV cache."""
 VISION_FOR = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32", "int8")}
@@ -89,15 +90,6 @@ def load_decoder(choice: Choice) -> Decoder:
         raise BundleIncompatible("E-BND-021", f"manifest {width}, language model {decoder.n_embd}")
     decoder.phrases = Phrases(decoder.model.tokenize(text) for text in choice.bundle.manifest.prompt.phrases)
     return decoder
-
-
-def memory_for_many(root: Path, wishes: Wishes) -> Memory:
-    """For many answers from one loaded model: `auto` becomes `fast` where memory allows it."""
-    if wishes.memory != "auto":
-        return wishes.memory
-    choice = choose(root, wishes)
-    needed = needed_bytes(replace(choice, memory="fast"))
-    return "fast" if choice.device.name == "cpu" and needed < devices.available_memory_bytes() else "auto"
 
 
 def needed_bytes(choice: Choice) -> int:

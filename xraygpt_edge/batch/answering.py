@@ -26,7 +26,6 @@ from xraygpt_edge.engine import Seen, XrayGPT
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, XrayGPTError
 from xraygpt_edge.generation import Composer, Generation
 from xraygpt_edge.images import Radiograph, ReadOptions
-from xraygpt_edge.loading import memory_for_many
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.parallel import ParallelDecoder, Shape, places_for
 from xraygpt_edge.records import EngineFacts, Failure, FinishReason, Source
@@ -104,8 +103,8 @@ class Answering:
     def load(cls, plan: Plan, say: Say) -> Answering:
         """Load the bundle and make room for as many radiographs as fit; raises what `XrayGPT.load` raises."""
         began = time.monotonic()
-        memory = memory_for_many(plan.bundle, plan.wishes)
-        model = XrayGPT.load(plan.bundle, plan.wishes.device, plan.wishes.threads, memory=memory)
+        wishes = plan.wishes
+        model = XrayGPT.load(plan.bundle, wishes.device, wishes.threads, memory=wishes.memory)
         try:
             prompts = [model.ids(question, plan.settings.template) for question in plan.questions]
             n_after = max(len(ids.after) for ids in prompts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 from xraygpt_edge.cli import options
 
@@ -41,13 +40,11 @@ def chat(
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.images import ReadOptions
-    from xraygpt_edge.loading import memory_for_many
 
-    root, wishes = find_bundle(bundle), options.wishes(device, threads, memory)
-    wishes = replace(wishes, memory=memory_for_many(root, wishes))
+    wishes = options.wishes(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
-    with XrayGPT.begin(root, wishes) as model:
+    with XrayGPT.begin(find_bundle(bundle), wishes) as model:
         with console.waiting(quiet=quiet):
             seen = model.look(image, reading)
         console.about_image(seen.source)
