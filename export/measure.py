@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from xraygpt_edge.devices import trim_memory
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -68,17 +69,9 @@ def peak_bytes() -> int | None:
 
 
 def _reset_peak() -> None:
-    _give_back()
+    gc.collect()
+    trim_memory()  # what the step before has freed is not this step's
     try:
         CLEAR_REFS.write_text(RESET_PEAK)
     except OSError:
         return  # not Linux, or not allowed: the peak is then that of the whole process
-
-
-def _give_back() -> None:
-    """Return what the step before has freed, which the C library keeps for later: it is not this step's."""
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        return  # not GNU's C library

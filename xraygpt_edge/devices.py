@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 from dataclasses import dataclass
@@ -48,6 +50,13 @@ def peak_memory_bytes() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + children)
+
+
+def trim_memory() -> None:
+    """Give back to the system what was freed; GNU's C library keeps it otherwise, 0.7 GB after opening an encoder."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _quota(cpu_max: Path) -> int | None:

@@ -79,6 +79,7 @@ def load_encoder(choice: Choice) -> Vision:
     if (encoder.n_rows, encoder.n_embd) != (manifest.rows, manifest.width):
         found = f"manifest {manifest.rows} x {manifest.width}, encoder {encoder.n_rows} x {encoder.n_embd}"
         raise BundleIncompatible("E-BND-021", found)
+    devices.trim_memory()
     return encoder
 
 

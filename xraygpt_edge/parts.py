@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from xraygpt_edge import loading
 from xraygpt_edge.bundle import Bundle, FileEntry
 from xraygpt_edge.decoder import Decoder
-from xraygpt_edge.devices import Device
+from xraygpt_edge.devices import Device, trim_memory
 from xraygpt_edge.loading import Choice
 from xraygpt_edge.native import NativeThread, wait
 from xraygpt_edge.vision import Vision
@@ -92,3 +92,4 @@ class Parts:
         if self._encoder is not None and self._encoder.done() and not self._encoder.exception():
             self._encoder.result().close()
         self._encoder = None
+        trim_memory()
