@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.near_ties import first_doubt
 from tests.tiny import N_EMBD, write_language
-from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
+from xraygpt_edge.decoder import Decoder, PromptIds, Sampling, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import Span
@@ -132,11 +132,12 @@ def test_a_job_that_cannot_fit_the_context_is_refused_before_anything_is_decoded
 
 
 def test_places_follow_memory_and_cores_and_are_never_none(decoder: Decoder) -> None:
-    one = 2 * SHAPE.own * decoder.model.kv_bytes
-    assert places_for(decoder.model, CPU, SHAPE, 0) == 1
-    assert places_for(decoder.model, CPU, SHAPE, 3 * one) == 3
-    assert places_for(decoder.model, CPU, SHAPE, 10**12) == 8
-    assert places_for(decoder.model, Device("cpu", 64), SHAPE, 10**12) == 32
+    one = 2 * padded(SHAPE.positions) * decoder.model.kv_bytes
+    assert places_for(decoder.model, CPU, SHAPE, 0, 1000) == 1
+    assert places_for(decoder.model, CPU, SHAPE, 3 * one, 1000) == 3
+    assert places_for(decoder.model, CPU, SHAPE, 10**12, 1000) == 16
+    assert places_for(decoder.model, CPU, SHAPE, 10**12, 5) == 5
+    assert places_for(decoder.model, Device("cpu", 64), SHAPE, 10**12, 1000) == 64
 
 
 def test_logits_in_company_differ_from_those_alone_by_noise_only(

@@ -25,7 +25,7 @@ from xraygpt_edge.token_rows import TokenRows
 N_BATCH = 512
 """Positions in one decode, llama.cpp's own default for the physical batch."""
 CONTEXT_STEP = 256
-"""A context is made for the request, rounded up to this."""
+"""A context is made for the request, rounded up to this, as llama.cpp itself does."""
 MAX_CONTEXT = 2048
 """What LLaMA v1 was trained with; upstream uses as much."""
 
@@ -168,8 +168,7 @@ class Decoder:
         if context is None or context.n_ctx < needed:
             if context:
                 context.close()
-            n_ctx = min(most, -(-needed // CONTEXT_STEP) * CONTEXT_STEP)
-            context = self._context = LlamaContext(self.model, n_ctx, self._n_batch, self._threads)
+            context = self._context = LlamaContext(self.model, padded(needed), self._n_batch, self._threads)
         context.clear()
         return context
 
@@ -246,6 +245,11 @@ class Decoder:
 
     def _decode(self, context: LlamaContext, spans: Sequence[Span], deadline: Deadline | None) -> None:
         self._thread.call(lambda: context.decode(spans), deadline, cancel=context.cancel)
+
+
+def padded(positions: int) -> int:
+    """Of a context that has room for so many."""
+    return -(-positions // CONTEXT_STEP) * CONTEXT_STEP
 
 
 def chooser(sampling: Sampling) -> Callable[[NDArray[np.float32]], int]:

@@ -16,7 +16,7 @@ END = -1
 KEY = 3
 """Tokens that must agree before their continuation is guessed."""
 MOST = 6
-"""Tokens in one guess."""
+"""Tokens in one guess, as long as all guesses are right; fewer the more are wrong."""
 WORTH = 0.35
 """Least share of right guesses: one more token in a decode costs up to a third of a decode of its own."""
 MEMORY = 0.7
@@ -70,7 +70,7 @@ class Drafter:
         self._decodes_without += 1
         if self.hit_rate < WORTH and self._decodes_without < PATIENCE:
             return []
-        key, most = tuple(self._last), min(MOST, room)
+        key, most = tuple(self._last), min(max(1, round(MOST * self.hit_rate)), room)
         return self.own.after(key, most) or self.stock.after(key, most)
 
     def learn(self, guessed: int, right: int) -> None:

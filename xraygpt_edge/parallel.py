@@ -1,7 +1,8 @@
 """Many radiographs in one llama.cpp context: a sequence that ends makes room for the next at once.
 
-The constant start of the prompt is computed once and shared by several sequences; one alone computes all of its prompt,
-as for a single question. Prompts of all new sequences go in one decode, the next token of all others in another.
+The constant start of the prompt is computed once; each of several sequences has a copy that stays when its answer
+goes. One alone computes all of its prompt, as for a single question. Prompts of all new sequences go in one decode,
+the next token of all others in another.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, Sampling, Token, chooser
+from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, Sampling, Token, chooser, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
 from xraygpt_edge.token_rows import TokenRows
 
-PER_THREAD = 8
-"""Sequences that one CPU thread answers at the same time: measured with 7B weights, more gain little."""
-MAX_SEQUENCES = 32
+PER_THREAD = 16
+"""Sequences that one CPU thread answers at the same time. llama.cpp multiplies 16 columns at a time and unpacks the
+weights once for all: two threads and 1.1 billion weights give 24, 74, 108, 124 tokens/s with 1, 16, 32, 63 of them."""
+MAX_SEQUENCES = 64
 CACHE_SHARE = 0.5
 """Of the memory that is free once the weights are loaded; the rest is for pictures and the system."""
 
@@ -39,9 +41,9 @@ class Shape:
     max_tokens: int
 
     @property
-    def own(self) -> int:
-        """Positions that a sequence does not share."""
-        return self.n_rows + self.n_after + self.max_tokens
+    def positions(self) -> int:
+        """Of a whole prompt and its answer."""
+        return len(self.before) + self.n_rows + self.n_after + self.max_tokens
 
 
 @dataclass(slots=True)
@@ -86,20 +88,21 @@ class ParallelDecoder:
     ) -> ParallelDecoder:
         """Make the context and compute the start of the prompt; raises UsageError when a request cannot fit."""
         model = single.model
-        needed, most = len(shape.before) + shape.own, min(MAX_CONTEXT, model.n_ctx_train)
+        needed, most = shape.positions, min(MAX_CONTEXT, model.n_ctx_train)
         if needed > most:
             raise UsageError("E-USE-008", f"prompt, image and answer take {needed} positions, the model takes {most}")
-        n_ctx = len(shape.before) + places * shape.own
-        context = LlamaContext(model, n_ctx, n_batch, device.threads, n_sequences=places + 1)
+        context = LlamaContext(model, padded(needed), n_batch, device.threads, places)
         decoder = cls(model, single.words, shape, places, context, n_batch)
-        if decoder.shares_start:
-            decoder._decode_all([Span(single.words.of(shape.before), 0, sequence=places)])
+        if decoder.kept:
+            decoder._decode_all([Span(single.words.of(shape.before), 0)])
+            for number in range(1, places):
+                context.copy(0, number)
         return decoder
 
     @property
-    def shares_start(self) -> bool:
-        """Sequences begin with a copy of the prompt's constant start."""
-        return self.places > 1
+    def kept(self) -> int:
+        """Positions that a sequence keeps from one request to the next: the prompt's constant start."""
+        return len(self.shape.before) if self.places > 1 else 0
 
     @property
     def free(self) -> int:
@@ -121,12 +124,9 @@ class ParallelDecoder:
         if ids.before != self.shape.before or len(ids.after) > self.shape.n_after:
             raise ValueError("a prompt of another shape than the context was made for")
         number = next(n for n in range(self.places) if n not in self._active)
-        start = len(ids.before) if self.shares_start else 0
-        if self.shares_start:
-            self.context.share(self.places, number, start)
-        prompt = np.concatenate([self.words.of(ids.before[start:]), rows, self.words.of(ids.after)])
-        self._prompts.append(Span(prompt, start, number, wants_logits=True))
-        self._active[number] = _Active(name, chooser(sampling), start + len(prompt))
+        prompt = np.concatenate([self.words.of(ids.before[self.kept :]), rows, self.words.of(ids.after)])
+        self._prompts.append(Span(prompt, self.kept, number, wants_logits=True))
+        self._active[number] = _Active(name, chooser(sampling), self.kept + len(prompt))
 
     def step(self) -> Iterator[tuple[Hashable, Token | UnusableOutput]]:
         """One more token for every sequence; who has ended must be dropped before the next step."""
@@ -141,11 +141,11 @@ class ParallelDecoder:
             yield self._active[number].name, self._choose(self._active[number], values)
 
     def drop(self, name: Hashable) -> None:
-        """Forget a sequence, so that nothing of it reaches the next one in its place."""
+        """Forget a request, so that nothing of it reaches the next one in its place."""
         number = next(number for number, active in self._active.items() if active.name == name)
         del self._active[number]
         self._prompts = [span for span in self._prompts if span.sequence != number]
-        self.context.forget_from(0, number)
+        self.context.forget_from(self.kept, number)
 
     def close(self) -> None:
         """Give the cache's memory back."""
@@ -168,7 +168,7 @@ class ParallelDecoder:
     def _decode_all(self, spans: Sequence[Span]) -> dict[int, NDArray[np.float32]]:
         """Decode spans in as few batches as hold them; logits of those that want them, by sequence."""
         found: dict[int, NDArray[np.float32]] = {}
-        for batch in packed(spans, self.n_batch):
+        for batch in packed(sorted(spans, key=lambda span: span.sequence), self.n_batch):
             self.context.decode(batch)
             for span, end in zip(batch, accumulate(len(span.content) for span in batch), strict=True):
                 if span.wants_logits:
@@ -194,7 +194,7 @@ def packed(spans: Sequence[Span], n_batch: int) -> Iterator[list[Span]]:
         yield batch
 
 
-def places_for(model: LlamaModel, device: Device, shape: Shape, free_bytes: int) -> int:
-    """How many sequences memory and cores allow; one in any case."""
-    by_memory = int(CACHE_SHARE * free_bytes) // (shape.own * model.kv_bytes)
-    return max(1, min(PER_THREAD * device.threads, MAX_SEQUENCES, by_memory))
+def places_for(model: LlamaModel, device: Device, shape: Shape, free_bytes: int, requests: int) -> int:
+    """How many sequences memory and cores allow, and no more than there are requests; one in any case."""
+    by_memory = int(CACHE_SHARE * free_bytes) // (padded(shape.positions) * model.kv_bytes)
+    return max(1, min(PER_THREAD * device.threads, MAX_SEQUENCES, by_memory, requests))

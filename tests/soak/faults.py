@@ -23,7 +23,7 @@ CALLS = ("open", "write", "fsync", "rename")
 class ModelInThisProcess:
     """Takes the place of `ModelProcess`: answers at once, in this process."""
 
-    def __init__(self, job: Job, running: Running) -> None:
+    def __init__(self, job: Job, running: Running, requests: int) -> None:
         self._folder = job.folder
         self._messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._messages.put({"ready": {"parallel": 2}})

@@ -111,12 +111,12 @@ class Answering:
             shape = Shape(prompts[0].before, model.parts.encoder.n_rows, n_after, plan.settings.max_tokens)
             language, device = model.parts.decoder.model, model.parts.device
             free_bytes = devices.available_memory_bytes()
-            places = plan.running.parallel or places_for(language, device, shape, free_bytes)
+            places = plan.running.parallel or places_for(language, device, shape, free_bytes, plan.requests)
             decoder = ParallelDecoder.create(model.parts.decoder, device, shape, places)
         except BaseException:
             model.close()
             raise
-        facts = replace(model.engine_facts(plan.sampling, plan.settings.template), n_ctx=len(shape.before) + shape.own)
+        facts = replace(model.engine_facts(plan.sampling, plan.settings.template), n_ctx=decoder.context.n_ctx)
         return cls(plan, model, decoder, facts, say, Busy(load_s=time.monotonic() - began))
 
     def __enter__(self) -> Self:
@@ -168,7 +168,8 @@ class Answering:
                 return
             self.busy.read_s += read.read_s
             if isinstance(read.found, XrayGPTError):
-                self._refuse(read.task["task"], read.task["questions"], read.found)
+                source = read.found.source if isinstance(read.found, InputRefused) else None
+                self._refuse(read.task["task"], read.task["questions"], read.found, source)
             else:
                 self._meet(read, read.found)
 

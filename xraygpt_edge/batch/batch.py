@@ -97,7 +97,8 @@ class _Batch:
     def answer_all(self) -> Session:
         """Walk, ask, record; returns what this run did."""
         self.progress.total = sum(1 for _ in walk(self.job.folder, self.out))
-        supervisor = Supervisor(lambda: ModelProcess(self.job, self.running), self._started)
+        requests = self.progress.total * len(self.job.questions)
+        supervisor = Supervisor(lambda: ModelProcess(self.job, self.running, requests), self._started)
         with closing(supervisor.outcomes(self._tasks())) as outcomes:
             for outcome in outcomes:
                 self._keep(outcome)

@@ -22,12 +22,16 @@ class Plan:
     questions: tuple[str, ...]
     settings: Settings
     running: Running
+    requests: int
+    """Most answers that can be wanted: room for more would be wasted."""
 
     @classmethod
     def of(cls, job: dict[str, Any]) -> Plan:
         """From the batch's first message."""
         settings, running = Settings(**job["settings"]), Running(**job["running"])
-        return cls(Path(job["folder"]), Path(job["bundle"]), tuple(job["questions"]), settings, running)
+        return cls(
+            Path(job["folder"]), Path(job["bundle"]), tuple(job["questions"]), settings, running, job["requests"]
+        )
 
     @property
     def wishes(self) -> Wishes:

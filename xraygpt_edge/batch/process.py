@@ -30,8 +30,8 @@ class Died(Exception):
 class ModelProcess:
     """A child that answers tasks; its crash is our news and not our end."""
 
-    def __init__(self, job: Job, running: Running) -> None:
-        """Start it; raises ResourceExhausted when the system refuses."""
+    def __init__(self, job: Job, running: Running, requests: int) -> None:
+        """Start it; requests: most answers that can be wanted. Raises ResourceExhausted when the system refuses."""
         try:
             self._child = subprocess.Popen(
                 COMMAND,
@@ -46,7 +46,7 @@ class ModelProcess:
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._listener = threading.Thread(target=_listen, args=(self._from_child, self._messages), daemon=True)
         self._listener.start()
-        self.send(_job_message(job, running))
+        self.send(_job_message(job, running, requests))
 
     @property
     def pid(self) -> int:
@@ -113,7 +113,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([package, others] if others else [package])}
 
 
-def _job_message(job: Job, running: Running) -> dict[str, Any]:
+def _job_message(job: Job, running: Running, requests: int) -> dict[str, Any]:
     return {
         "job": {
             "folder": str(job.folder.absolute()),
@@ -121,5 +121,6 @@ def _job_message(job: Job, running: Running) -> dict[str, Any]:
             "questions": job.questions,
             "settings": asdict(job.settings),
             "running": asdict(running),
+            "requests": requests,
         }
     }
