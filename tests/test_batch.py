@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from PIL import Image
 
@@ -68,6 +69,20 @@ def test_every_file_is_an_answer_a_failure_or_a_skip(
     written = json.loads((tmp_path / "out" / "summary.json").read_bytes())
     assert written["found"] == written["ok"] + written["failed"] + written["skipped"]
     assert list(written)[1] == "failures"
+
+
+def test_files_of_one_study_stand_together_and_nothing_tells_whose_they_are(
+    films: Path, demo: Path, examples: list[Path], tmp_path: Path
+) -> None:
+    batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
+    (study,) = json.loads((tmp_path / "out" / "summary.json").read_bytes())["studies"]
+    together = {
+        record["id"] for record in records(tmp_path / "out") if record.get("input", {}).get("study") == study["study"]
+    }
+    assert together == set(study["ids"])
+    assert len(study["ids"]) == 3  # the first example, its copy, and the one that was cut short
+    uid = str(pydicom.dcmread(examples[0], stop_before_pixels=True).StudyInstanceUID)
+    assert uid not in (tmp_path / "out" / "summary.json").read_text() + (tmp_path / "out" / "records.jsonl").read_text()
 
 
 @pytest.mark.parametrize("parallel", [1, 3, 16])

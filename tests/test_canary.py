@@ -164,7 +164,7 @@ def test_no_message_of_any_failing_file_quotes_a_tag(tmp_path: Path, capfd: pyte
                 reading = reader.read_with_account(path, ReadOptions(force=True))
             except InputRefused as refusal:
                 refused += 1
-                known = json.dumps([asdict(found) for found in (*refusal.steps, *refusal.warnings)])
+                known = json.dumps([asdict(found) for found in (refusal.source, *refusal.steps) if found])
                 assert_no_canary(str(refusal) + refusal.why + known)
             else:
                 assert_no_canary(json.dumps([asdict(reading.radiograph.source), *map(asdict, reading.steps)]))

@@ -104,6 +104,17 @@ def test_data_that_go_beyond_bits_stored_are_believed_with_a_warning() -> None:
     assert warned(radiograph) == {"W-DCM-010"}
 
 
+@pytest.mark.parametrize("stated", [0, 1])
+def test_a_jpeg_2000_stream_with_signed_values_does_not_wrap_whatever_the_header_says(stated: int) -> None:
+    values = chest() - 2048
+    ds = dataset(values.astype(np.int16), PixelRepresentation=1)
+    ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+    ds.PixelRepresentation = stated
+    reading = read_bytes(as_bytes(ds))
+    np.testing.assert_array_equal(reading.radiograph.pixels, golden.mimic(values, inverted=False))
+    assert ("W-DCM-021" in warned(reading.radiograph)) == (stated == 0)
+
+
 def test_values_that_lie_higher_up_in_the_word_are_moved_down() -> None:
     radiograph = read(dataset(chest() << 4 | 0xF, HighBit=15))
     same(radiograph, chest())

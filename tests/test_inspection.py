@@ -147,7 +147,7 @@ def test_with_json_a_refusal_is_one_object_that_tells_how_far_reading_came(tmp_p
     told = json.loads(done.stdout)
     assert (told["status"], told["error_id"], told["code"]) == ("failed", "E-DCM-009", 4)
     assert [step["name"] for step in told["steps"]] == ["size", "format", "object", "pixels"]
-    assert [warning["id"] for warning in told["warnings"]] == ["W-DCM-001"]
+    assert [warning["id"] for warning in told["input"]["warnings"]] == ["W-DCM-001"]
 
 
 def test_with_force_a_refusal_becomes_a_warning(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from enum import IntEnum
 from typing import ClassVar, Self
 
 from xraygpt_edge.catalogue import CATALOGUE
-from xraygpt_edge.records import ReadWarning, Step
+from xraygpt_edge.records import Source, Step
 
 
 class ExitCode(IntEnum):
@@ -81,14 +81,14 @@ class InputRefused(XrayGPTError):
     """A file that is not a radiograph, or that cannot be read without guessing."""
 
     code = ExitCode.INPUT
+    source: Source | None = None
+    """What is known of the file; None when not even its format is."""
     steps: tuple[Step, ...] = ()
     """What was found out about the file before."""
-    warnings: tuple[ReadWarning, ...] = ()
-    """What was warned of before."""
 
-    def after(self, steps: tuple[Step, ...], warnings: tuple[ReadWarning, ...]) -> Self:
-        """The same refusal, with what came before it."""
-        self.steps, self.warnings = steps, warnings
+    def about(self, source: Source | None, steps: tuple[Step, ...]) -> Self:
+        """The same refusal, with what was known before it."""
+        self.source, self.steps = source, steps
         return self
 
 

@@ -90,17 +90,19 @@ def read_with_account(path: Path, options: ReadOptions = DEFAULT) -> Reading:
 def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
     """Read a file that is in memory already; raises InputRefused, with what was found out before."""
     notes = Notes(force=options.force)
-    try:
-        return Reading(_radiograph(data, options, notes), notes.steps)
-    except InputRefused as refusal:
-        raise refusal.after(notes.steps, notes.warnings) from None
-
-
-def _radiograph(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
     notes.step("size", f"{len(data):,} bytes")
-    kind = sniff(data)
+    try:
+        kind = sniff(data)
+    except InputRefused as refusal:
+        raise refusal.about(None, notes.steps) from None
     notes.step("format", kind)
-    return _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        pixels = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, options, notes)
+        gate.look(pixels, notes)
+    except InputRefused as refusal:
+        raise refusal.about(notes.source(sha256, kind, options.profile), notes.steps) from None
+    return Reading(Radiograph(pixels, notes.source(sha256, kind, options.profile)), notes.steps)
 
 
 def read_file(path: Path) -> bytes:
@@ -147,42 +149,18 @@ def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:
     raise InputRefused("E-IMG-001")
 
 
-def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> Radiograph:
+def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> NDArray[np.uint8]:
     from xraygpt_edge import dicom
 
-    picture = dicom.read(data, options.frame, options.profile, notes)
-    gate.look(picture.pixels, notes)
-    source = Source(
-        sha256=hashlib.sha256(data).hexdigest(),
-        format="dicom",
-        rows=picture.rows,
-        columns=picture.columns,
-        profile=options.profile,
-        sop_class=picture.sop_class,
-        transfer_syntax=picture.transfer_syntax,
-        photometric=picture.photometric,
-        forced=notes.forced,
-        warnings=notes.warnings,
-    )
-    return Radiograph(picture.pixels, source)
+    return dicom.read(data, options.frame, options.profile, notes)
 
 
-def _from_picture(data: bytes, kind: Literal["png", "jpeg"], options: ReadOptions, notes: Notes) -> Radiograph:
+def _from_picture(data: bytes, options: ReadOptions, notes: Notes) -> NDArray[np.uint8]:
     if options.frame not in (None, 1):
         raise InputRefused("E-DCM-012", f"frame {options.frame} of 1")
     words = _decode_picture(data, notes)
-    pixels = _as_trained(words, options.profile, notes)
-    gate.look(pixels, notes)
-    source = Source(
-        sha256=hashlib.sha256(data).hexdigest(),
-        format=kind,
-        rows=words.shape[0],
-        columns=words.shape[1],
-        profile=options.profile,
-        forced=notes.forced,
-        warnings=notes.warnings,
-    )
-    return Radiograph(pixels, source)
+    notes.know(rows=words.shape[0], columns=words.shape[1])
+    return _as_trained(words, options.profile, notes)
 
 
 def _as_trained(words: NDArray[np.uint8] | NDArray[np.uint16], profile: str, notes: Notes) -> NDArray[np.uint8]:

@@ -1,10 +1,12 @@
-"""What is found while one file is read: warnings, and each step in words."""
+"""What is found while one file is read: facts, warnings, and each step in words."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.records import ReadWarning, Step
+from xraygpt_edge.records import ReadWarning, Source, Step
 
 
 class Notes:
@@ -13,6 +15,7 @@ class Notes:
     def __init__(self, *, force: bool = False) -> None:
         self.force = force
         self.forced = False
+        self._facts: dict[str, Any] = {}
         self._warnings: dict[str, ReadWarning] = {}
         self._steps: list[Step] = []
 
@@ -25,6 +28,14 @@ class Notes:
     def steps(self) -> tuple[Step, ...]:
         """What was done, in order."""
         return tuple(self._steps)
+
+    def know(self, **facts: object) -> None:
+        """Remember facts about the file, by the names that `Source` has for them."""
+        self._facts.update(facts)
+
+    def source(self, sha256: str, kind: Literal["dicom", "png", "jpeg"], profile: str) -> Source:
+        """The file, as far as it is known by now."""
+        return Source(sha256, kind, profile=profile, forced=self.forced, warnings=self.warnings, **self._facts)
 
     def step(self, name: str, detail: str) -> None:
         """Remember what was done."""

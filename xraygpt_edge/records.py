@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 SCHEMA = 1
@@ -54,14 +54,17 @@ class Source:
     sha256: str
     """Of the file's bytes, the very bytes that were decoded."""
     format: Literal["dicom", "png", "jpeg"]
-    rows: int
-    columns: int
-    profile: str
+    rows: int = 0
+    """As stored, before orientation and aspect ratio; 0 where the file was refused before this was known."""
+    columns: int = 0
+    profile: str = "mimic-jpg"
     sop_class: str | None = None
     """Name of the SOP class, for DICOM."""
     transfer_syntax: str | None = None
     """Name of the transfer syntax, for DICOM."""
     photometric: str | None = None
+    study: str | None = None
+    """Beginning of a hash of the study's UID: equal for pictures of one study, and nobody's identifier."""
     forced: bool = False
     """A refusal of the input gate was overridden with --force."""
     warnings: tuple[ReadWarning, ...] = ()
@@ -150,11 +153,10 @@ class Failure:
     error_id: str
     message: str
     code: int
-    input: Source | None = field(default=None)
+    input: Source | None = None
+    """What is known of the file that was refused; None when not even its format is."""
     steps: tuple[Step, ...] = ()
     """What was found out about a file before it was refused."""
-    warnings: tuple[ReadWarning, ...] = ()
-    """Those of a file that was refused; else they are in `input`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that a failed command prints with --json."""

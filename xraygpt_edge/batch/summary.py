@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +52,7 @@ class Summary:
     skipped_by_reason: dict[str, int]
     session: Session
     studies: tuple[dict[str, Any], ...]
+    """Those with several files."""
     bundle: dict[str, Any] | None
     engine: dict[str, Any] | None
 
@@ -64,6 +64,8 @@ class _Tally:
     failures: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     """Path → id of every file that has a record."""
+    studies: defaultdict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Study → path → id, where the file states a study."""
     bundle: dict[str, Any] | None = None
     engine: dict[str, Any] | None = None
 
@@ -71,6 +73,9 @@ class _Tally:
         """Count one record."""
         path = own_path(record)
         self.ids[path] = record["id"]
+        study = record.get("input", {}).get("study")
+        if study:
+            self.studies[study][path] = record["id"]
         if record["status"] == "ok":
             self.failures.pop((path, record["question"]), None)
             self.bundle, self.engine = record["bundle"], record["engine"]
@@ -95,24 +100,16 @@ def summarize(out: Path, job: Job, session: Session) -> Summary:
         errors=dict(Counter(failure["error_id"] for failure in tally.failures.values()).most_common()),
         skipped_by_reason=session.skipped,
         session=session,
-        studies=_studies(tally.ids),
+        studies=tuple(
+            {"study": study, "ids": list(members.values())}
+            for study, members in tally.studies.items()
+            if len(members) > 1
+        ),
         bundle=tally.bundle,
         engine=tally.engine,
     )
     write_whole(out / SUMMARY, json.dumps(_facts(summary, job), indent=1).encode("ascii"))
     return summary
-
-
-def _studies(ids: dict[str, str]) -> tuple[dict[str, Any], ...]:
-    """Files of one folder, where there are several: archives keep a study in a folder of its own."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path, identity in ids.items():
-        groups[os.path.dirname(path)].append(identity)  # noqa: PTH120 - a string in, a string out
-    several = ((folder, members) for folder, members in sorted(groups.items()) if len(members) > 1)
-    return tuple(
-        {"folder": os.fsencode(folder).decode("utf-8", "backslashreplace"), "ids": members}
-        for folder, members in several
-    )
 
 
 def _facts(summary: Summary, job: Job) -> dict[str, Any]:
@@ -132,6 +129,6 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "job": job.facts,
         "bundle": summary.bundle,
         "engine": summary.engine,
-        "studies_by_folder": summary.studies,
+        "studies": summary.studies,
         "version": xraygpt_edge.__version__,
     }

@@ -266,6 +266,10 @@ DICOM_WARNINGS = {
         "one frame of several was read",
         "It was chosen with --frame.",
     ),
+    "W-DCM-021": _warning(
+        "the compressed picture contradicts the header about the sign of its values",
+        "PixelRepresentation was not followed, because the picture would break where values change their sign.",
+    ),
 }
 
 PICTURE_WARNINGS = {

@@ -119,7 +119,7 @@ def _report(error: XrayGPTError, arguments: Sequence[str]) -> int:
 
 def _failure(error: XrayGPTError) -> Failure:
     plain = Failure(error.error_id, error.message, int(error.code))
-    return replace(plain, steps=error.steps, warnings=error.warnings) if isinstance(error, InputRefused) else plain
+    return replace(plain, input=error.source, steps=error.steps) if isinstance(error, InputRefused) else plain
 
 
 def _terminate(_signal: int, _frame: Any) -> NoReturn:

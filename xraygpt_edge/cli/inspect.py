@@ -83,7 +83,7 @@ def refusal_page(refusal: InputRefused) -> str:
     reason = f" ({refusal.why})" if refusal.why else ""
     title = f"Refused, {refusal.error_id}: {entry.what}{reason}.\n{entry.meaning} {entry.fix}"
     known = ("How far reading came:", steps(refusal.steps)) if refusal.steps else ()
-    return paragraphs(title, *known, warnings(refusal.warnings), NOTICE)
+    return paragraphs(title, *known, warnings(refusal.source.warnings if refusal.source else ()), NOTICE)
 
 
 def steps(found: Iterable[Step]) -> str:

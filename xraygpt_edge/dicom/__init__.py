@@ -12,6 +12,6 @@ content    what the header says about body part, view and species
 picture    all of it in order
 """
 
-from xraygpt_edge.dicom.picture import DicomPicture, read
+from xraygpt_edge.dicom.picture import read
 
-__all__ = ["DicomPicture", "read"]
+__all__ = ["read"]

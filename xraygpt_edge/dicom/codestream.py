@@ -35,6 +35,8 @@ class Stream:
     """Bits of a sample."""
     marker: int = 0
     """Which kind of JPEG; 0 for JPEG 2000."""
+    signed: bool | None = None
+    """What JPEG 2000 says; the other streams have no word for it."""
 
 
 def as_words(buffer: Any, stream: Stream) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -109,4 +111,4 @@ def j2k_stream(codestream: bytes) -> Stream:
     right, bottom, left, top = field[:4]
     components = int.from_bytes(codestream[40:42], "big")
     precision = (codestream[42] & 0x7F) + 1
-    return Stream(bottom - top, right - left, components, precision)
+    return Stream(bottom - top, right - left, components, precision, signed=bool(codestream[42] & 0x80))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from pydicom.dataset import Dataset
 
@@ -19,6 +20,7 @@ PHOTOMETRICS = frozenset(
     {"MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 )
 SIDE_MAX_PX = 65_535
+STUDY_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ def read_header(container: Container, notes: Notes) -> Header:
     """Check class, syntax and the image module, in the order in which a reason helps most."""
     dataset = container.dataset
     sop_class = str(value(dataset, "SOPClassUID") or container.media_class).strip("\0 ")
+    notes.know(transfer_syntax=syntax_name(container.transfer_syntax), study=_study(dataset))
+    if sop_class:
+        notes.know(sop_class=class_name(sop_class))
     notes.step("object", class_name(sop_class) if sop_class else "its class is not stated")
     _require_image(sop_class, dataset)
     codec = _codec(container)
@@ -66,10 +71,17 @@ def read_header(container: Container, notes: Notes) -> Header:
     _require_pixel_data(dataset)
     header = _image_module(dataset, sop_class, container.transfer_syntax, codec)
     _require_plausible(header)
+    notes.know(rows=header.rows, columns=header.columns, photometric=header.photometric)
     notes.step("pixels", header.in_words)
     if container.guessed:
         notes.warn("W-DCM-016")
     return header
+
+
+def _study(dataset: Dataset) -> str | None:
+    """Which pictures belong together, without saying whose they are."""
+    uid = text(dataset, "StudyInstanceUID")
+    return sha256(uid.encode("utf-8", "replace")).hexdigest()[:STUDY_DIGITS] if uid else None
 
 
 def _require_image(sop_class: str, dataset: Dataset) -> None:

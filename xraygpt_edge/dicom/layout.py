@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from xraygpt_edge.dicom.codestream import Stream
 from xraygpt_edge.dicom.decode import Frame, Words
 from xraygpt_edge.dicom.header import Header
 from xraygpt_edge.dicom.tags import OVERLAY_BIT_POSITION, OVERLAY_DATA, OVERLAY_GROUPS
@@ -26,7 +27,7 @@ def bit_layout(frame: Frame, counts: NDArray[np.int64], header: Header, dataset:
     """
     allocated = 8 * frame.words.dtype.itemsize
     if frame.stream is not None:  # decoders return the value in the lowest bits
-        return BitLayout(allocated, min(frame.stream.precision, allocated), 0, header.signed)
+        return _stream_layout(frame.words, frame.stream, header, notes)
     layout = BitLayout(allocated, header.bits_stored, header.high_bit + 1 - header.bits_stored, header.signed)
     if layout.shift:
         notes.warn("W-DCM-011", f"HighBit {header.high_bit}, BitsStored {header.bits_stored}")
@@ -38,6 +39,19 @@ def bit_layout(frame: Frame, counts: NDArray[np.int64], header: Header, dataset:
         return layout  # rubbish above the value: masked away
     notes.warn("W-DCM-010", f"BitsStored says {header.bits_stored}")
     return whole
+
+
+def _stream_layout(words: Words, stream: Stream, header: Header, notes: Notes) -> BitLayout:
+    """Where header and stream disagree about the sign, the picture without a break is the true one."""
+    allocated = 8 * words.dtype.itemsize
+    stated = BitLayout(allocated, min(stream.precision, allocated), 0, header.signed)
+    if stream.signed in (None, header.signed):
+        return stated
+    other = replace(stated, signed=not header.signed)
+    if _roughness(words, other) >= _roughness(words, stated):
+        return stated
+    notes.warn("W-DCM-021")
+    return other
 
 
 def _fits(layout: BitLayout, counts: NDArray[np.int64]) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.classes import class_name
 from xraygpt_edge.dicom.colour import palette_to_rgb, rgb_to_grey
 from xraygpt_edge.dicom.container import open_container
 from xraygpt_edge.dicom.content import look_at_content
@@ -16,44 +13,20 @@ from xraygpt_edge.dicom.decode import Frame, Words, decode_frame
 from xraygpt_edge.dicom.geometry import orient, square_pixels
 from xraygpt_edge.dicom.grey import grey_pixels
 from xraygpt_edge.dicom.header import Header, read_header
-from xraygpt_edge.dicom.syntaxes import syntax_name
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.notes import Notes
 from xraygpt_edge.pixels import plain_pixels
 
 
-@dataclass(frozen=True, slots=True)
-class DicomPicture:
-    """A picture and where it came from."""
-
-    pixels: NDArray[np.uint8]
-    """(rows, columns), 0 black, bone bright."""
-    sop_class: str
-    """Name, not UID."""
-    transfer_syntax: str
-    """Name, not UID."""
-    photometric: str
-    rows: int
-    """As stored in the file, before orientation and aspect ratio."""
-    columns: int
-
-
-def read(data: bytes, frame: int | None, profile: str, notes: Notes) -> DicomPicture:
-    """Read one frame, counted from 1; raises InputRefused."""
+def read(data: bytes, frame: int | None, profile: str, notes: Notes) -> NDArray[np.uint8]:
+    """Read one frame, counted from 1: (rows, columns), 0 black, bone bright; raises InputRefused."""
     container = open_container(data)
     header = read_header(container, notes)
     look_at_content(container.dataset, header, notes)
     decoded = decode_frame(container.dataset, header, frame, notes)
     grey = _to_grey(decoded, container.dataset, header, profile, notes)
     upright = orient(grey, container.dataset, notes)
-    return DicomPicture(
-        square_pixels(upright, container.dataset, notes),
-        class_name(header.sop_class),
-        syntax_name(header.transfer_syntax),
-        header.photometric,
-        header.rows,
-        header.columns,
-    )
+    return square_pixels(upright, container.dataset, notes)
 
 
 def _to_grey(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> NDArray[np.uint8]:

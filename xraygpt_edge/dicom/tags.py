@@ -1,11 +1,14 @@
-"""The elements that are read from a file. No other one is parsed, and none of these names a patient."""
+"""The elements that are read from a file. No other one is parsed, and none of these names a patient.
+
+StudyInstanceUID identifies a study in its archive; nothing but a hash of it leaves `header`.
+"""
 
 from __future__ import annotations
 
 IMAGE = (
-    "SOPClassUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames", "PixelData",
-    "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "SOPClassUID", "StudyInstanceUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
+    "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames",
+    "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 )  # fmt: skip
 GREY = (
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth",

@@ -64,9 +64,9 @@ def _send(answers: IO[bytes], answer: dict[str, Any]) -> None:
 
 
 def _send_refusal(answers: IO[bytes], refusal: InputRefused) -> None:
-    steps, warnings = map(asdict, refusal.steps), map(asdict, refusal.warnings)
+    source = asdict(refusal.source) if refusal.source else None
     said = {"error_id": refusal.error_id, "why": refusal.why}
-    _send(answers, {**said, "steps": list(steps), "warnings": list(warnings)})
+    _send(answers, {**said, "source": source, "steps": [asdict(step) for step in refusal.steps]})
 
 
 def _send_reading(answers: IO[bytes], reading: Reading) -> None:

@@ -124,7 +124,8 @@ class Child:
             raise ChildDied
         answer: dict[str, Any] = json.loads(line)
         if "error_id" in answer:
-            raise InputRefused(answer["error_id"], answer["why"]).after(_steps(answer), _warnings(answer))
+            source = _source(answer["source"]) if answer["source"] else None
+            raise InputRefused(answer["error_id"], answer["why"]).about(source, _steps(answer))
         return answer
 
     def _pixels(self, answer: dict[str, Any]) -> NDArray[np.uint8]:
@@ -142,15 +143,11 @@ class Child:
 
 
 def _source(facts: dict[str, Any]) -> Source:
-    return Source(**{**facts, "warnings": _warnings(facts)})
+    return Source(**{**facts, "warnings": tuple(ReadWarning(**warning) for warning in facts["warnings"])})
 
 
 def _steps(answer: dict[str, Any]) -> tuple[Step, ...]:
     return tuple(Step(**step) for step in answer["steps"])
-
-
-def _warnings(facts: dict[str, Any]) -> tuple[ReadWarning, ...]:
-    return tuple(ReadWarning(**warning) for warning in facts["warnings"])
 
 
 def _search_path() -> list[str]:
