@@ -227,8 +227,8 @@ def test_a_signal_ends_the_program_within_two_seconds(
     forever = ("ask", film, "findings?", "--bundle", tiny, "--max-tokens", "400", "--temperature", "5")
     # A whole loop of them, so that the signal arrives at any stage and never after the end.
     code_text = (
-        "import sys\nfrom xraygpt_edge.cli.app import run\n"
-        "while True:\n    code = run(sys.argv[1:])\n    if code: import os; os._exit(code)"
+        "import sys\nfrom xraygpt_edge.cli import app, signals\nsignals.end_in_any_case()\n"
+        "while True:\n    code = app.run(sys.argv[1:])\n    if code: import os; os._exit(code)"
     )
     command = [sys.executable, "-c", code_text, *map(str, forever)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
@@ -240,6 +240,24 @@ def test_a_signal_ends_the_program_within_two_seconds(
     assert process.returncode == code
     assert time.monotonic() - began_s < 2
     assert b"Traceback" not in words
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_a_library_swallows_ends_the_program_all_the_same(number: signal.Signals, code: int) -> None:
+    code_text = (
+        "import time\nfrom xraygpt_edge.cli import app\n"
+        "def busy(*a, **k):\n"
+        "    print(flush=True)\n"
+        "    while True:\n        try: time.sleep(60)\n        except BaseException: pass\n"
+        "app.app = busy\napp.main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code_text], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(number)
+        began_s = time.monotonic()
+        assert process.wait(timeout=20) == code
+    assert time.monotonic() - began_s < 2
 
 
 def wait_for_handler(pid: int) -> None:

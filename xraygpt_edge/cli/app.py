@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report
+from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 
@@ -52,14 +51,11 @@ def options(
     """Nothing but the option above."""
 
 
-class Terminated(BaseException):
-    """SIGTERM has arrived."""
-
-
 def main() -> NoReturn:
     """Run the command line and end the process."""
     _hide_from_core_dumps()
     offline.forbid_requests()
+    signals.end_in_any_case()
     code = run(sys.argv[1:])
     # A model may still be loading or computing on a thread; nothing of it is worth waiting for.
     os._exit(code)
@@ -67,8 +63,10 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command, its output written out; returns its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    code = _run(arguments)
+    ears = signals.Ears()
+    if "--debug" not in arguments:
+        sys.unraisablehook = _say_nothing  # what Python drops it prints with a traceback
+    code = _run(arguments, ears)
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -76,14 +74,14 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], ears: signals.Ears) -> int:
     try:
         return int(app(args=list(arguments), standalone_mode=False) or ExitCode.DONE)
-    except Terminated:
-        return ExitCode.TERMINATED
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+    except (signals.Ended, KeyboardInterrupt):
+        return ears.heard or ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: an error becomes a line and a code
+        if ears.heard:  # whatever a library made of it
+            return ears.heard
         if isinstance(error, OSError) and error.errno in LOST_OUTPUT:
             return _output_lost(error, arguments)
         return _report(_understood(error, arguments), arguments)
@@ -122,8 +120,8 @@ def _failure(error: XrayGPTError) -> Failure:
     return replace(plain, input=error.source, steps=error.steps) if isinstance(error, InputRefused) else plain
 
 
-def _terminate(_signal: int, _frame: Any) -> NoReturn:
-    raise Terminated
+def _say_nothing(_dropped: object) -> None:
+    """A traceback is for --debug alone."""
 
 
 def _hide_from_core_dumps() -> None:

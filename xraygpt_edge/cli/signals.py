@@ -1,0 +1,55 @@
+"""SIGINT and SIGTERM: an orderly end with its own exit code, and an end in any case."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any, NoReturn
+
+from xraygpt_edge.errors import ExitCode
+
+CODES = {int(signal.SIGINT): ExitCode.INTERRUPTED, int(signal.SIGTERM): ExitCode.TERMINATED}
+GRACE_S = 1.5
+"""Time to end in an orderly way. What counts is on disk already, so the limit of two seconds comes first."""
+
+
+class Ended(BaseException):
+    """A signal asked for the end."""
+
+
+class Ears:
+    """Hears the signals of this process from now on."""
+
+    def __init__(self) -> None:
+        self.heard: ExitCode | None = None
+        """Exit code of the first signal. A library may turn the exception into one of its own, or drop it."""
+        for number in CODES:
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, _frame: Any) -> NoReturn:
+        self.heard = self.heard or CODES[number]
+        raise Ended
+
+
+def end_in_any_case() -> None:
+    """End the process a while after a signal, should it still be there.
+
+    Python raises the exception wherever it happens to be, and drops what is raised inside a callback of a library or
+    while an object is destroyed: then the program would go on as if nothing had been said.
+    """
+    if os.name == "nt":
+        return
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_end_late, args=(heard,), daemon=True).start()
+
+
+def _end_late(heard: int) -> None:
+    while True:
+        code = CODES.get(os.read(heard, 1)[0])
+        if code is not None:
+            time.sleep(GRACE_S)
+            os._exit(code)
