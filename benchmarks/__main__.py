@@ -41,10 +41,10 @@ def measure(  # noqa: PLR0913, PLR0917 - a command has as many parameters as opt
     pairs: Pairs = 5,
     only: Only = "",
     threads: Threads = None,
-    images: Images = 8,
+    images: Images = 16,
     answer_tokens: AnswerTokens = 120,
     upstream_rounds: UpstreamRounds = 3,
-    sequences: Sequences = "1,4,8,16",
+    sequences: Sequences = "1,8,16,32",
     *,
     anyway: Anyway = False,
 ) -> None:

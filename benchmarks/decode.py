@@ -10,15 +10,15 @@ from benchmarks.prompt import MEMORY, tokens_per_s
 from benchmarks.task import Task
 
 
-def contests(task: Task) -> Iterator[Contest]:
-    """One for weights as they are in the file, one for repacked weights."""
-    for memory, repack in MEMORY.items():
-        sides = (Side("xraygpt-edge", ours(task, repack=repack)), Side("llama-bench", peer(task, repack=repack)))
-        notes = (
-            f"{task.sizes.decoded} tokens from position {task.positions} on",
-            "ours chooses each token from its logits and turns it into text; llama-bench draws numbers",
-        )
-        yield Contest(f"decode, {memory}", (tokens_per_s("one answer", memory),), sides, notes)
+def contests(task: Task, memory: str = "auto") -> Iterator[Contest]:
+    """One, for weights as they are in the file, or repacked."""
+    repack = MEMORY[memory]
+    sides = (Side("xraygpt-edge", ours(task, repack=repack)), Side("llama-bench", peer(task, repack=repack)))
+    notes = (
+        f"{task.sizes.decoded} tokens from position {task.positions} on",
+        "ours chooses each token from its logits and turns it into text; llama-bench draws numbers",
+    )
+    yield Contest(f"decode, {memory}", (tokens_per_s("one answer", memory),), sides, notes)
 
 
 def ours(task: Task, *, repack: bool) -> Measure:

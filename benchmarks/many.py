@@ -13,15 +13,15 @@ CELL = 256
 
 
 def contests(task: Task) -> Iterator[Contest]:
-    """All numbers of sequences in one process a side, weights repacked, as llama.cpp does by itself."""
+    """All numbers of sequences in one process a side."""
     metrics = [
-        Metric(f"{what}_{count}", f"{title}, {count} at once, repacked", "tokens/s", higher_is_better=True)
+        Metric(f"{what}_{count}", f"{title}, {count} at once", "tokens/s", higher_is_better=True)
         for what, title in (("decode", "answers"), ("prompt", "prompts"))
         for count in task.sizes.sequences
     ]
     sides = (Side("xraygpt-edge", ours(task)), Side("llama-batched-bench", peer(task)))
     notes = (
-        f"prompts of {task.positions} positions, {task.sizes.decoded_by_many} tokens each; weights repacked",
+        f"prompts of {task.positions} positions, {task.sizes.decoded_by_many} tokens each; weights as in the file",
         "prompt speed counts positions that were computed: ours computes the start that all prompts share once",
     )
     yield Contest("many", tuple(metrics), sides, notes)
@@ -43,6 +43,7 @@ def peer(task: Task) -> Measure:
     """llama-batched-bench with its own defaults in all else."""
     each = -(-(task.positions + task.sizes.decoded_by_many) // CELL) * CELL
     options = ["-m", str(task.language_path), "-t", str(task.threads), "-c", str(each * max(task.sizes.sequences))]
+    options += ["--no-repack"]
     options += ["-npp", str(task.positions), "-ntg", str(task.sizes.decoded_by_many)]
     options += ["-npl", ",".join(map(str, task.sizes.sequences))]
     return lambda: tools.batched_bench(task.peers.batched_bench, options)

@@ -12,12 +12,12 @@ MEMORY = {"auto": False, "fast": True}
 """`--memory` → whether the weights are repacked; llama.cpp's own default is to repack."""
 
 
-def contests(task: Task) -> Iterator[Contest]:
-    """One for weights as they are in the file, one for repacked weights."""
-    for memory, repack in MEMORY.items():
-        sides = (Side("xraygpt-edge", ours(task, repack=repack)), Side("llama-bench", peer(task, repack=repack)))
-        notes = (f"prompt of {task.positions} positions; ours has image rows in it, llama-bench's is words alone",)
-        yield Contest(f"prompt, {memory}", (tokens_per_s("prompt", memory),), sides, notes)
+def contests(task: Task, memory: str = "auto") -> Iterator[Contest]:
+    """One, for weights as they are in the file, or repacked."""
+    repack = MEMORY[memory]
+    sides = (Side("xraygpt-edge", ours(task, repack=repack)), Side("llama-bench", peer(task, repack=repack)))
+    notes = (f"prompt of {task.positions} positions; ours has image rows in it, llama-bench's is words alone",)
+    yield Contest(f"prompt, {memory}", (tokens_per_s("prompt", memory),), sides, notes)
 
 
 def tokens_per_s(what: str, memory: str) -> Metric:

@@ -7,20 +7,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decode, folder, machine, many, memory, pairs, prompt, results, start, vision
+from benchmarks import decode, draft, folder, machine, many, memory, pairs, prompt, results, start, vision
 from benchmarks.pairs import Contest
 from benchmarks.task import Task
+
+
+def repacked(task: Task) -> Iterator[Contest]:
+    """Prompt and answer with `--memory fast`."""
+    yield from prompt.contests(task, "fast")
+    yield from decode.contests(task, "fast")
+
 
 MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "prompt": prompt.contests,
     "decode": decode.contests,
+    "repacked": repacked,
     "many": many.contests,
+    "draft": draft.contests,
     "vision": vision.contests,
     "folder": folder.contests,
     "memory": memory.contests,
     "start": start.contests,
 }
-BESIDE_LLAMA_CPP = {"prompt", "decode", "many"}
+BESIDE_LLAMA_CPP = {"prompt", "decode", "repacked", "many"}
 
 
 class NotQuiet(Exception):

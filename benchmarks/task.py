@@ -25,13 +25,15 @@ class Sizes:
     """Prompts in one process; their median is the round's value."""
     decoded: int = 64
     """Tokens of the single answer."""
-    sequences: tuple[int, ...] = (1, 4, 8, 16)
+    sequences: tuple[int, ...] = (1, 8, 16, 32)
     decoded_by_many: int = 32
     """Tokens of each sequence."""
     encoded: int = 5
     """Images in one process; their median is the round's value."""
-    images: int = 8
+    images: int = 16
     """Radiographs in the folder."""
+    asked: int = 4
+    """Of them, those that are asked one after another."""
     image_px: int = 2048
     answer_tokens: int = 120
     upstream_images: int = 1
@@ -41,6 +43,9 @@ class Sizes:
     memory_s: float = 60.0
     """Peak memory is reached early in an answer: give up after this long."""
     starts: int = 10
+    drafted: int = 60
+    """Radiographs of `draft`."""
+    drafted_px: int = 512
 
 
 class Task:

@@ -99,6 +99,12 @@ def test_answers_are_the_ones_that_ask_gives(films: Path, demo: Path, tmp_path: 
                 assert alone[:doubt] == token_ids[:doubt]
 
 
+def test_with_little_memory_no_more_than_four_are_answered_at_once(films: Path, demo: Path, tmp_path: Path) -> None:
+    summary = batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu", memory="low"))
+    assert summary.session.engine["parallel"] == 4
+    assert summary.ok > 4
+
+
 def test_a_record_says_what_made_it(films: Path, demo: Path, tmp_path: Path) -> None:
     batch.run(job(films, demo), tmp_path / "out", batch.Running("cpu"))
     record = next(r for r in records(tmp_path / "out") if r["status"] == "ok")

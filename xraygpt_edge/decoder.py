@@ -107,11 +107,11 @@ class Decoder:
         self, ids: PromptIds, rows: NDArray[np.float32], deadline: Deadline | None = None
     ) -> NDArray[np.float32]:
         """Logits (n_vocab,) of the first token of the answer."""
-        return self._prefill(self._fitting_context(ids, rows, 1), ids, rows, deadline)
+        return self._prefill(self.fitting_context(ids, rows, 1), ids, rows, deadline)
 
     def logits_along(self, ids: PromptIds, rows: NDArray[np.float32], answer: Sequence[int]) -> NDArray[np.float32]:
         """Logits (len(answer) + 1, n_vocab): after the prompt, and after each token of a given answer."""
-        context = self._fitting_context(ids, rows, len(answer) + 1)
+        context = self.fitting_context(ids, rows, len(answer) + 1)
         along = [self._prefill(context, ids, rows, None)]
         position = len(ids) + len(rows)
         for offset, token in enumerate(answer):
@@ -130,7 +130,7 @@ class Decoder:
         Raises UsageError when prompt, rows and answer do not fit the context, before anything is decoded;
         OutOfTime when the deadline passes.
         """
-        context = self._fitting_context(ids, rows, sampling.max_tokens)
+        context = self.fitting_context(ids, rows, sampling.max_tokens)
         logits = self._prefill(context, ids, rows, deadline)
         start = len(ids) + len(rows)
         if sampling.draft and sampling.temperature == 0:
@@ -151,7 +151,7 @@ class Decoder:
             self._context.close()
         self.model.close()
 
-    def _fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
+    def fitting_context(self, ids: PromptIds, rows: NDArray[np.float32], max_tokens: int) -> LlamaContext:
         """An empty context with room for prompt, rows and answer."""
         if rows.ndim != 2 or rows.shape[1] != self.n_embd or rows.dtype != np.float32:
             raise BundleIncompatible("E-BND-021", f"rows {rows.shape}, the language model takes {self.n_embd}")

@@ -138,6 +138,8 @@ class XrayGPT:
     ) -> Answer:
         """Answer a question about a radiograph that was looked at; history: what was asked before."""
         watch = Stopwatch()
+        if self.parts.memory == "low":
+            self._reader.close()  # 0.1 GB; another file starts it again
         decoder = self.parts.decoder
         load_s = seen.wait_s + watch.lap_s()
         ids = self.ids(question, template, history)

@@ -111,7 +111,7 @@ class Answering:
             shape = Shape(prompts[0].before, model.parts.encoder.n_rows, n_after, plan.settings.max_tokens)
             language, device = model.parts.decoder.model, model.parts.device
             free_bytes = devices.available_memory_bytes()
-            places = plan.running.parallel or places_for(language, device, shape, free_bytes, plan.requests)
+            places = plan.running.parallel or places_for(language, device, shape, free_bytes, plan.most_places)
             decoder = ParallelDecoder.create(model.parts.decoder, device, shape, places)
         except BaseException:
             model.close()

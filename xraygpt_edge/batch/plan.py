@@ -10,7 +10,9 @@ from xraygpt_edge.batch.job import Running, Settings
 from xraygpt_edge.decoder import Sampling
 from xraygpt_edge.devices import Wish
 from xraygpt_edge.images import ReadOptions
-from xraygpt_edge.loading import Memory, Wishes
+from xraygpt_edge.loading import Wishes
+
+PLACES_WITH_LITTLE_MEMORY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,14 @@ class Plan:
 
     @property
     def wishes(self) -> Wishes:
-        """How the model is loaded."""
+        """How the model is loaded: encoder and language model take turns, so both stay, also with little memory."""
         r = self.running
-        return Wishes(cast(Wish, r.device), r.threads, memory=cast(Memory, r.memory))
+        return Wishes(cast(Wish, r.device), r.threads, memory="fast" if r.memory == "fast" else "auto")
+
+    @property
+    def most_places(self) -> int:
+        """Radiographs that may be answered at the same time: each takes a part of the cache."""
+        return min(self.requests, PLACES_WITH_LITTLE_MEMORY) if self.running.memory == "low" else self.requests
 
     @property
     def reading(self) -> ReadOptions:

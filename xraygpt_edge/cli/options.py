@@ -32,7 +32,8 @@ Memory = Annotated[
     str,
     typer.Option(
         metavar="low|auto|fast",
-        help="low: the encoder leaves before the language model comes. fast: repacked weights, faster on some CPUs.",
+        help="low: the encoder leaves before the language model comes; in a batch, at most 4 at once. "
+        "fast: repacked weights, faster on some CPUs.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

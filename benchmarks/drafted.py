@@ -1,0 +1,94 @@
+"""Our sides of `draft`, each in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.ours import drawn_ids, drawn_rows
+from benchmarks.pairs import Raw
+from export.prompts import PHRASES
+from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
+from xraygpt_edge.devices import Device
+from xraygpt_edge.drafting import KEY, MOST, Drafter, Phrases
+from xraygpt_edge.engine import XrayGPT
+from xraygpt_edge.llama import Span
+
+REPORTS = Path(__file__).with_name("reports.txt").read_text("utf-8").splitlines()
+"""Of a real length, in our own words."""
+QUESTION = "Describe the given chest x-ray image in detail."
+NONSENSE_TOKENS = 120
+
+
+def answers(bundle: str, films: list[str], threads: int, *, draft: bool) -> Raw:
+    """Tokens a second of whole greedy answers, behind the first token; and a hash of all their ids."""
+    tokens, decode_s, digest = 0, 0.0, sha256()
+    with XrayGPT.load(bundle, "cpu", threads) as model:
+        for film in films:
+            answer = model.answer(model.look(film), QUESTION, sampling=Sampling(draft=draft))
+            tokens, decode_s = tokens + answer.timing.tokens - 1, decode_s + answer.timing.decode_s
+            digest.update(np.array(answer.token_ids, np.int32).tobytes())
+    return {"values": {"tokens_per_s": tokens / decode_s}, "tokens": tokens, "ids_sha256": digest.hexdigest()}
+
+
+def replayed(language: str, words: str, n_rows: int, threads: int, what: str, *, draft: bool) -> Raw:
+    """Tokens a second along given answers; words: a bundle whose tokenizer splits them.
+
+    What the model itself would say does not matter: a guess is right when it is what was given.
+    """
+    decoder = Decoder.load(Path(language), Device("cpu", threads))
+    given, stock = _nonsense(decoder.n_vocab) if what == "nonsense" else _reports(words)
+    ids, rows = drawn_ids(decoder, 0), drawn_rows(n_rows, decoder.n_embd, 0)
+    _replay(decoder, ids, rows, given[0][:8], None)  # warm
+    decodes, took_s = 0, 0.0
+    for answer in given:
+        drafter = Drafter(Phrases(stock), Phrases([ids.after])) if draft else None
+        one_decodes, one_s = _replay(decoder, ids, rows, answer, drafter)
+        decodes, took_s = decodes + one_decodes, took_s + one_s
+    tokens = sum(len(answer) - 1 for answer in given)
+    return {"values": {"tokens_per_s": tokens / took_s}, "tokens": tokens, "decodes": decodes}
+
+
+def _replay(
+    decoder: Decoder, ids: PromptIds, rows: NDArray[np.float32], answer: Sequence[int], drafter: Drafter | None
+) -> tuple[int, float]:
+    """Decodes and seconds behind the first token, as `Decoder.generate` spends them."""
+    context = decoder.fitting_context(ids, rows, len(answer))
+    decoder.first_logits(ids, rows)
+    start, at, decodes = len(ids) + len(rows), 0, 0
+    began_s = time.perf_counter()
+    if drafter:
+        drafter.push(answer[0])
+    while at < len(answer) - 1:
+        guesses = drafter.guess(len(answer) - 2 - at) if drafter else []
+        tried = np.array([answer[at], *guesses], np.int32)
+        context.decode([Span(tried[i : i + 1], start + at + i, wants_logits=True) for i in range(len(tried))])
+        right = next((i for i, guess in enumerate(guesses) if guess != answer[at + 1 + i]), len(guesses))
+        for index in range(right + 1):
+            context.logits(index).argmax()
+        if drafter:
+            context.forget_from(start + at + right + 1)
+            drafter.learn(len(guesses), right)
+            for token in answer[at + 1 : at + right + 2]:
+                drafter.push(token)
+        at, decodes = at + right + 1, decodes + 1
+    return decodes, time.perf_counter() - began_s
+
+
+def _reports(bundle: str) -> tuple[list[list[int]], list[list[int]]]:
+    with XrayGPT.load(bundle, "cpu", 1) as model:
+        tokenize = model.parts.decoder.model.tokenize
+        return [tokenize(report) for report in REPORTS], [tokenize(phrase) for phrase in PHRASES]
+
+
+def _nonsense(n_vocab: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Tokens of no order, and for any three that follow each other a phrase that goes on wrongly."""
+    answer = np.random.default_rng(0).integers(3, n_vocab, NONSENSE_TOKENS).tolist()
+    wrong = [(token + 1) % n_vocab for token in answer]
+    stock = [[*answer[at : at + KEY], *wrong[at + KEY : at + KEY + MOST]] for at in range(len(answer) - KEY)]
+    return [answer], stock
