@@ -21,30 +21,44 @@ def model(demo: Path) -> Iterator[XrayGPT]:
         yield loaded
 
 
-def test_what_followed_three_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
-    phrases = Phrases([[1, 2, 3, 4, 5], [7, 1, 2, 3, 6]])
-    assert phrases.after((1, 2, 3), 9) == [6]
-    assert phrases.after((2, 3, 4), 9) == [5]
-    assert phrases.after((3, 4, 5), 9) == []
-    assert phrases.after((5, 7, 1), 9) == []
+def test_what_followed_four_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
+    phrases = Phrases([[1, 2, 3, 4, 5, 6], [8, 1, 2, 3, 4, 7]])
+    assert phrases.after((1, 2, 3, 4), 9) == [7]
+    assert phrases.after((2, 3, 4, 5), 9) == [6]
+    assert phrases.after((3, 4, 5, 6), 9) == []
+    assert phrases.after((6, 8, 1, 2), 9) == []
 
 
-def test_an_answer_that_begins_to_repeat_itself_is_guessed_from_itself() -> None:
-    drafter = Drafter(Phrases([[1, 2, 3, 9]]), Phrases([[0]]))
-    for token in (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3):
+def drafter_after(*tokens: int, stock: Phrases | None = None) -> Drafter:
+    drafter = Drafter(stock or Phrases(), Phrases([[0]]))
+    for token in tokens:
         drafter.push(token)
-    assert drafter.guess(100) == [4, 5, 6, 7, 8, 1][:MOST]
-    assert drafter.guess(2) == [4, 5]
+    return drafter
 
 
-def test_wrong_guesses_end_the_guessing_and_it_is_tried_again_later() -> None:
-    drafter = Drafter(Phrases([range(20)]), Phrases([[99]]))
-    for token in range(KEY):
-        drafter.push(token)
+def test_an_answer_that_begins_to_repeat_itself_is_guessed_from_itself_further_each_time() -> None:
+    drafter = drafter_after(*range(1, 20), 1, 2, 3, 4, stock=Phrases([[1, 2, 3, 4, 99]]))
+    assert drafter.guess(100) == [5]
+    drafter.learn(1, 1)
+    assert drafter.guess(100) == [5, 6]
+    drafter.learn(2, 2)
+    drafter.learn(4, 4)
+    assert drafter.guess(100) == [5, 6, 7, 8, 9, 10][:MOST]
+    assert drafter.guess(2) == [5, 6]
+    drafter.learn(MOST, 3)
+    assert drafter.guess(100) == [5, 6, 7]
+
+
+def test_wrong_guesses_end_the_guessing_and_it_is_tried_again_less_and_less_often() -> None:
+    drafter = drafter_after(*range(KEY), stock=Phrases([range(20)]))
     while guessed := drafter.guess(100):
         drafter.learn(len(guessed), 0)
-    again = [bool(drafter.guess(100)) for _ in range(PATIENCE)]
-    assert again == [False] * (PATIENCE - 2) + [True, True]
+    tried = []
+    for decode in range(2, 200):
+        if guessed := drafter.guess(100):
+            drafter.learn(len(guessed), 0)
+            tried.append(decode)
+    assert tried == [PATIENCE, 3 * PATIENCE, 7 * PATIENCE]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

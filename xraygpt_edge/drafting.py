@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 
 END = -1
 """Between texts: nothing leads from one to the next."""
-KEY = 3
+KEY = 4
 """Tokens that must agree before their continuation is guessed."""
 MOST = 6
-"""Tokens in one guess, as long as all guesses are right; fewer the more are wrong."""
-WORTH = 0.35
-"""Least share of right guesses: one more token in a decode costs up to a third of a decode of its own."""
+"""Tokens in one guess at most."""
+WORTH = 0.6
+"""Least share of right guesses. One more token in a decode costs 0.25 to 0.6 of a decode of its own, by the CPU."""
 MEMORY = 0.7
 """Weight of the past in the running share."""
 PATIENCE = 24
-"""After so many decodes without a guess, one is tried again."""
+"""After so many decodes without a guess one is tried again, and after twice as many each time that it was wrong."""
 
 
 class Phrases:
@@ -57,6 +57,9 @@ class Drafter:
     """The question, continued by the answer."""
     hit_rate: float = 1.0
     """Running share of guessed tokens that were right."""
+    _length: int = 1
+    """Of the next guess: twice as long after one that was right, as long as what was right of a wrong one."""
+    _patience: int = PATIENCE
     _last: list[int] = field(default_factory=list)
     _decodes_without: int = 0
 
@@ -68,13 +71,18 @@ class Drafter:
     def guess(self, room: int) -> list[int]:
         """The next tokens; none when nothing is known or guesses were mostly wrong of late."""
         self._decodes_without += 1
-        if self.hit_rate < WORTH and self._decodes_without < PATIENCE:
+        if self.hit_rate < WORTH and self._decodes_without < self._patience:
             return []
-        key, most = tuple(self._last), min(max(1, round(MOST * self.hit_rate)), room)
+        key, most = tuple(self._last), min(self._length, room)
         return self.own.after(key, most) or self.stock.after(key, most)
 
     def learn(self, guessed: int, right: int) -> None:
         """How many of the guessed tokens were right."""
-        if guessed:
-            self.hit_rate = MEMORY * self.hit_rate + (1 - MEMORY) * right / guessed
-            self._decodes_without = 0
+        if not guessed:
+            return
+        all_right = right == guessed
+        if self.hit_rate < WORTH:
+            self._patience = PATIENCE if all_right else 2 * self._patience
+        self.hit_rate = MEMORY * self.hit_rate + (1 - MEMORY) * right / guessed
+        self._length = min(2 * self._length, MOST) if all_right else max(1, right)
+        self._decodes_without = 0
