@@ -32,7 +32,7 @@ class Sizes:
     """Images in one process; their median is the round's value."""
     images: int = 16
     """Radiographs in the folder."""
-    asked: int = 4
+    asked: int = 3
     """Of them, those that are asked one after another."""
     image_px: int = 2048
     answer_tokens: int = 120

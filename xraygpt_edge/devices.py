@@ -14,7 +14,8 @@ import psutil
 
 Wish = Literal["auto", "cpu", "cuda"]
 
-CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ def usable_cpus() -> int:
     """
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(1, min(cores, affinity, _quota(CGROUP_CPU_MAX) or cores))
+    quotas = (quota for folder in containers() if (quota := cpu_quota(folder)))
+    return max(1, min([cores, affinity, *quotas]))
 
 
 def available_memory_bytes() -> int:
-    """Memory that a new program can have without swapping."""
-    return int(psutil.virtual_memory().available)
+    """Memory that a new program can have without swapping, the container's limit counted in."""
+    rooms = (room for folder in containers() if (room := memory_room_bytes(folder)) is not None)
+    return min([int(psutil.virtual_memory().available), *rooms])
 
 
 def peak_memory_bytes() -> int:
@@ -59,10 +62,32 @@ def trim_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _quota(cpu_max: Path) -> int | None:
-    """Whole CPUs of the container's quota; None without one."""
+def containers() -> list[Path]:
+    """Control groups (version 2) that this process is in, the innermost first; none on other systems."""
     try:
-        quota, period = cpu_max.read_text("ascii").split()[:2]
+        lines = OWN_CGROUP.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return []
+    own = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
+    folders = [CGROUPS / path for path in own]
+    return [folder for path in folders for folder in (path, *path.parents) if folder.is_relative_to(CGROUPS)]
+
+
+def cpu_quota(container: Path) -> int | None:
+    """Whole CPUs that a control group may use; None without a limit."""
+    try:
+        quota, period = (container / "cpu.max").read_text("ascii").split()[:2]
     except (OSError, ValueError):
         return None
     return None if quota == "max" else max(1, int(quota) // int(period))
+
+
+def memory_room_bytes(container: Path) -> int | None:
+    """Memory that a control group can still give, pages of files counted as free; None without a limit."""
+    try:
+        limit, used = ((container / f"memory.{name}").read_text("ascii").strip() for name in ("max", "current"))
+        stat = dict(line.split() for line in (container / "memory.stat").read_text("ascii").splitlines())
+    except (OSError, ValueError):
+        return None
+    files = int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
+    return None if limit == "max" else max(0, int(limit) - int(used) + files)
