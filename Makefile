@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo bench fuzz soak clean FORCE
+.PHONY: help demo test lint check format wheel eval-demo bench slow fuzz soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -56,10 +56,13 @@ eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms 
 bench: $(VENV)/tools.stamp  ## measure beside llama.cpp and PyTorch: make bench ARGS="all --bundle DIR"
 	@$(PY) -m benchmarks $(or $(ARGS),--help)
 
+slow: $(VENV)/tools.stamp  ## tests of minutes: 75 s offline, a kit for a machine without network, 300 answers
+	@env -u CI $(PY) -m pytest -m slow --timeout 1800 $(ARGS)
+
 fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
 	@$(PY) -m pytest -m fuzz $(ARGS)
 
-soak: $(VENV)/tools.stamp  ## the same for hours
+soak: $(VENV)/tools.stamp  ## kills, signals, thousands of radiographs, for hours
 	@$(PY) -m pytest -m soak --timeout 0 $(ARGS)
 
 clean:  ## remove .venv and everything that was built here

@@ -31,7 +31,7 @@ Images = Annotated[int, typer.Option(min=1, help="Radiographs of `folder`.")]
 AnswerTokens = Annotated[int, typer.Option(min=1, help="Tokens of an answer in `folder`.")]
 UpstreamRounds = Annotated[int, typer.Option(min=0, help="Rounds in which `folder` measures PyTorch too.")]
 Sequences = Annotated[str, typer.Option(help="Answers at once in `many`, with commas.")]
-Result = Annotated[Path | None, typer.Argument(help="A results file; the newest without it.")]
+Results = Annotated[list[Path] | None, typer.Argument(help="Results of one bundle; the newest file without any.")]
 
 
 def measure(  # noqa: PLR0913, PLR0917 - a command has as many parameters as options
@@ -78,17 +78,17 @@ def peers() -> None:
 
 
 @app.command("table")
-def show_table(result: Result = None, out: Out = RESULTS) -> None:
-    """Print a results file as Markdown."""
+def show_table(files: Results = None, out: Out = RESULTS) -> None:
+    """Print results as Markdown."""
     with _refusals():
-        print(table.markdown(results.load(result or results.newest(out))), end="")
+        print(table.markdown(results.merged(files or [results.newest(out)])), end="")
 
 
 @app.command("plot")
-def draw(result: Result = None, out: Out = RESULTS, svg: Path = DRAWING) -> None:
-    """Draw the ratios of a results file."""
+def draw(files: Results = None, out: Out = RESULTS, svg: Path = DRAWING) -> None:
+    """Draw the ratios of results."""
     with _refusals():
-        svg.write_text(plot.svg(results.load(result or results.newest(out))), "utf-8")
+        svg.write_text(plot.svg(results.merged(files or [results.newest(out)])), "utf-8")
         print(svg)
 
 

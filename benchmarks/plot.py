@@ -47,7 +47,7 @@ def _frame(result: dict[str, Any], height: int) -> Iterator[str]:
     )
     yield f"<title>{escape(title)}</title>"
     yield f'<text x="12" y="22" font-size="16" font-weight="600">{escape(title)}</text>'
-    yield f'<text x="12" y="42" font-size="12">{escape(facts)}; medians of up to {result["pairs"]} pairs</text>'
+    yield f'<text x="12" y="42" font-size="12">{escape(facts)}; medians</text>'
 
 
 def _grid(low: int, high: int, height: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,18 @@ def load(path: Path) -> dict[str, Any]:
     if result.get("schema") != SCHEMA:
         raise ValueError(f"{path.name} is no results file of this version")
     return result
+
+
+def merged(files: Sequence[Path]) -> dict[str, Any]:
+    """Several runs on one machine with one bundle as one; raises ValueError when they are not."""
+    runs = [load(file) for file in files]
+    for name in ("machine", "bundle", "threads"):
+        if any(run[name] != runs[0][name] for run in runs):
+            raise ValueError(f"these results are of another {name} each")
+    commits = ", ".join(dict.fromkeys(run["commit"][:12] for run in runs))
+    measurements = [measurement for run in runs for measurement in run["measurements"]]
+    quiet = all(run.get("quiet", True) for run in runs)
+    return {**runs[0], "commit": commits, "measurements": measurements, "quiet": quiet}
 
 
 def newest(out: Path) -> Path:

@@ -29,8 +29,9 @@ def _heading(result: dict[str, Any]) -> Iterator[str]:
     taken = bundle["taken"]
     yield f"{result['date'][:10]}, {machine['cpu']}, {result['threads']} of {machine['cores']} cores,"
     yield f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}; bundle `{bundle['id']}` ({bundle['kind']}),"
-    yield f"encoder {taken['vision']}, language model {taken['language']}; commit `{result['commit'][:12]}`."
-    command = f"python -m benchmarks all --bundle DIR --threads {result['threads']} --pairs {result['pairs']}"
+    yield f"encoder {taken['vision']}, language model {taken['language']}; commit `{result['commit']}`."
+    names = ",".join(dict.fromkeys(measurement["name"].split(",")[0] for measurement in result["measurements"]))
+    command = f"python -m benchmarks all --only {names} --bundle DIR --threads {result['threads']}"
     yield f"Repeat: `{command}`"
     if not result.get("quiet", True):
         yield ""

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import child, machine, memory, ours, pairs, peers, plot, results, table, tools, vision
+from benchmarks import child, drafted, machine, memory, ours, pairs, peers, plot, results, table, tools, vision
 from benchmarks.__main__ import app
 from benchmarks.pairs import Contest, Metric, Side
 from benchmarks.run import MEASUREMENTS, NotQuiet, run
@@ -207,6 +207,23 @@ def test_the_whole_tree_of_processes_is_weighed():
 def test_a_side_that_fails_says_why():
     with pytest.raises(child.SideFailed, match=r"(?s)ended with 3.*no such thing"):
         child.run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])
+
+
+def test_guessing_ahead_is_measured_along_the_same_words(task):
+    shared = {"language": str(task.demo / "language-Q8_0.gguf"), "words": str(task.demo), "n_rows": 1, "threads": 1}
+    ahead, alone = (drafted.replayed(**shared, what="reports", draft=draft) for draft in (True, False))
+    assert alone["decodes"] == alone["tokens"] == ahead["tokens"]
+    assert ahead["decodes"] < 0.9 * alone["decodes"]
+    hopeless = drafted.replayed(**shared, what="nonsense", draft=True)
+    assert hopeless["decodes"] == hopeless["tokens"]
+
+
+def test_several_runs_of_one_bundle_make_one_table_and_others_do_not(task, tmp_path):
+    files = [run(task, [name], 1, tmp_path / name, anyway=True) for name in ("vision", "start")]
+    assert [m["name"] for m in results.merged(files)["measurements"]] == ["vision", "start"]
+    other = run(Task(task.demo, task.demo, 1, SMALL), ["vision"], 1, tmp_path / "other", anyway=True)
+    with pytest.raises(ValueError, match="another bundle"):
+        results.merged([files[0], other])
 
 
 def test_a_busy_machine_is_refused_or_marked(task, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.pictures import draw_folder
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.drafting import KEY, MOST, PATIENCE, Drafter, Phrases
 from xraygpt_edge.llama import LlamaContext
@@ -97,3 +98,16 @@ def test_a_near_tie_is_decided_as_without_guesses(
     expected = model.answer(seen, QUESTIONS[0], sampling=Sampling(draft=False)).token_ids
     monkeypatch.setattr("xraygpt_edge.decoder.DOUBT", np.inf)
     assert model.answer(seen, QUESTIONS[0]).token_ids == expected
+
+
+@pytest.mark.slow
+def test_300_answers_about_phantoms_are_the_same_with_and_without_guesses(model: XrayGPT, tmp_path: Path) -> None:
+    different = []
+    for number, path in enumerate(draw_folder(tmp_path / "films", 300, 384)):
+        seen = model.look(path)
+        ahead, alone = (
+            model.answer(seen, QUESTIONS[0], sampling=Sampling(max_tokens=120, draft=draft)).token_ids
+            for draft in (True, False)
+        )
+        different += [number] if ahead != alone else []
+    assert different == []
