@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.ours import drawn_ids, drawn_rows
 from benchmarks.pairs import Raw
 from export.prompts import PHRASES
-from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
+from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
 from xraygpt_edge.drafting import KEY, MOST, Drafter, Phrases
 from xraygpt_edge.engine import XrayGPT
@@ -21,19 +20,7 @@ from xraygpt_edge.llama import Span
 
 REPORTS = Path(__file__).with_name("reports.txt").read_text("utf-8").splitlines()
 """Of a real length, in our own words."""
-QUESTION = "Describe the given chest x-ray image in detail."
 NONSENSE_TOKENS = 120
-
-
-def answers(bundle: str, films: list[str], threads: int, *, draft: bool) -> Raw:
-    """Tokens a second of whole greedy answers, behind the first token; and a hash of all their ids."""
-    tokens, decode_s, digest = 0, 0.0, sha256()
-    with XrayGPT.load(bundle, "cpu", threads) as model:
-        for film in films:
-            answer = model.answer(model.look(film), QUESTION, sampling=Sampling(draft=draft))
-            tokens, decode_s = tokens + answer.timing.tokens - 1, decode_s + answer.timing.decode_s
-            digest.update(np.array(answer.token_ids, np.int32).tobytes())
-    return {"values": {"tokens_per_s": tokens / decode_s}, "tokens": tokens, "ids_sha256": digest.hexdigest()}
 
 
 def replayed(language: str, words: str, n_rows: int, threads: int, what: str, *, draft: bool) -> Raw:

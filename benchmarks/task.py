@@ -43,9 +43,6 @@ class Sizes:
     memory_s: float = 60.0
     """Peak memory is reached early in an answer: give up after this long."""
     starts: int = 10
-    drafted: int = 60
-    """Radiographs of `draft`."""
-    drafted_px: int = 512
 
 
 class Task:

@@ -22,6 +22,12 @@ def model(demo: Path) -> Iterator[XrayGPT]:
         yield loaded
 
 
+@pytest.fixture(autouse=True)
+def small_models_guess_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes hold with large models only is tried on the demonstration."""
+    monkeypatch.setattr("xraygpt_edge.decoder.GUESSED_FROM_BYTES", 0)
+
+
 def test_what_followed_four_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
     phrases = Phrases([[1, 2, 3, 4, 5, 6], [8, 1, 2, 3, 4, 7]])
     assert phrases.after((1, 2, 3, 4), 9) == [7]
@@ -71,6 +77,14 @@ def test_answers_are_the_same_with_and_without_guesses(model: XrayGPT, root: Pat
         )
         assert with_guesses.token_ids == without.token_ids
         assert with_guesses.finish_reason == without.finish_reason
+
+
+def test_a_small_model_is_asked_without_guesses_and_says_so(
+    model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
+    monkeypatch.undo()
+    assert not model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
 
 
 def test_stock_phrases_save_decodes(model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ class XrayGPT:
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
             template=template or self.parts.bundle.manifest.prompt.default,
-            draft=sampling.draft and sampling.temperature == 0,
+            draft=self.parts.decoder.guesses_ahead(sampling),
             libraries=loading.library_versions(),
         )
 

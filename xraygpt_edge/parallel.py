@@ -177,10 +177,16 @@ class ParallelDecoder:
 
 
 def packed(spans: Sequence[Span], n_batch: int) -> Iterator[list[Span]]:
-    """Spans in batches of at most n_batch positions; a longer span is cut, and only its end wants logits."""
+    """Spans in batches of at most n_batch positions; only a longer span is cut, and only its end wants logits.
+
+    llama.cpp computes sequences together as far as the shortest of them goes, so half a prompt would slow all down.
+    """
     batch: list[Span] = []
     room = n_batch
     for span in spans:
+        if batch and room < len(span.content) <= n_batch:
+            yield batch
+            batch, room = [], n_batch
         at = 0
         while at < len(span.content):
             part = span.content[at : at + room]

@@ -101,7 +101,7 @@ class EngineFacts:
     max_tokens: int
     template: str
     draft: bool
-    """Words were guessed ahead and checked; without meaning at a temperature above 0."""
+    """Words were guessed ahead and checked."""
     libraries: dict[str, str]
 
 
