@@ -22,6 +22,7 @@ from benchmarks.folder import QUESTION
 from benchmarks.pairs import Contest, Metric, Raw, Side
 from benchmarks.pictures import draw_folder
 from benchmarks.task import Task
+from xraygpt_edge.decoder import Sampling
 from xraygpt_edge.errors import ExitCode
 
 MODES = ("low", "auto", "fast")
@@ -48,8 +49,10 @@ def contests(task: Task) -> Iterator[Contest]:
         films = draw_folder(Path(scratch) / "films", PARALLEL, task.sizes.image_px)
         commands = {"ask": ["ask", str(films[0]), QUESTION], f"batch, {PARALLEL} at once": _batch(films[0].parent)}
         for name, words in commands.items():
-            sides = tuple(Side(f"--memory {mode}", partial(_measured, task, words, mode), ROUNDS) for mode in MODES)
-            note = f"room for answers of {task.sizes.memory_tokens} tokens; stopped after {task.sizes.memory_s:.0f} s"
+            tokens = task.sizes.memory_tokens if name == "ask" else Sampling().max_tokens
+            command = [*words, "--max-tokens", str(tokens)]
+            sides = tuple(Side(f"--memory {mode}", partial(_measured, task, command, mode), ROUNDS) for mode in MODES)
+            note = f"room for answers of {tokens} tokens; stopped after {task.sizes.memory_s:.0f} s"
             yield Contest(f"memory, {name}", _metrics(name), sides, (note,), has_peers=False)
 
 
@@ -69,7 +72,7 @@ def _measured(task: Task, words: list[str], mode: str) -> Raw:
         out = ["--out", str(Path(scratch) / "answers")] if words[0] == "batch" else []
         command = [sys.executable, "-m", "xraygpt_edge", *words, *out, "--memory", mode, "--quiet"]
         command += ["--bundle", str(task.bundle), "--device", "cpu", "--threads", str(task.threads)]
-        command += ["--max-tokens", str(task.sizes.memory_tokens), "--timeout", str(task.sizes.memory_s)]
+        command += ["--timeout", str(task.sizes.memory_s)]
         peak = peak_of(command)
     return {
         "values": {"pss_bytes": peak.pss_bytes or None, "rss_bytes": peak.rss_bytes},
