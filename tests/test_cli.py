@@ -227,7 +227,7 @@ def test_a_signal_ends_the_program_within_two_seconds(
     forever = ("ask", film, "findings?", "--bundle", tiny, "--max-tokens", "400", "--temperature", "5")
     # A whole loop of them, so that the signal arrives at any stage and never after the end.
     code_text = (
-        "import sys\nfrom xraygpt_edge.cli import app, signals\nsignals.end_in_any_case()\n"
+        "import sys\nfrom xraygpt_edge.cli import app\napp.prepare(sys.argv)\n"
         "while True:\n    code = app.run(sys.argv[1:])\n    if code: import os; os._exit(code)"
     )
     command = [sys.executable, "-c", code_text, *map(str, forever)]

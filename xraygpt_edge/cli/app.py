@@ -53,24 +53,31 @@ def options(
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
-    _hide_from_core_dumps()
-    offline.forbid_requests()
-    signals.end_in_any_case()
+    prepare(sys.argv[1:])
     code = run(sys.argv[1:])
     # A model may still be loading or computing on a thread; nothing of it is worth waiting for.
     os._exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command, its output written out; returns its exit code."""
-    ears = signals.Ears()
+def prepare(arguments: Sequence[str]) -> None:
+    """What holds for the whole process, and for good."""
+    _hide_from_core_dumps()
+    offline.forbid_requests()
+    signals.end_in_any_case()
     if "--debug" not in arguments:
         sys.unraisablehook = _say_nothing  # what Python drops it prints with a traceback
-    code = _run(arguments, ears)
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        return _output_lost(error, arguments)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command, its output written out; returns its exit code."""
+    with signals.Ears() as ears:
+        try:
+            code = _run(arguments, ears)
+            sys.stdout.flush()
+        except signals.Ended:  # heard while the last words were written
+            return ears.heard or ExitCode.INTERRUPTED
+        except OSError as error:
+            return _output_lost(error, arguments)
     return code
 
 

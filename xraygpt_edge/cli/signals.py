@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from typing import Any, NoReturn
+from types import TracebackType
+from typing import Any, NoReturn, Self
 
 from xraygpt_edge.errors import ExitCode
 
@@ -20,13 +21,22 @@ class Ended(BaseException):
 
 
 class Ears:
-    """Hears the signals of this process from now on."""
+    """Hears the signals of this process; a context manager."""
 
     def __init__(self) -> None:
         self.heard: ExitCode | None = None
         """Exit code of the first signal. A library may turn the exception into one of its own, or drop it."""
-        for number in CODES:
-            signal.signal(number, self._end)
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._end) for number in CODES}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _end(self, number: int, _frame: Any) -> NoReturn:
         self.heard = self.heard or CODES[number]
