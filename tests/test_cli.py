@@ -260,6 +260,15 @@ def test_a_signal_that_a_library_swallows_ends_the_program_all_the_same(number: 
     assert time.monotonic() - began_s < 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_job_that_its_shell_keeps_from_ctrl_c_goes_on() -> None:
+    code = (
+        "import signal\nfrom xraygpt_edge.cli.signals import Ears\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with Ears(): signal.raise_signal(signal.SIGINT)\nprint('on')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "on\n"
+
+
 def wait_for_handler(pid: int) -> None:
     """Until Python listens to SIGTERM: on a busy machine its start takes a while."""
     status = Path(f"/proc/{pid}/status")

@@ -29,7 +29,9 @@ class Ears:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._end) for number in CODES}
+        # What is ignored from the start stays so: a shell lets its background jobs ignore Ctrl-C.
+        wanted = [number for number in CODES if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._end) for number in wanted}
         return self
 
     def __exit__(
