@@ -9,7 +9,6 @@ from benchmarks import child
 from benchmarks.pairs import Contest, Metric, Raw, Side
 from benchmarks.task import Task
 
-RATE = Metric("tokens_per_s", "an answer", "tokens/s", higher_is_better=True)
 AHEAD, ALONE = "guessing ahead", "one token at a time"
 
 
@@ -18,12 +17,13 @@ def contests(task: Task) -> Iterator[Contest]:
     for what, note in (
         (
             "reports",
-            "reports of a real length in our own words; stock phrases of XrayGPT's bundle",
+            "reports of a real length in our own words, stock phrases of XrayGPT's bundle; near ties not asked again",
         ),
         ("nonsense", "the worst that can be: every guess is asked for, and wrong"),
     ):
         sides = tuple(Side(name, partial(_replayed, task, what, draft=name == AHEAD)) for name in (AHEAD, ALONE))
-        yield Contest(f"draft, {what}", (RATE,), sides, (note,))
+        rate = Metric("tokens_per_s", f"an answer: {what}", "tokens/s", higher_is_better=True)
+        yield Contest(f"draft, {what}", (rate,), sides, (note,))
 
 
 def _replayed(task: Task, what: str, *, draft: bool) -> Raw:

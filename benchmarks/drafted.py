@@ -44,7 +44,10 @@ def replayed(language: str, words: str, n_rows: int, threads: int, what: str, *,
 def _replay(
     decoder: Decoder, ids: PromptIds, rows: NDArray[np.float32], answer: Sequence[int], drafter: Drafter | None
 ) -> tuple[int, float]:
-    """Decodes and seconds behind the first token, as `Decoder.generate` spends them."""
+    """Decodes and seconds behind the first token.
+
+    As `Decoder.generate` spends them, but for the second look at near ties, which random weights have all the time.
+    """
     context = decoder.fitting_context(ids, rows, len(answer))
     decoder.first_logits(ids, rows)
     start, at, decodes = len(ids) + len(rows), 0, 0
@@ -74,7 +77,7 @@ def _reports(bundle: str) -> tuple[list[list[int]], list[list[int]]]:
 
 
 def _nonsense(n_vocab: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Tokens of no order, and for any three that follow each other a phrase that goes on wrongly."""
+    """Tokens of no order, and for any `KEY` that follow each other a phrase that goes on wrongly."""
     answer = np.random.default_rng(0).integers(3, n_vocab, NONSENSE_TOKENS).tolist()
     wrong = [(token + 1) % n_vocab for token in answer]
     stock = [[*answer[at : at + KEY], *wrong[at + KEY : at + KEY + MOST]] for at in range(len(answer) - KEY)]

@@ -20,8 +20,8 @@ from xraygpt_edge.errors import UsageError
 
 TOKENS = 24
 SETTINGS = batch.Settings(max_tokens=TOKENS)
-NOISE = 0.2
-"""Logits of 8-bit weights in company differ by up to 0.1, two of them in opposite directions: docs/batch.md."""
+NOISE = 0.1
+"""Logits of 8-bit weights in company differ by up to this: docs/batch.md."""
 QUESTIONS = (batch.DEFAULT_QUESTION, "Is the heart enlarged?")
 
 

@@ -215,7 +215,7 @@ def test_guessing_ahead_is_measured_along_the_same_words(task):
     assert alone["decodes"] == alone["tokens"] == ahead["tokens"]
     assert ahead["decodes"] < 0.9 * alone["decodes"]
     hopeless = drafted.replayed(**shared, what="nonsense", draft=True)
-    assert hopeless["decodes"] > 0.97 * hopeless["tokens"]
+    assert hopeless["decodes"] == hopeless["tokens"]
 
 
 def test_several_runs_of_one_bundle_make_one_table_and_others_do_not(task, tmp_path):

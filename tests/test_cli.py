@@ -263,8 +263,9 @@ def test_a_signal_that_a_library_swallows_ends_the_program_all_the_same(number: 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_job_that_its_shell_keeps_from_ctrl_c_goes_on() -> None:
     code = (
-        "import signal\nfrom xraygpt_edge.cli.signals import Ears\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "with Ears(): signal.raise_signal(signal.SIGINT)\nprint('on')"
+        "import signal\nfrom xraygpt_edge.cli.signals import SignalHandlers\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with SignalHandlers(): signal.raise_signal(signal.SIGINT)\nprint('on')"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "on\n"
 

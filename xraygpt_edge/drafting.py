@@ -29,7 +29,7 @@ class Phrases:
     """Token ids of texts, and what followed any `KEY` of them."""
 
     def __init__(self, texts: Iterable[Sequence[int]] = ()) -> None:
-        self._ids: list[int] = []
+        self._ids = [END] * KEY
         self._behind: dict[tuple[int, ...], int] = {}
         for text in texts:
             for token in text:

@@ -70,25 +70,25 @@ def prepare(arguments: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command, its output written out; returns its exit code."""
-    with signals.Ears() as ears:
+    with signals.SignalHandlers() as handlers:
         try:
-            code = _run(arguments, ears)
+            code = _run(arguments, handlers)
             sys.stdout.flush()
         except signals.Ended:  # heard while the last words were written
-            return ears.heard or ExitCode.INTERRUPTED
+            return handlers.heard or ExitCode.INTERRUPTED
         except OSError as error:
             return _output_lost(error, arguments)
     return code
 
 
-def _run(arguments: Sequence[str], ears: signals.Ears) -> int:
+def _run(arguments: Sequence[str], handlers: signals.SignalHandlers) -> int:
     try:
         return int(app(args=list(arguments), standalone_mode=False) or ExitCode.DONE)
     except (signals.Ended, KeyboardInterrupt):
-        return ears.heard or ExitCode.INTERRUPTED
+        return handlers.heard or ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: an error becomes a line and a code
-        if ears.heard:  # whatever a library made of it
-            return ears.heard
+        if handlers.heard:  # whatever a library made of it
+            return handlers.heard
         if isinstance(error, OSError) and error.errno in LOST_OUTPUT:
             return _output_lost(error, arguments)
         return _report(_understood(error, arguments), arguments)

@@ -20,8 +20,8 @@ class Ended(BaseException):
     """A signal asked for the end."""
 
 
-class Ears:
-    """Hears the signals of this process; a context manager."""
+class SignalHandlers:
+    """Those of SIGINT and SIGTERM, as long as a command runs; a context manager."""
 
     def __init__(self) -> None:
         self.heard: ExitCode | None = None
