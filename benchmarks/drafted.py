@@ -49,7 +49,7 @@ def _replay(
     As `Decoder.generate` spends them, but for the second look at near ties, which random weights have all the time.
     """
     context = decoder.fitting_context(ids, rows, len(answer))
-    decoder.first_logits(ids, rows)
+    context.decode([Span(decoder.prompt_rows(ids, rows), 0, wants_logits=True)])
     start, at, decodes = len(ids) + len(rows), 0, 0
     began_s = time.perf_counter()
     if drafter:

@@ -22,7 +22,7 @@ def contests(task: Task) -> Iterator[Contest]:
     sides = (Side("xraygpt-edge", ours(task)), Side("llama-batched-bench", peer(task)))
     notes = (
         f"prompts of {task.positions} positions, {task.sizes.decoded_by_many} tokens each; weights as in the file",
-        "prompt speed counts positions that were computed: ours computes the start that all prompts share once",
+        "prompt speed counts positions that were computed: of several, ours computes the start that they share once",
     )
     yield Contest("many", tuple(metrics), sides, notes)
 

@@ -60,19 +60,26 @@ def many(language: str, threads: int, n_rows: int, sequences: list[int], tokens:
     """Decode and prompt speed of several sequences in one context; a model's end of answer is not obeyed here."""
     device = Device("cpu", threads)
     single = Decoder.load(Path(language), device)
-    single.first_logits(drawn_ids(single, 0), drawn_rows(n_rows, single.n_embd, 0))  # warm
+    _answer_many(single, device, 1, n_rows, WARM_UP_TOKENS)
     values: dict[str, float] = {}
     for count in sequences:
-        ids = drawn_ids(single, 0)
-        decoder = ParallelDecoder.create(single, device, Shape(ids.before, n_rows, len(ids.after), tokens + 1), count)
-        for name in range(count):
-            decoder.add(name, ids, drawn_rows(n_rows, single.n_embd, name), plain(tokens + 1))
-        for _ in range(tokens + 1):
-            list(decoder.step())
+        decoder = _answer_many(single, device, count, n_rows, tokens)
+        computed = WORDS_BEFORE + n_rows + WORDS_AFTER - decoder.kept
         values[f"decode_{count}"] = count * tokens / decoder.spent.decode_s
-        values[f"prompt_{count}"] = count * (n_rows + len(ids.after)) / decoder.spent.prompt_s
-        decoder.close()
-    return {"values": values, "tg": tokens, "prompt_positions": n_rows + WORDS_AFTER, "shared_positions": WORDS_BEFORE}
+        values[f"prompt_{count}"] = count * computed / decoder.spent.prompt_s
+    return {"values": values, "tg": tokens}
+
+
+def _answer_many(single: Decoder, device: Device, count: int, n_rows: int, tokens: int) -> ParallelDecoder:
+    """A closed decoder that knows what it spent. All on this thread, as in a batch: see `docs/log.md` on OpenMP."""
+    ids = drawn_ids(single, 0)
+    decoder = ParallelDecoder.create(single, device, Shape(ids.before, n_rows, len(ids.after), tokens + 1), count)
+    for name in range(count):
+        decoder.add(name, ids, drawn_rows(n_rows, single.n_embd, name), plain(tokens + 1))
+    for _ in range(tokens + 1):
+        list(decoder.step())
+    decoder.close()
+    return decoder
 
 
 def vision(path: str, size_px: int, threads: int, repetitions: int) -> Raw:

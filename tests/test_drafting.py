@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.pictures import draw_folder
 from xraygpt_edge import Sampling, XrayGPT
+from xraygpt_edge.decoder import DOUBT
 from xraygpt_edge.drafting import KEY, MOST, PATIENCE, Drafter, Phrases
-from xraygpt_edge.llama import LlamaContext
+from xraygpt_edge.llama import LlamaContext, Span
 
 QUESTIONS = ("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?", "pleura?")
 
@@ -85,6 +86,24 @@ def test_a_small_model_is_asked_without_guesses_and_says_so(
     assert model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
     monkeypatch.undo()
     assert not model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
+
+
+def test_repacked_weights_which_compute_a_guess_otherwise_are_asked_without(demo: Path, phantom: Path) -> None:
+    with XrayGPT.load(demo, "cpu", threads=1, memory="fast") as repacked:
+        assert not repacked.ask(phantom, QUESTIONS[0]).engine.draft
+
+
+def test_logits_behind_guesses_are_those_of_one_token_at_a_time(model: XrayGPT, phantom: Path) -> None:
+    decoder, rows, ids = model.parts.decoder, model.look(phantom).rows, model.ids(QUESTIONS[0])
+    answer = list(model.answer(model.look(phantom), QUESTIONS[0]).token_ids)[: 1 + MOST]
+    alone = decoder.logits_along(ids, rows, answer)[1:]
+    context = decoder.fitting_context(ids, rows, len(answer))
+    prompt = decoder.prompt_rows(ids, rows)
+    context.decode([Span(prompt, 0)])
+    guessed = [Span(np.array([token], np.int32), len(prompt) + at, 0, True) for at, token in enumerate(answer)]
+    context.decode(guessed)
+    together = np.stack([context.logits(at) for at in range(len(answer))])
+    assert np.abs(together - alone).max() < DOUBT / 2
 
 
 def test_stock_phrases_save_decodes(model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class LlamaModel:
         self.lib = lib = import_llama()
         params = lib.llama_model_default_params()
         params.n_gpu_layers = ALL_LAYERS if device.name == "cuda" else 0
-        params.use_extra_bufts = repack
+        params.use_extra_bufts = self.repacked = repack
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise BundleIncompatible("E-BND-023", path.name)
