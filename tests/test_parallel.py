@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from tests.tiny import N_EMBD, write_language
 from xraygpt_edge.decoder import Decoder, PromptIds, Sampling, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
-from xraygpt_edge.llama import Span
+from xraygpt_edge.llama import LlamaContext, Span
 from xraygpt_edge.parallel import ParallelDecoder, Shape, packed, places_for
 
 CPU = Device("cpu", 1)
@@ -72,6 +72,33 @@ def test_answers_are_the_ones_that_each_gets_alone(decoder: Decoder, places: int
         sure = first_doubt(decoder, *request(n), expected[n], noise=1e-3)  # keys and values are in fp16
         assert sure is not None
         assert answers[n][:sure] == expected[n][:sure]
+
+
+def test_sequences_are_computed_as_neighbours_however_answers_end(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[list[int]] = []
+    decode = LlamaContext.decode
+
+    def recorded(self: LlamaContext, spans: Sequence[Span]) -> None:
+        computed.append([span.sequence for span in spans])
+        decode(self, spans)
+
+    monkeypatch.setattr(LlamaContext, "decode", recorded)
+    together(decoder, list(range(20)), 7)
+    assert all(there == list(range(there[0], there[0] + len(there))) for there in computed)
+
+
+def test_a_request_may_be_dropped_before_it_is_computed(decoder: Decoder) -> None:
+    parallel = ParallelDecoder.create(decoder, CPU, SHAPE, 2)
+    parallel.add("gone", *request(0), GREEDY)
+    parallel.add("stays", *request(1), GREEDY)
+    with pytest.raises(ValueError, match="taken"):
+        parallel.add("too many", *request(2), GREEDY)
+    parallel.drop("gone")
+    ((name, token),) = parallel.step()
+    assert (name, token.id) == ("stays", alone(decoder, 1)[0])
+    parallel.close()
 
 
 @pytest.mark.parametrize("places", [1, 2, 4])

@@ -2,7 +2,8 @@
 
 The constant start of the prompt is computed once; each of several sequences has a copy that stays when its answer
 goes. One alone computes all of its prompt, as for a single question. Prompts of all new sequences go in one decode,
-the next token of all others in another.
+the next token of all others in another. llama.cpp computes only neighbours together and reads all weights again behind
+a gap, so the last sequence moves where one has ended, and new ones come behind all others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from xraygpt_edge.token_rows import TokenRows
 
 PER_THREAD = 16
 """Sequences that one CPU thread answers at the same time. llama.cpp multiplies 16 columns at a time and unpacks the
-weights once for all: two threads and 1.1 billion weights give 24, 74, 108, 124 tokens/s with 1, 16, 32, 63 of them."""
+weights once for all: two threads and 1.1 billion weights give 37, 95, 117 tokens/s with 1, 16, 32 of them."""
 MAX_SEQUENCES = 64
 CACHE_SHARE = 0.5
 """Of the memory that is free once the weights are loaded; the rest is for pictures and the system."""
@@ -53,7 +54,9 @@ class _Active:
     name: Hashable
     choose: Callable[[NDArray[np.float32]], int]
     position: int
-    """Of the next thing to decode."""
+    """Of the next token to decode."""
+    prompt: NDArray[np.float32]
+    """Rows to decode first, without what each place keeps."""
     last_token: int | None = None
     """To decode next; None until the prompt is computed."""
 
@@ -78,9 +81,9 @@ class ParallelDecoder:
     n_batch: int = N_BATCH
     spent: Spent = field(default_factory=Spent)
     _active: dict[int, _Active] = field(default_factory=dict)
-    """Sequence number → what it answers."""
-    _prompts: list[Span] = field(default_factory=list)
-    """Of sequences that have just come."""
+    """Sequence number → what it answers: no gaps while a step computes, the last to come at the end."""
+    _coming: list[_Active] = field(default_factory=list)
+    """Without a place until the next step."""
 
     @classmethod
     def create(
@@ -107,12 +110,12 @@ class ParallelDecoder:
     @property
     def free(self) -> int:
         """Sequences that can be added now."""
-        return self.places - len(self._active)
+        return self.places - self.busy
 
     @property
     def busy(self) -> int:
         """Sequences that are being answered."""
-        return len(self._active)
+        return len(self._active) + len(self._coming)
 
     def add(self, name: Hashable, ids: PromptIds, rows: NDArray[np.float32], sampling: Sampling) -> None:
         """Take a request; its first token comes with the next step. Raises UnusableOutput for NaN in the rows."""
@@ -123,16 +126,16 @@ class ParallelDecoder:
             raise UnusableOutput("E-RUN-031", "in the image rows")
         if ids.before != self.shape.before or len(ids.after) > self.shape.n_after:
             raise ValueError("a prompt of another shape than the context was made for")
-        number = next(n for n in range(self.places) if n not in self._active)
+        if not self.free:
+            raise ValueError(f"all {self.places} places are taken")
         prompt = np.concatenate([self.words.of(ids.before[self.kept :]), rows, self.words.of(ids.after)])
-        self._prompts.append(Span(prompt, self.kept, number, wants_logits=True))
-        self._active[number] = _Active(name, chooser(sampling), self.kept + len(prompt))
+        self._coming.append(_Active(name, chooser(sampling), self.kept + len(prompt), prompt))
 
     def step(self) -> Iterator[tuple[Hashable, Token | UnusableOutput]]:
         """One more token for every sequence; who has ended must be dropped before the next step."""
         began = monotonic()
-        logits = self._decode_all(self._prompts)
-        self._prompts = []
+        self._close_gaps()
+        logits = self._decode_all(list(self._seat()))
         between = monotonic()
         logits |= self._decode_all(list(self._next_tokens()))
         self.spent.prompt_s += between - began
@@ -142,14 +145,29 @@ class ParallelDecoder:
 
     def drop(self, name: Hashable) -> None:
         """Forget a request, so that nothing of it reaches the next one in its place."""
-        number = next(number for number, active in self._active.items() if active.name == name)
-        del self._active[number]
-        self._prompts = [span for span in self._prompts if span.sequence != number]
-        self.context.forget_from(self.kept, number)
+        self._coming = [coming for coming in self._coming if coming.name != name]
+        for number in [number for number, active in self._active.items() if active.name == name]:
+            del self._active[number]
+            self.context.forget_from(self.kept, number)
 
     def close(self) -> None:
         """Give the cache's memory back."""
         self.context.close()
+
+    def _close_gaps(self) -> None:
+        """Move the last sequences to where others have ended: a copy in the cache, not a bit of it changes."""
+        gaps = [number for number in range(len(self._active)) if number not in self._active]
+        for gap, last in zip(gaps, sorted(self._active, reverse=True), strict=False):
+            self.context.copy(last, gap)
+            self.context.forget_from(self.kept, last)
+            self._active[gap] = self._active.pop(last)
+
+    def _seat(self) -> Iterator[Span]:
+        """Give those who come the places behind all others; their prompts."""
+        for number, coming in enumerate(self._coming, len(self._active)):
+            self._active[number] = coming
+            yield Span(coming.prompt, self.kept, number, wants_logits=True)
+        self._coming = []
 
     def _next_tokens(self) -> Iterator[Span]:
         """The last token of every sequence that has one."""
