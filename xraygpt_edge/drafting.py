@@ -55,7 +55,7 @@ class Drafter:
     stock: Phrases
     own: Phrases
     """The question, continued by the answer."""
-    hit_rate: float = 1.0
+    hit_rate: float = 0.8
     """Running share of guessed tokens that were right."""
     _length: int = 1
     """Of the next guess: twice as long after one that was right, as long as what was right of a wrong one."""
