@@ -93,7 +93,7 @@ def test_repacked_weights_which_compute_a_guess_otherwise_are_asked_without(demo
         assert not repacked.ask(phantom, QUESTIONS[0]).engine.draft
 
 
-def test_logits_behind_guesses_are_those_of_one_token_at_a_time(model: XrayGPT, phantom: Path) -> None:
+def test_logits_behind_guesses_are_near_those_of_one_token_at_a_time(model: XrayGPT, phantom: Path) -> None:
     decoder, rows, ids = model.parts.decoder, model.look(phantom).rows, model.ids(QUESTIONS[0])
     answer = list(model.answer(model.look(phantom), QUESTIONS[0]).token_ids)[: 1 + MOST]
     alone = decoder.logits_along(ids, rows, answer)[1:]

@@ -33,8 +33,8 @@ GUESSED_FROM_BYTES = 100_000_000
 """Of the weights. A token of a smaller model takes a millisecond, and so do guesses and the look at more logits: the
 demonstration's answers took 1.2 times as long."""
 DOUBT = 0.2
-"""Logits of a few tokens in one decode may differ from those of one, by less than half of this: on x86 not in a single
-bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked weights, which guess nothing."""
+"""Logits of a few tokens in one decode may differ from those of one, by less than half of this: on AVX-512 not in a
+single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked weights, which guess nothing."""
 
 
 @dataclass(frozen=True, slots=True)

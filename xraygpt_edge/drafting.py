@@ -56,7 +56,7 @@ class Drafter:
     own: Phrases
     """The question, continued by the answer."""
     hit_rate: float = 0.8
-    """Running share of guessed tokens that were right."""
+    """Running share of guessed tokens that were right; at first so low that one wrong guess ends the guessing."""
     _length: int = 1
     """Of the next guess: twice as long after one that was right, as long as what was right of a wrong one."""
     _patience: int = PATIENCE
