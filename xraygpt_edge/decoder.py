@@ -34,7 +34,7 @@ GUESSED_FROM_BYTES = 100_000_000
 demonstration's answers took 1.2 times as long."""
 DOUBT = 0.2
 """Logits of a few tokens in one decode may differ from those of one, by less than half of this: on AVX-512 not in a
-single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked weights, which guess nothing."""
+single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked ones, which guess nothing."""
 
 
 @dataclass(frozen=True, slots=True)
