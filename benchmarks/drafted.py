@@ -14,7 +14,7 @@ from benchmarks.pairs import Raw
 from export.prompts import PHRASES
 from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
-from xraygpt_edge.drafting import KEY, MOST, Drafter, Phrases
+from xraygpt_edge.drafting import KEY, MOST, Drafter, Phrases, Price
 from xraygpt_edge.engine import XrayGPT
 from xraygpt_edge.llama import Span
 
@@ -32,13 +32,18 @@ def replayed(language: str, words: str, n_rows: int, threads: int, what: str, *,
     given, stock = _nonsense(decoder.n_vocab) if what == "nonsense" else _reports(words)
     ids, rows = drawn_ids(decoder, 0), drawn_rows(n_rows, decoder.n_embd, 0)
     _replay(decoder, ids, rows, given[0][:8], None)  # warm
-    decodes, took_s = 0, 0.0
+    decodes, took_s, price = 0, 0.0, Price()
     for answer in given:
-        drafter = Drafter(Phrases(stock), Phrases([ids.after])) if draft else None
+        drafter = Drafter(price, Phrases(stock), Phrases([ids.after])) if draft else None
         one_decodes, one_s = _replay(decoder, ids, rows, answer, drafter)
         decodes, took_s = decodes + one_decodes, took_s + one_s
     tokens = sum(len(answer) - 1 for answer in given)
-    return {"values": {"tokens_per_s": tokens / took_s}, "tokens": tokens, "decodes": decodes}
+    return {
+        "values": {"tokens_per_s": tokens / took_s},
+        "tokens": tokens,
+        "decodes": decodes,
+        "price": price.of_a_guess,
+    }
 
 
 def _replay(
@@ -57,11 +62,13 @@ def _replay(
     while at < len(answer) - 1:
         guesses = drafter.guess(len(answer) - 2 - at) if drafter else []
         tried = np.array([answer[at], *guesses], np.int32)
+        decode_began_s = time.perf_counter()
         context.decode([Span(tried[i : i + 1], start + at + i, wants_logits=True) for i in range(len(tried))])
         right = next((i for i, guess in enumerate(guesses) if guess != answer[at + 1 + i]), len(guesses))
         for index in range(right + 1):
             context.logits(index).argmax()
         if drafter:
+            drafter.price.learn(len(guesses), time.perf_counter() - decode_began_s)
             context.forget_from(start + at + right + 1)
             drafter.learn(len(guesses), right)
             for token in answer[at + 1 : at + right + 2]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -209,7 +210,8 @@ def test_a_side_that_fails_says_why():
         child.run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])
 
 
-def test_guessing_ahead_is_measured_along_the_same_words(task):
+def test_guessing_ahead_is_measured_along_the_same_words(task, monkeypatch):
+    monkeypatch.setattr("xraygpt_edge.drafting.PAYS_BELOW", math.inf)
     shared = {"language": str(task.demo / "language-Q8_0.gguf"), "words": str(task.demo), "n_rows": 1, "threads": 1}
     ahead, alone = (drafted.replayed(**shared, what="reports", draft=draft) for draft in (True, False))
     assert alone["decodes"] == alone["tokens"] == ahead["tokens"]

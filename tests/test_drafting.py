@@ -11,7 +11,7 @@ import pytest
 from benchmarks.pictures import draw_folder
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.decoder import DOUBT
-from xraygpt_edge.drafting import KEY, MOST, PATIENCE, Drafter, Phrases
+from xraygpt_edge.drafting import KEY, MOST, PATIENCE, TRIES, Drafter, Phrases, Price
 from xraygpt_edge.llama import LlamaContext, Span
 
 QUESTIONS = ("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?", "pleura?")
@@ -24,9 +24,9 @@ def model(demo: Path) -> Iterator[XrayGPT]:
 
 
 @pytest.fixture(autouse=True)
-def small_models_guess_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes hold with large models only is tried on the demonstration."""
-    monkeypatch.setattr("xraygpt_edge.decoder.GUESSED_FROM_BYTES", 0)
+def guesses_pay_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that this machine's clock decides nothing here."""
+    monkeypatch.setattr("xraygpt_edge.drafting.PAYS_BELOW", np.inf)
 
 
 def test_what_followed_four_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
@@ -37,8 +37,8 @@ def test_what_followed_four_tokens_is_guessed_up_to_the_end_of_its_text() -> Non
     assert phrases.after((6, 8, 1, 2), 9) == []
 
 
-def drafter_after(*tokens: int, stock: Phrases | None = None) -> Drafter:
-    drafter = Drafter(stock or Phrases(), Phrases([[0]]))
+def drafter_after(*tokens: int, stock: Phrases | None = None, price: Price | None = None) -> Drafter:
+    drafter = Drafter(price or Price(), stock or Phrases(), Phrases([[0]]))
     for token in tokens:
         drafter.push(token)
     return drafter
@@ -80,12 +80,25 @@ def test_answers_are_the_same_with_and_without_guesses(model: XrayGPT, root: Pat
         assert with_guesses.finish_reason == without.finish_reason
 
 
-def test_a_small_model_is_asked_without_guesses_and_says_so(
-    model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("guess_costs", "guesses"), [(0.05, [KEY]), (0.3, [KEY]), (0.6, []), (1.5, [])])
+def test_where_a_guess_costs_nearly_a_decode_none_is_made_after_three(
+    monkeypatch: pytest.MonkeyPatch, guess_costs: float, guesses: list[int]
 ) -> None:
-    assert model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
     monkeypatch.undo()
-    assert not model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
+    price, stock = Price(), Phrases([range(20)])
+    price.learn(0, 0.2)
+    for _ in range(TRIES):
+        assert drafter_after(*range(KEY), stock=stock, price=price).guess(100) == [KEY]
+        price.learn(2, 0.2 * (1 + 2 * guess_costs))
+    assert drafter_after(*range(KEY), stock=stock, price=price).guess(100) == guesses
+
+
+def test_one_interrupted_decode_does_not_end_the_guessing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    price = Price()
+    for guessed, took_s in ((0, 9.0), (0, 0.2), (1, 9.0), (1, 0.22), (0, 0.25), (3, 0.24), (3, 9.0)):
+        price.learn(guessed, took_s)
+    assert price.of_a_guess == pytest.approx(0.1)
 
 
 def test_repacked_weights_which_compute_a_guess_otherwise_are_asked_without(demo: Path, phantom: Path) -> None:

@@ -6,6 +6,7 @@ lets NaN through; so this module checks each before and after every decode.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
-from xraygpt_edge.drafting import Drafter, Phrases
+from xraygpt_edge.drafting import Drafter, Phrases, Price
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
 from xraygpt_edge.native import Deadline, NativeThread
@@ -29,9 +30,6 @@ CONTEXT_STEP = 256
 MAX_CONTEXT = 2048
 """What LLaMA v1 was trained with; upstream uses as much."""
 
-GUESSED_FROM_BYTES = 100_000_000
-"""Of the weights. A token of a smaller model takes a millisecond, and so do guesses and the look at more logits: the
-demonstration's answers took 1.2 times as long."""
 DOUBT = 0.2
 """Logits of a few tokens in one decode may differ from those of one, by less than half of this: on AVX-512 not in a
 single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked ones, which guess nothing."""
@@ -88,6 +86,7 @@ class Decoder:
         self._context: LlamaContext | None = None
         self.phrases = Phrases()
         """What answers often say, to guess ahead from."""
+        self._price = Price()
         self._thread = NativeThread("decoder")
         self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
 
@@ -149,9 +148,8 @@ class Decoder:
                 return
 
     def guesses_ahead(self, sampling: Sampling) -> bool:
-        """Whether words are guessed: the likeliest token is wanted, and the model is large enough and not repacked."""
-        is_greedy = sampling.draft and sampling.temperature == 0
-        return is_greedy and self.model.size_bytes >= GUESSED_FROM_BYTES and not self.model.repacked
+        """Whether words may be guessed: the likeliest token is wanted, and the weights are not repacked."""
+        return sampling.draft and sampling.temperature == 0 and not self.model.repacked
 
     def close(self) -> None:
         """Give the memory back."""
@@ -217,14 +215,16 @@ class Decoder:
         self, context: LlamaContext, logits: NDArray[np.float32], ids: PromptIds, span: range, deadline: Deadline | None
     ) -> Iterator[int]:
         """The likeliest token ids, several a decode where guesses are right; `span` are the answer's positions."""
-        drafter = Drafter(self.phrases, Phrases([ids.after]))
+        drafter = Drafter(self._price, self.phrases, Phrases([ids.after]))
         upcoming, position = [int(logits.argmax())], span.start
         while True:
             for token in upcoming:
                 drafter.push(token)
                 yield token
             guesses = drafter.guess(span.stop - position - 1)
+            began_s = time.perf_counter()
             upcoming = self._checked(context, token, guesses, position, deadline)
+            self._price.learn(len(guesses), time.perf_counter() - began_s)
             drafter.learn(len(guesses), len(upcoming) - 1)
             position += len(upcoming)
 

@@ -101,7 +101,7 @@ class EngineFacts:
     max_tokens: int
     template: str
     draft: bool
-    """Words were guessed ahead and checked."""
+    """Words may have been guessed ahead, and were checked."""
     libraries: dict[str, str]
 
 
