@@ -13,12 +13,13 @@ AHEAD, ALONE = "guessing ahead", "one token at a time"
 
 
 def contests(task: Task) -> Iterator[Contest]:
-    """Reports of a real length, and nonsense, given token by token to this bundle's weights."""
+    """Reports, the demonstration's answers and nonsense, given token by token to this bundle's weights."""
     for what, note in (
         (
             "reports",
             "reports of a real length in our own words, stock phrases of XrayGPT's bundle; near ties not asked again",
         ),
+        ("phantoms", "what the demonstration says about phantoms, with its own stock phrases"),
         ("nonsense", "the worst that can be: every guess is asked for, and wrong"),
     ):
         sides = tuple(Side(name, partial(_replayed, task, what, draft=name == AHEAD)) for name in (AHEAD, ALONE))
@@ -30,7 +31,7 @@ def _replayed(task: Task, what: str, *, draft: bool) -> Raw:
     found: Raw = child.call(
         "drafted.replayed",
         language=str(task.language_path),
-        words=str(task.demo),
+        demo=str(task.demo),
         n_rows=task.opened.manifest.rows,
         threads=task.threads,
         what=what,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.ours import drawn_ids, drawn_rows
 from benchmarks.pairs import Raw
+from benchmarks.pictures import draw_folder
+from benchmarks.start import QUESTION
 from export.prompts import PHRASES
 from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
@@ -20,16 +23,17 @@ from xraygpt_edge.llama import Span
 
 REPORTS = Path(__file__).with_name("reports.txt").read_text("utf-8").splitlines()
 """Of a real length, in our own words."""
+PHANTOMS = 20
 NONSENSE_TOKENS = 120
 
 
-def replayed(language: str, words: str, n_rows: int, threads: int, what: str, *, draft: bool) -> Raw:
-    """Tokens a second along given answers; words: a bundle whose tokenizer splits them.
+def replayed(language: str, demo: str, n_rows: int, threads: int, what: str, *, draft: bool) -> Raw:
+    """Tokens a second along given answers; demo: the bundle that splits or says them.
 
     What the model itself would say does not matter: a guess is right when it is what was given.
     """
     decoder = Decoder.load(Path(language), Device("cpu", threads))
-    given, stock = _nonsense(decoder.n_vocab) if what == "nonsense" else _reports(words)
+    given, stock = _nonsense(decoder.n_vocab) if what == "nonsense" else _spoken(demo, what)
     ids, rows = drawn_ids(decoder, 0), drawn_rows(n_rows, decoder.n_embd, 0)
     _replay(decoder, ids, rows, given[0][:8], None)  # warm
     decodes, took_s, price = 0, 0.0, Price()
@@ -77,10 +81,16 @@ def _replay(
     return decodes, time.perf_counter() - began_s
 
 
-def _reports(bundle: str) -> tuple[list[list[int]], list[list[int]]]:
-    with XrayGPT.load(bundle, "cpu", 1) as model:
-        tokenize = model.parts.decoder.model.tokenize
-        return [tokenize(report) for report in REPORTS], [tokenize(phrase) for phrase in PHRASES]
+def _spoken(demo: str, what: str) -> tuple[list[list[int]], list[list[int]]]:
+    """Answers and stock phrases, as token ids of the demonstration."""
+    with XrayGPT.load(demo, "cpu", 1) as model:
+        tokenize, phrases = model.parts.decoder.model.tokenize, model.parts.bundle.manifest.prompt.phrases
+        if what == "reports":
+            return [tokenize(report) for report in REPORTS], [tokenize(phrase) for phrase in PHRASES]
+        with tempfile.TemporaryDirectory() as scratch:
+            films = draw_folder(Path(scratch) / "films", PHANTOMS, 384)
+            answers = [list(model.ask(film, QUESTION).token_ids) for film in films]
+        return answers, [tokenize(phrase) for phrase in phrases]
 
 
 def _nonsense(n_vocab: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -25,8 +25,9 @@ def model(demo: Path) -> Iterator[XrayGPT]:
 
 @pytest.fixture(autouse=True)
 def guesses_pay_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that this machine's clock decides nothing here."""
+    """With the small demonstration too, and whatever this machine's clock says."""
     monkeypatch.setattr("xraygpt_edge.drafting.PAYS_BELOW", np.inf)
+    monkeypatch.setattr("xraygpt_edge.decoder.GUESSED_FROM_BYTES", 0)
 
 
 def test_what_followed_four_tokens_is_guessed_up_to_the_end_of_its_text() -> None:
@@ -99,6 +100,14 @@ def test_one_interrupted_decode_does_not_end_the_guessing(monkeypatch: pytest.Mo
     for guessed, took_s in ((0, 9.0), (0, 0.2), (1, 9.0), (1, 0.22), (0, 0.25), (3, 0.24), (3, 9.0)):
         price.learn(guessed, took_s)
     assert price.of_a_guess == pytest.approx(0.1)
+
+
+def test_a_small_model_is_asked_without_guesses_and_says_so(
+    model: XrayGPT, phantom: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
+    monkeypatch.undo()
+    assert not model.answer(model.look(phantom), QUESTIONS[0]).engine.draft
 
 
 def test_repacked_weights_which_compute_a_guess_otherwise_are_asked_without(demo: Path, phantom: Path) -> None:

@@ -30,6 +30,9 @@ CONTEXT_STEP = 256
 MAX_CONTEXT = 2048
 """What LLaMA v1 was trained with; upstream uses as much."""
 
+GUESSED_FROM_BYTES = 100_000_000
+"""Of the weights. A token of a smaller model takes less than a millisecond, and keeping track of guesses costs more
+than they save: the demonstration's answers took 1.01 to 1.2 times as long."""
 DOUBT = 0.2
 """Logits of a few tokens in one decode may differ from those of one, by less than half of this: on AVX-512 not in a
 single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with repacked ones, which guess nothing."""
@@ -148,8 +151,9 @@ class Decoder:
                 return
 
     def guesses_ahead(self, sampling: Sampling) -> bool:
-        """Whether words may be guessed: the likeliest token is wanted, and the weights are not repacked."""
-        return sampling.draft and sampling.temperature == 0 and not self.model.repacked
+        """Whether words may be guessed: the likeliest token is wanted, the model is large enough and not repacked."""
+        is_greedy = sampling.draft and sampling.temperature == 0
+        return is_greedy and self.model.size_bytes >= GUESSED_FROM_BYTES and not self.model.repacked
 
     def close(self) -> None:
         """Give the memory back."""
