@@ -60,13 +60,14 @@ class Price:
     """What a guess costs with this model on this machine, as a share of a decode of one token."""
 
     _alone_s: float = math.inf
-    """Shortest decode of one token; an answer begins with some, as a guess needs `KEY` tokens before it."""
+    """The latest decode of one token: a neighbour's, since machines slow down. An answer begins with some, as a guess
+    needs `KEY` tokens before it."""
     _tried: list[float] = field(default_factory=list)
 
     def learn(self, guessed: int, took_s: float) -> None:
-        """How long a decode of one token and so many guesses took."""
+        """How long one token and so many guesses took, with the look at their logits: a GPU is done only then."""
         if not guessed:
-            self._alone_s = min(self._alone_s, took_s)
+            self._alone_s = took_s
         elif len(self._tried) < TRIES:
             self._tried.append((took_s / self._alone_s - 1) / guessed)
 
