@@ -17,9 +17,9 @@ from benchmarks.start import QUESTION
 from export.prompts import PHRASES
 from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
-from xraygpt_edge.drafting import KEY, MOST, Drafter, Phrases, Price
 from xraygpt_edge.engine import XrayGPT
-from xraygpt_edge.llama import Span
+from xraygpt_edge.generation.drafter import KEY, MOST, Drafter, Phrases, Price
+from xraygpt_edge.generation.llama import Span
 
 REPORTS = Path(__file__).with_name("reports.txt").read_text("utf-8").splitlines()
 """Of a real length, in our own words."""

@@ -22,8 +22,8 @@ from benchmarks.folder import QUESTION
 from benchmarks.pairs import Contest, Metric, Raw, Side
 from benchmarks.pictures import draw_folder
 from benchmarks.task import Task
-from xraygpt_edge.decoder import Sampling
 from xraygpt_edge.errors import ExitCode
+from xraygpt_edge.generation.request import Sampling
 
 MODES = ("low", "auto", "fast")
 PARALLEL = 4

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from benchmarks.pairs import Raw
 from benchmarks.task import WORDS_AFTER, WORDS_BEFORE
-from xraygpt_edge.decoder import Decoder, PromptIds, Sampling
+from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
 from xraygpt_edge.engine import XrayGPT
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.parallel import ParallelDecoder, Shape
 from xraygpt_edge.vision import Vision
 

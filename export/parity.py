@@ -14,7 +14,7 @@ from export.receipts import Case
 from xraygpt_edge.bundle import ImageRecipe
 from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
-from xraygpt_edge.prompt import Template, render
+from xraygpt_edge.generation.prompt import Template, render
 from xraygpt_edge.vision import Vision
 
 Figures = dict[str, float]

@@ -26,7 +26,7 @@ from export.staging import Workshop, appearing
 from export.terms import RESEARCH, Terms
 from export.vicuna import Vicuna, find_shards, open_vicuna
 from xraygpt_edge.bundle import NAME, PromptRecipe
-from xraygpt_edge.prompt import Template
+from xraygpt_edge.generation.prompt import Template
 
 BASE = "F16"
 """What llama.cpp's quantizer reads; made even where the bundle does not keep it."""

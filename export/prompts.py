@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xraygpt_edge.bundle import PromptRecipe
-from xraygpt_edge.prompt import Template
+from xraygpt_edge.generation.prompt import Template
 
 DEMO = Template(
     before=(

@@ -21,7 +21,7 @@ from export.reference_llama import EmbeddedPrompt, StreamedLlama
 from export.staging import appearing
 from export.vicuna import Vicuna
 from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.prompt import Prompt, Template, render
+from xraygpt_edge.generation.prompt import Prompt, Template, render
 
 QUESTIONS = (
     "Describe the given chest x-ray image in detail.",

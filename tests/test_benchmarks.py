@@ -211,7 +211,7 @@ def test_a_side_that_fails_says_why():
 
 
 def test_guessing_ahead_is_measured_along_the_same_words(task, monkeypatch):
-    monkeypatch.setattr("xraygpt_edge.drafting.PAYS_BELOW", math.inf)
+    monkeypatch.setattr("xraygpt_edge.generation.drafter.PAYS_BELOW", math.inf)
     shared = {"language": str(task.demo / "language-Q8_0.gguf"), "demo": str(task.demo), "n_rows": 1, "threads": 1}
     for what in ("reports", "phantoms"):
         ahead, alone = (drafted.replayed(**shared, what=what, draft=draft) for draft in (True, False))

@@ -14,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.tiny import N_EMBD, TOKENS, write_language
-from xraygpt_edge.decoder import Decoder, PromptIds, Sampling, chooser
+from xraygpt_edge.decoder import Decoder, PromptIds, chooser
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, OutOfTime, UnusableOutput, UsageError
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.native import Deadline
-from xraygpt_edge.prompt import Prompt
 
 CPU = Device("cpu", 1)
 IDS = PromptIds((1, 270, 271), (272, 273))

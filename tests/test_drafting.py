@@ -11,8 +11,8 @@ import pytest
 from benchmarks.pictures import draw_folder
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.decoder import DOUBT
-from xraygpt_edge.drafting import KEY, MOST, PATIENCE, TRIES, Drafter, Phrases, Price
-from xraygpt_edge.llama import LlamaContext, Span
+from xraygpt_edge.generation.drafter import KEY, MOST, PATIENCE, TRIES, Drafter, Phrases, Price
+from xraygpt_edge.generation.llama import LlamaContext, Span
 
 QUESTIONS = ("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?", "pleura?")
 
@@ -26,7 +26,7 @@ def model(demo: Path) -> Iterator[XrayGPT]:
 @pytest.fixture(autouse=True)
 def guesses_pay_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the small demonstration too, and whatever this machine's clock says."""
-    monkeypatch.setattr("xraygpt_edge.drafting.PAYS_BELOW", np.inf)
+    monkeypatch.setattr("xraygpt_edge.generation.drafter.PAYS_BELOW", np.inf)
     monkeypatch.setattr("xraygpt_edge.decoder.GUESSED_FROM_BYTES", 0)
 
 

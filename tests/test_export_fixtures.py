@@ -9,10 +9,11 @@ pytest.importorskip("torch")
 
 from tests.export_fixtures import MEDCLIP, RELEASED, expected, export, medclip_source, released_source
 from xraygpt_edge import XrayGPT
-from xraygpt_edge.decoder import PromptIds, Sampling
+from xraygpt_edge.decoder import PromptIds
+from xraygpt_edge.generation.prompt import Turn, render
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.images import read_radiograph
 from xraygpt_edge.preprocess import to_tensor
-from xraygpt_edge.prompt import Turn, render
 
 pytestmark = [pytest.mark.shared, pytest.mark.export]
 

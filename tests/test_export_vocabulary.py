@@ -22,7 +22,7 @@ from export.vicuna import open_vicuna
 from export.vocabulary import read_vocabulary, write_vocabulary
 from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device
-from xraygpt_edge.prompt import Prompt, render
+from xraygpt_edge.generation.prompt import Prompt, render
 
 pytestmark = pytest.mark.export
 

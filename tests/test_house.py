@@ -17,11 +17,12 @@ LAYERS = (
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
     {"catalogue", "records", "offline"},
     {"errors"},
-    {"files", "devices", "prompt", "pixels", "native", "notes", "sandbox", "drafting"},
-    {"bundle", "dicom", "llama", "gate"},
-    {"images", "vision", "token_rows"},
+    {"files", "devices", "pixels", "native", "notes", "sandbox"},
+    {"generation"},
+    {"bundle", "dicom", "gate"},
+    {"images", "vision"},
     {"decoder"},
-    {"preprocess", "worker", "loading", "generation", "parallel"},
+    {"preprocess", "worker", "loading", "parallel"},
     {"parts"},
     {"engine"},
     {"chat", "batch", "doctor", "bench", "reports", "inspection"},
@@ -33,7 +34,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 OWNERS = {
     "onnxruntime": {"vision"},
-    "llama_cpp": {"llama"},
+    "llama_cpp": {"generation"},
     "pydicom": {"dicom", "reports"},
     "gdcm": {"dicom"},
     "jpeg_ls": {"dicom"},

@@ -9,7 +9,7 @@ import sys
 def test_who_imports_llama_cpp_after_us_gets_the_whole_package_and_we_have_imported_only_what_we_need() -> None:
     code = (
         "import sys\n"
-        "from xraygpt_edge import llama\n"
+        "from xraygpt_edge.generation import llama\n"
         "low_level = llama.import_llama()\n"
         "assert not {'llama_cpp', 'jinja2', 'diskcache'} & set(sys.modules)\n"
         "import llama_cpp\n"

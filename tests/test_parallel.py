@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from tests.near_ties import first_doubt
 from tests.tiny import N_EMBD, write_language
-from xraygpt_edge.decoder import Decoder, PromptIds, Sampling, padded
+from xraygpt_edge.decoder import Decoder, PromptIds, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
-from xraygpt_edge.llama import LlamaContext, Span
+from xraygpt_edge.generation.llama import LlamaContext, Span
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.parallel import ParallelDecoder, Shape, packed, places_for
 
 CPU = Device("cpu", 1)

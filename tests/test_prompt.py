@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xraygpt_edge.prompt import Template, TextStream, Turn, clean_answer, render
+from xraygpt_edge.generation.prompt import Template, TextStream, Turn, clean_answer, render
 
 DEMO = Template("Look.###Patient: <Img>", "</Img> {question}###Doctor:", " {answer}###Patient: {question}###Doctor:")
 

@@ -11,8 +11,8 @@ import pytest
 from tests.tiny import write_language
 from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device
-from xraygpt_edge.llama import LlamaContext, Span
-from xraygpt_edge.token_rows import TokenRows
+from xraygpt_edge.generation.embedding_table import TokenRows
+from xraygpt_edge.generation.llama import LlamaContext, Span
 
 CPU = Device("cpu", 1)
 IDS = [1, 5, 299, 0, 17, 5]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from xraygpt_edge.offline import silence
 
 if TYPE_CHECKING:
-    from xraygpt_edge.decoder import Sampling
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
+    from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.records import Answer, Failure
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ __all__ = ["Answer", "Failure", "Sampling", "XrayGPT", "XrayGPTError", "__versio
 _HOMES = {
     "Answer": "records",
     "Failure": "records",
-    "Sampling": "decoder",
+    "Sampling": "generation.request",
     "XrayGPT": "engine",
     "XrayGPTError": "errors",
 }

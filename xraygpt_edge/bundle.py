@@ -20,7 +20,7 @@ import msgspec
 
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, UsageError
 from xraygpt_edge.files import sha256_of, sync_folder
-from xraygpt_edge.prompt import Template
+from xraygpt_edge.generation.prompt import Template
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

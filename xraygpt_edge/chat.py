@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xraygpt_edge.decoder import Sampling
 from xraygpt_edge.engine import Seen, XrayGPT
 from xraygpt_edge.errors import UsageError
-from xraygpt_edge.prompt import Turn
+from xraygpt_edge.generation.prompt import Turn
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.records import Answer
 
 

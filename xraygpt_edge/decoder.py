@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
-from xraygpt_edge.drafting import Drafter, Phrases, Price
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
-from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
+from xraygpt_edge.generation.drafter import Drafter, Phrases, Price
+from xraygpt_edge.generation.embedding_table import TokenRows
+from xraygpt_edge.generation.llama import LlamaContext, LlamaModel, Span
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import GREEDY, Sampling, Token
 from xraygpt_edge.native import Deadline, NativeThread
-from xraygpt_edge.prompt import Prompt
-from xraygpt_edge.token_rows import TokenRows
 
 N_BATCH = 512
 """Positions in one decode, llama.cpp's own default for the physical batch."""
@@ -39,27 +40,6 @@ single bit with rounded weights as in the file, by 0.006 with F16; by 0.25 with 
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen."""
-
-    temperature: float = 0.0
-    """0 takes the likeliest token, so the answer repeats; above 0 draws."""
-    top_p: float = 0.9
-    """Draw only from the likeliest tokens that together have this probability."""
-    max_tokens: int = 300
-    """Most tokens to generate; the prompt is not counted."""
-    seed: int = 0
-    """Of the draws; without effect at temperature 0."""
-    timeout_s: float | None = None
-    """Give up this long after the call, reading and encoding counted in; None waits."""
-    draft: bool = True
-    """Guess words ahead where an answer repeats known phrases: the same words, sooner. Only at temperature 0."""
-
-
-GREEDY = Sampling()
-
-
-@dataclass(frozen=True, slots=True)
 class PromptIds:
     """The token ids around the image rows; the first piece begins with the beginning-of-sequence."""
 
@@ -68,17 +48,6 @@ class PromptIds:
 
     def __len__(self) -> int:
         return len(self.before) + len(self.after)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One generated token."""
-
-    id: int
-    piece: bytes
-    """Its UTF-8 bytes, which may be part of a character."""
-    is_end: bool
-    """The model ended its answer with it."""
 
 
 class Decoder:

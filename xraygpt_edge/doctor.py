@@ -110,14 +110,14 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _llama() -> CheckResult:
-    from xraygpt_edge.llama import import_llama
+    from xraygpt_edge.generation.llama import import_llama
 
     info = import_llama().llama_print_system_info().decode("ascii", "replace")
     return CheckResult("llama.cpp", "ok", f"{version('llama_cpp_python')}: {info.strip()}")
 
 
 def _cuda() -> CheckResult:
-    from xraygpt_edge.llama import gpu_offload_available
+    from xraygpt_edge.generation.llama import gpu_offload_available
     from xraygpt_edge.vision import cuda_available
 
     there = {"ONNX Runtime": cuda_available(), "llama.cpp": gpu_offload_available()}

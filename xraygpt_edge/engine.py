@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 import xraygpt_edge
 from xraygpt_edge import loading
-from xraygpt_edge.decoder import GREEDY, PromptIds, Sampling
+from xraygpt_edge.decoder import PromptIds
 from xraygpt_edge.devices import Wish
-from xraygpt_edge.generation import Generation, Show, Stopwatch, compose
+from xraygpt_edge.generation.answer import Generation, Show, Stopwatch, compose
+from xraygpt_edge.generation.prompt import Turn, render
+from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.images import Radiograph, ReadOptions
 from xraygpt_edge.loading import Memory, Wishes
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.parts import Parts
 from xraygpt_edge.preprocess import to_tensor
-from xraygpt_edge.prompt import Turn, render
 from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Source, Timing
 from xraygpt_edge.worker import Reader
 

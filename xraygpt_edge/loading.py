@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from xraygpt_edge import bundle as bundles
-from xraygpt_edge import devices, llama, vision
+from xraygpt_edge import devices, vision
 from xraygpt_edge.bundle import Bundle, FileEntry
 from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device, Wish
-from xraygpt_edge.drafting import Phrases
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
+from xraygpt_edge.generation import llama
+from xraygpt_edge.generation.drafter import Phrases
 from xraygpt_edge.vision import Vision
 
 Memory = Literal["low", "auto", "fast"]

@@ -16,11 +16,12 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, Sampling, Token, chooser, padded
+from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, chooser, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
-from xraygpt_edge.llama import LlamaContext, LlamaModel, Span
-from xraygpt_edge.token_rows import TokenRows
+from xraygpt_edge.generation.embedding_table import TokenRows
+from xraygpt_edge.generation.llama import LlamaContext, LlamaModel, Span
+from xraygpt_edge.generation.request import Sampling, Token
 
 PER_THREAD = 16
 """Sequences that one CPU thread answers at the same time. llama.cpp multiplies 16 columns at a time and unpacks the

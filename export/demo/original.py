@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 
 from export import medclip
 from xraygpt_edge.engine import Seen
-from xraygpt_edge.prompt import clean_answer
+from xraygpt_edge.generation.prompt import clean_answer
 from xraygpt_edge.records import Source
 
 from .train_language import Speaker, small_llama, speak

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from xraygpt_edge.generation import Generation
+from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.records import FinishReason
 
 Key: TypeAlias = tuple[bytes, str]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from xraygpt_edge.batch.job import Running, Settings
-from xraygpt_edge.decoder import Sampling
 from xraygpt_edge.devices import Wish
+from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.images import ReadOptions
 from xraygpt_edge.loading import Wishes
 

@@ -43,8 +43,8 @@ def ask(
     options.keep_offline(strict=strict)
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
-    from xraygpt_edge.decoder import Sampling
     from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.images import ReadOptions
 
     asked = read_question(question)

@@ -36,9 +36,9 @@ def chat(
     from xraygpt_edge.chat import Conversation
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
-    from xraygpt_edge.decoder import Sampling
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
+    from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.images import ReadOptions
 
     wishes = options.wishes(device, threads, memory)

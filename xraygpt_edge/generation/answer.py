@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from xraygpt_edge.decoder import Token
 from xraygpt_edge.errors import OutOfTime, UnusableOutput
-from xraygpt_edge.prompt import TextStream, clean_answer
+from xraygpt_edge.generation.prompt import TextStream, clean_answer
+from xraygpt_edge.generation.request import Token
 from xraygpt_edge.records import FinishReason
 
 Show = Callable[[str], None]

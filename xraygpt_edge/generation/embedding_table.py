@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.errors import BundleIncompatible
-from xraygpt_edge.llama import import_ggml
+from xraygpt_edge.generation.llama import import_ggml
 
 TENSOR = b"token_embd.weight"
 FLOAT32 = 0

@@ -1,7 +1,6 @@
 """Questions into the text around the image, and model text into an answer.
 
 The words belong to the model: templates and stop strings come from the bundle's manifest.
-The clean-up is XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation).
 """
 
 from __future__ import annotations
@@ -10,11 +9,6 @@ import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-ROLE = "Doctor:"
-"""The model sometimes writes the role's name again before the answer itself."""
-OWN_NAMES = ("ChatDoctor", "Chat Doctor")
-"""What the language model calls itself, from the data that it was tuned on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +53,31 @@ def _fill(text: str, **values: str) -> str:
     return re.sub(r"\{(answer|question)\}", lambda place: values[place[1]], text)
 
 
-def clean_answer(text: str, stop: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """What is taken out of a model's text before it is an answer."""
+
+    role: str = ""
+    """The model sometimes writes the role's name again before the answer itself: what stands before it goes."""
+    own_names: tuple[str, ...] = ()
+    """What the language model calls itself, from the data that it was tuned on."""
+    name: str = ""
+    """What stands in their place."""
+
+
+XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
+"""XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation)."""
+
+
+def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp = XRAYGPT_CLEAN_UP) -> str:
     """Cut at the first stop string, drop a repeated role, name the model by its own name."""
     for mark in stop:
         text = text.split(mark, 1)[0]
-    text = text.rsplit(ROLE, 1)[-1].strip()
-    for name in OWN_NAMES:
-        text = text.replace(name, "XrayGPT")
-    return text
+    if clean_up.role:
+        text = text.rsplit(clean_up.role, 1)[-1]
+    for name in clean_up.own_names:
+        text = text.replace(name, clean_up.name)
+    return text.strip()
 
 
 class TextStream:
