@@ -15,7 +15,7 @@ import xraygpt_edge
 
 LAYERS = (
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
-    {"catalogue", "records", "offline"},
+    {"catalogue", "records", "offline", "identity"},
     {"errors"},
     {"files", "devices", "pixels", "native", "notes", "sandbox"},
     {"generation"},
@@ -41,7 +41,7 @@ OWNERS = {
     "openjpeg": {"dicom"},
     "pylibjpeg": {"dicom"},
     "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli", "reports", "bench"},
-    "msgspec": {"bundle", "batch", "reports"},
+    "msgspec": {"bundle", "batch", "reports", "worker"},
     "platformdirs": {"cli"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},

@@ -1,4 +1,4 @@
-"""From a path to a grey picture: the file's content decides what it is, never its name."""
+"""From a file, or its bytes, to a grey picture: the content decides what it is, never the name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from xraygpt_edge import gate
 from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.identity import Identity
 from xraygpt_edge.notes import Notes
 from xraygpt_edge.pixels import luma, plain_pixels
 from xraygpt_edge.records import Source, Step
@@ -75,16 +78,34 @@ def read_radiograph(path: Path, options: ReadOptions = DEFAULT) -> Radiograph:
     return read_with_account(path, options).radiograph
 
 
-def read_with_account(path: Path, options: ReadOptions = DEFAULT) -> Reading:
-    """Read a file and say what was done; whatever goes wrong is an InputRefused."""
+def read_with_account(file: Path | bytes, options: ReadOptions = DEFAULT) -> Reading:
+    """Read a file, or bytes of one, and say what was done; whatever goes wrong is an InputRefused."""
+    with _only_refusals():
+        return read_bytes(_content(file), options)
+
+
+def read_identity(file: Path | bytes) -> Identity:
+    """Read patient and study of a DICOM file, or of bytes of one; whatever goes wrong is an InputRefused."""
+    from xraygpt_edge import dicom
+
+    with _only_refusals():
+        return dicom.read_identity(_content(file))
+
+
+@contextmanager
+def _only_refusals() -> Iterator[None]:
     try:
-        return read_bytes(read_file(path), options)
+        yield
     except InputRefused:
         raise
     except MemoryError:
         raise InputRefused("E-DCM-020") from None
     except Exception as error:  # noqa: BLE001 - the cause may quote the file: only its kind is told
         raise InputRefused("E-DCM-023", type(error).__name__) from None
+
+
+def _content(file: Path | bytes) -> bytes:
+    return file if isinstance(file, bytes) else read_file(file)
 
 
 def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
@@ -127,8 +148,13 @@ def read_file(path: Path) -> bytes:
 def _require_regular(facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise InputRefused("E-IMG-004")
-    if facts.st_size > FILE_MAX_BYTES:
-        raise InputRefused("E-IMG-005", f"{facts.st_size >> 20} MB")
+    require_size(facts.st_size)
+
+
+def require_size(n_bytes: int) -> None:
+    """Refuse what is larger than any radiograph, before it is read into memory."""
+    if n_bytes > FILE_MAX_BYTES:
+        raise InputRefused("E-IMG-005", f"{n_bytes >> 20} MB")
 
 
 def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:

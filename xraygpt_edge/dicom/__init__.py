@@ -1,4 +1,4 @@
-"""The only reader of DICOM: one grey picture out of the bytes of a file, or the reason why not.
+"""The only reader of DICOM: a grey picture, or patient and study, out of the bytes of a file, or the reason why not.
 
 container  bytes → data set, with warnings caught and bombs stopped
 classes    what kind of object it is, from its SOP class
@@ -10,8 +10,10 @@ layout     where in a word the value lies, also when the header is wrong about i
 geometry   orientation and aspect ratio
 content    what the header says about body part, view and species
 picture    all of it in order
+identity   patient and study as Unicode, for reports
 """
 
+from xraygpt_edge.dicom.identity import read_identity
 from xraygpt_edge.dicom.picture import read
 
-__all__ = ["read"]
+__all__ = ["read", "read_identity"]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import Reading, ReadOptions
+from xraygpt_edge.images import Reading
 from xraygpt_edge.offline import forbid_requests
 from xraygpt_edge.sandbox import protect
+from xraygpt_edge.worker import messages
+from xraygpt_edge.worker.messages import Identified, Named, Picture, ReadIdentity, ReadPicture, Ready, Refused, Sent
 
 ORPHAN_S = 5
 """How much longer than the deadline a child may live when its parent is gone."""
+BLOCK_BYTES = 1 << 20
 
 
 def serve() -> None:
@@ -28,19 +29,36 @@ def serve() -> None:
     forbid_requests()
     from xraygpt_edge import dicom, images  # noqa: F401 - what takes long is imported before the first request
 
-    _send(answers, asdict(protection))
-    for line in sys.stdin.buffer:
+    _send(answers, Ready(protection))
+    while line := sys.stdin.buffer.readline():
         _end_by_itself(float(sys.argv[3]) + ORPHAN_S)
-        request = json.loads(line)
-        path = Path(request.pop("path"))
         try:
-            reading = images.read_with_account(path, ReadOptions(**request))
+            _answer(answers, messages.requests.decode(line))
         except InputRefused as refusal:
-            _send_refusal(answers, refusal)
-        else:
-            _send_reading(answers, reading)
-            del reading
+            _send(answers, Refused(refusal.error_id, refusal.why, refusal.source, refusal.steps))
         _end_by_itself(0)
+
+
+def _answer(answers: IO[bytes], request: ReadPicture | ReadIdentity) -> None:
+    from xraygpt_edge import images
+
+    file = _file(request.file)
+    if isinstance(request, ReadIdentity):
+        _send(answers, Identified(images.read_identity(file)))
+    else:
+        _send_reading(answers, images.read_with_account(file, request.options))
+
+
+def _file(described: Named | Sent) -> Path | bytes:
+    """The file's path, or its bytes from the pipe; without memory for them they are read past."""
+    if isinstance(described, Named):
+        return Path(os.fsdecode(described.path))
+    try:
+        return sys.stdin.buffer.read(described.n_bytes)
+    except MemoryError:  # before the first byte was read
+        for start in range(0, described.n_bytes, BLOCK_BYTES):
+            sys.stdin.buffer.read(min(BLOCK_BYTES, described.n_bytes - start))
+        raise InputRefused("E-DCM-020") from None
 
 
 def _private_output() -> IO[bytes]:
@@ -58,20 +76,14 @@ def _end_by_itself(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _send(answers: IO[bytes], answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
+def _send(answers: IO[bytes], answer: messages.Answer) -> None:
+    answers.write(messages.packed(answer))
     answers.flush()
-
-
-def _send_refusal(answers: IO[bytes], refusal: InputRefused) -> None:
-    source = asdict(refusal.source) if refusal.source else None
-    said = {"error_id": refusal.error_id, "why": refusal.why}
-    _send(answers, {**said, "source": source, "steps": [asdict(step) for step in refusal.steps]})
 
 
 def _send_reading(answers: IO[bytes], reading: Reading) -> None:
     pixels = np.ascontiguousarray(reading.radiograph.pixels)
-    source, steps = asdict(reading.radiograph.source), [asdict(step) for step in reading.steps]
-    _send(answers, {"shape": pixels.shape, "source": source, "steps": steps})
+    rows, columns = pixels.shape
+    _send(answers, Picture(rows, columns, reading.radiograph.source, reading.steps))
     answers.write(pixels.data.cast("B"))
     answers.flush()

@@ -8,17 +8,23 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import MAX_PX, Radiograph, Reading, ReadOptions
-from xraygpt_edge.records import ReadWarning, Source, Step
+from xraygpt_edge.identity import Identity
+from xraygpt_edge.images import MAX_PX, Radiograph, Reading, ReadOptions, require_size
 from xraygpt_edge.sandbox import Protection
+from xraygpt_edge.worker import messages
+from xraygpt_edge.worker.messages import Identified, Picture, ReadIdentity, ReadPicture, Ready, Refused, described
+
+Wanted = TypeVar("Wanted", Ready, Picture, Identified)
 
 START_S = 30.0
 """Longest time for a child to import its libraries, on a slow disk."""
@@ -34,11 +40,14 @@ ENTRY = (
 
 
 class ChildDied(Exception):
-    """The child ended before it answered."""
+    """The child ended before it answered, or said what no child of ours says."""
 
 
 class Child:
-    """One process. Blocking reads are ended by killing it from a timer: that works on every system."""
+    """One process, for one caller at a time. Blocking reads are ended by killing it from a timer.
+
+    Once a call was interrupted, or has raised ChildDied, the pipes may hold half an answer: kill it.
+    """
 
     def __init__(self, deadline_s: float, memory_bytes: int) -> None:
         self._deadline_s = deadline_s
@@ -57,6 +66,7 @@ class Child:
             raise ChildDied
         self._requests: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
+        _widen(self._requests)
         _widen(self._answers)
 
     @property
@@ -64,35 +74,23 @@ class Child:
         """The process has not ended."""
         return self._process.poll() is None
 
-    @property
-    def protection(self) -> Protection:
-        """Which limits hold."""
-        self.wait_until_ready()
-        if self._protection is None:
-            raise ChildDied
-        return self._protection
-
-    def wait_until_ready(self) -> None:
-        """Until its libraries are imported."""
+    def wait_until_ready(self) -> Protection:
+        """Wait until its libraries are imported; gives the limits that hold. Raises ChildDied."""
         if self._protection is None:
             with self._killed_after(START_S):
-                self._protection = Protection(**self._answer())
+                self._protection = self._answer(Ready).protection
+        return self._protection
 
-    def read(self, path: Path, options: ReadOptions) -> Reading:
-        """Ask for one file; raises InputRefused or ChildDied."""
-        self.files += 1
-        request = {"path": os.fspath(path), **asdict(options)}
-        with self._killed_after(self._deadline_s) as late:
-            try:
-                self._requests.write(json.dumps(request).encode() + b"\n")
-                self._requests.flush()
-                answer = self._answer()
-                pixels = self._pixels(answer)
-            except (ChildDied, OSError):
-                if late.is_set():
-                    raise InputRefused("E-DCM-021", f"more than {self._deadline_s:g} s") from None
-                raise ChildDied from None
-        return Reading(Radiograph(pixels, _source(answer["source"])), _steps(answer))
+    def read(self, file: Path | bytes, options: ReadOptions) -> Reading:
+        """Ask for the picture in a file; raises InputRefused or ChildDied."""
+        with self._asked(ReadPicture(described(file), options), file):
+            picture = self._answer(Picture)
+            return Reading(Radiograph(self._pixels(picture), picture.source), picture.steps)
+
+    def identify(self, file: Path | bytes) -> Identity:
+        """Ask for patient and study of a DICOM file; raises InputRefused or ChildDied."""
+        with self._asked(ReadIdentity(described(file)), file):
+            return self._answer(Identified).identity
 
     def kill(self) -> None:
         """End it and forget it."""
@@ -103,7 +101,25 @@ class Child:
                 pipe.close()
 
     @contextlib.contextmanager
-    def _killed_after(self, seconds: float) -> Any:
+    def _asked(self, request: messages.Request, file: Path | bytes) -> Iterator[None]:
+        """Send a request; the answer is read inside, before the deadline."""
+        if isinstance(file, bytes):
+            require_size(len(file))
+        self.files += 1
+        with self._killed_after(self._deadline_s) as late:
+            try:
+                self._requests.write(messages.packed(request))
+                if isinstance(file, bytes):
+                    self._requests.write(file)
+                self._requests.flush()
+                yield
+            except (ChildDied, OSError):
+                if late.is_set():
+                    raise InputRefused("E-DCM-021", f"more than {self._deadline_s:g} s") from None
+                raise ChildDied from None
+
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[threading.Event]:
         late = threading.Event()
 
         def end() -> None:
@@ -118,21 +134,24 @@ class Child:
         finally:
             timer.cancel()
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, wanted: type[Wanted]) -> Wanted:
         line = self._answers.readline(ANSWER_MAX_BYTES)
         if not line.endswith(b"\n"):
             raise ChildDied
-        answer: dict[str, Any] = json.loads(line)
-        if "error_id" in answer:
-            source = _source(answer["source"]) if answer["source"] else None
-            raise InputRefused(answer["error_id"], answer["why"]).about(source, _steps(answer))
+        try:
+            answer = messages.answers.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise ChildDied from None
+        if isinstance(answer, Refused) and answer.error_id in CATALOGUE:
+            raise InputRefused(answer.error_id, answer.why).about(answer.source, answer.steps)
+        if not isinstance(answer, wanted):
+            raise ChildDied
         return answer
 
-    def _pixels(self, answer: dict[str, Any]) -> NDArray[np.uint8]:
-        rows, columns = answer["shape"]
-        if not 0 < rows * columns <= 2 * MAX_PX:
+    def _pixels(self, picture: Picture) -> NDArray[np.uint8]:
+        if min(picture.rows, picture.columns) <= 0 or picture.rows * picture.columns > 2 * MAX_PX:
             raise ChildDied
-        pixels = np.empty((rows, columns), np.uint8)
+        pixels = np.empty((picture.rows, picture.columns), np.uint8)
         buffer = pixels.data.cast("B")
         while buffer:
             count = self._answers.readinto(buffer)  # type: ignore[attr-defined]
@@ -142,14 +161,6 @@ class Child:
         return pixels
 
 
-def _source(facts: dict[str, Any]) -> Source:
-    return Source(**{**facts, "warnings": tuple(ReadWarning(**warning) for warning in facts["warnings"])})
-
-
-def _steps(answer: dict[str, Any]) -> tuple[Step, ...]:
-    return tuple(Step(**step) for step in answer["steps"])
-
-
 def _search_path() -> list[str]:
     """Where the parent finds its libraries; never the folder in which the user happens to be."""
     root = str(Path(__file__).resolve().parents[2])
@@ -157,7 +168,7 @@ def _search_path() -> list[str]:
 
 
 def _widen(pipe: IO[bytes]) -> None:
-    """A larger pipe on Linux: 20 MB of pixels in 20 wake-ups instead of 300."""
+    """A larger pipe on Linux: 20 MB in 20 wake-ups instead of 300."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
