@@ -120,6 +120,18 @@ def test_a_heavy_library_has_one_owner(root: Path) -> None:
     assert strays == []
 
 
+def test_dicom_is_parsed_in_one_folder_and_only_the_child_asks_it_to(root: Path) -> None:
+    """Reports import pydicom to write; `images` reads for the child, which is the only one to call it for that."""
+    parsers = {"pydicom.dcmread", "pydicom.filereader", "pydicom.filereader.dcmread", "pydicom.filereader.read_dataset"}
+    package = root / "xraygpt_edge"
+    found = {file.relative_to(package).as_posix(): imports(file.read_text("utf-8")) for _, file in modules(root)}
+    calling = {name for name, file in ((n, package / n) for n in found) if "dcmread" in file.read_text("utf-8")}
+    assert {name.split("/")[0] for name in calling} == {"dicom"}
+    assert {name.split("/")[0] for name, used in found.items() if used & parsers} == {"dicom"}
+    asking = {n for n, used in found.items() if any(f"{u}.".startswith("xraygpt_edge.dicom.") for u in used)}
+    assert {name for name in asking if not name.startswith("dicom/")} == {"images.py", "worker/child.py"}
+
+
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "gdcm": "python-gdcm",

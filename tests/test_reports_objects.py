@@ -7,8 +7,10 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +22,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tests import payloads
 from tests.sample_batch import LATERAL, answer, record, source, write_batch
 from xraygpt_edge.cli.app import run
+from xraygpt_edge.reports import to_dicom_sr
 from xraygpt_edge.reports.rows import read_batch
+from xraygpt_edge.worker import Reader
+from xraygpt_edge.worker.process import ENTRY
 
 REAL = (
     "dx_dog_lateral_mono1.dcm",
@@ -196,6 +201,53 @@ def test_a_name_that_would_have_to_be_guessed_is_refused(
     (films / "a.dcm").write_bytes(data)
     assert reports(batch_of(tmp_path, ("a.dcm", data)), films, code=3) == []
     assert "E-REP-013" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["dicom-sr", "fhir"])
+def test_the_program_itself_parses_no_file_for_a_report(
+    tmp_path: Path, films: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(*_: object, **__: object) -> None:
+        pytest.fail("a file from outside was parsed in the program's own process")
+
+    batch = batch_of(tmp_path, ("a.dcm", dicom_file(films)))
+    parsing = [module for name, module in sys.modules.items() if name.split(".")[0] == "pydicom"]
+    for module in [*parsing, *(m for n, m in sys.modules.items() if n.startswith("xraygpt_edge.dicom"))]:
+        for name in ("dcmread", "read_dataset", "read_partial", "read_identity"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, poisoned)
+    assert len(reports(batch, films, kind)) == 1
+
+
+def test_a_file_that_crashes_or_hangs_the_reader_is_one_line_and_the_next_one_is_reported(
+    tmp_path: Path, films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = (
+        "import os, time; from xraygpt_edge import dicom; real = dicom.read_identity; "
+        "dicom.read_identity = lambda data: "
+        "os.abort() if b'CRASH' in data else time.sleep(60) if b'HANG' in data else real(data)"
+    )
+    begin, serve = ENTRY.rsplit("; ", 1)
+    monkeypatch.setattr("xraygpt_edge.worker.process.ENTRY", f"{begin}; {hostile}; {serve}")
+    monkeypatch.setattr(to_dicom_sr, "Reader", partial(Reader, deadline_s=2.0))
+    names = {"a.dcm": "CRASH^JANE", "b.dcm": "HANG^JANE", "c.dcm": "DOE^JANE"}
+    files = [
+        (name, dicom_file(films, name, PatientName=who, SOPInstanceUID=f"1.2.{n}"))
+        for n, (name, who) in enumerate(names.items())
+    ]
+    (path,) = reports(batch_of(tmp_path, *files), films, code=3)
+    assert str(pydicom.dcmread(path).PatientName) == "DOE^JANE"
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.startswith("left out")]
+    assert [line.split()[4] for line in lines] == ["E-DCM-022:", "E-DCM-021:"]
+    assert "JANE" not in said.err + said.out
+
+
+def test_a_patients_number_of_two_parts_stays_one_number(tmp_path: Path, films: Path) -> None:
+    data = dicom_file(films, PatientID="A\\B")
+    batch = batch_of(tmp_path, ("a.dcm", data))
+    assert list(pydicom.dcmread(reports(batch, films)[0]).PatientID) == ["A", "B"]
+    assert fhir(reports(batch, films, "fhir")[0])["subject"]["identifier"]["value"] == "A\\B"
 
 
 def test_odd_dates_and_codes_are_copied_as_the_archive_has_them(tmp_path: Path, films: Path) -> None:

@@ -8,6 +8,7 @@ patient and are the same each time, so that an archive keeps one object however 
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
@@ -19,9 +20,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from xraygpt_edge.errors import InputRefused, UsageError
+from xraygpt_edge.identity import Attribute, Identity
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Answered, Radiograph, visible
-from xraygpt_edge.reports.source import Origin, read_origin
+from xraygpt_edge.reports.source import read_identity
+from xraygpt_edge.worker import Reader
 
 PRODUCT = "xraygpt-edge"
 SERIES_NUMBER = 9901
@@ -40,27 +43,29 @@ def write(job: Job) -> Written:
     make_folder(job.out)
     left_out: list[LeftOut] = []
     written: set[str] = set()
-    for radiograph in job.batch.instances:
-        row = radiograph.first
-        try:
-            document = report(radiograph, read_origin(job.images, row), job.batch.answered_at)
-        except InputRefused as error:
-            left_out.append(LeftOut.because(row, error))
-            continue
-        with output_file(job.out / f"{unused_name(row, written)}.dcm") as stream:
-            stream.write(encoded(document))
+    with closing(Reader()) as reader:
+        for radiograph in job.batch.instances:
+            row = radiograph.first
+            try:
+                identity = read_identity(reader, job.images, row)
+                document = report(radiograph, identity, job.batch.answered_at)
+            except InputRefused as error:
+                left_out.append(LeftOut.because(row, error))
+                continue
+            with output_file(job.out / f"{unused_name(row, written)}.dcm") as stream:
+                stream.write(encoded(document))
     return Written(len(written), tuple(left_out))
 
 
-def report(radiograph: Radiograph, origin: Origin, answered_at: datetime) -> Dataset:
-    """The whole document."""
+def report(radiograph: Radiograph, identity: Identity, answered_at: datetime) -> Dataset:
+    """The whole document; raises InputRefused where a value cannot be copied."""
     document = Dataset()
     document.SpecificCharacterSet = "ISO_IR 192"
-    _add_patient_and_study(document, origin)
+    _add_patient_and_study(document, identity)
     _add_series_and_equipment(document, radiograph)
     _add_times(document, answered_at)
-    _add_state(document, origin)
-    _add_content(document, radiograph, origin)
+    _add_state(document, identity)
+    _add_content(document, radiograph, identity)
     document.SOPClassUID = BasicTextSRStorage
     document.SOPInstanceUID = _uid("instance", radiograph)
     return document
@@ -91,11 +96,19 @@ def device_uid(row: Answered) -> str:
     return str(generate_uid(entropy_srcs=entropy))
 
 
-def _add_patient_and_study(document: Dataset, origin: Origin) -> None:
+def _add_patient_and_study(document: Dataset, identity: Identity) -> None:
     for keyword in REQUIRED_EMPTY:
         setattr(document, keyword, "")
-    for element in origin.attributes:
-        document[element.tag] = element
+    for attribute in identity.attributes:
+        document.add(_copied(attribute))
+
+
+def _copied(attribute: Attribute) -> DataElement:
+    """The element as the archive has it, also where its value is an odd one."""
+    try:
+        return DataElement(attribute.keyword, attribute.vr, attribute.text, validation_mode=config.IGNORE)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputRefused("E-REP-013", type(error).__name__) from None
 
 
 def _add_series_and_equipment(document: Dataset, radiograph: Radiograph) -> None:
@@ -134,21 +147,21 @@ def _zone(offset: str) -> timezone | None:
         return None
 
 
-def _add_state(document: Dataset, origin: Origin) -> None:
+def _add_state(document: Dataset, identity: Identity) -> None:
     document.CompletionFlag = "COMPLETE"
     document.VerificationFlag = "UNVERIFIED"
     document.PreliminaryFlag = "PRELIMINARY"
     document.PerformedProcedureCodeSequence = Sequence()
-    image = _reference(origin)
+    image = _reference(identity)
     series, study = Dataset(), Dataset()
-    series.SeriesInstanceUID = origin.series_uid
+    series.SeriesInstanceUID = identity.series_uid
     series.ReferencedSOPSequence = Sequence([image])
-    study.StudyInstanceUID = origin.study_uid
+    study.StudyInstanceUID = identity.study_uid
     study.ReferencedSeriesSequence = Sequence([series])
     document.CurrentRequestedProcedureEvidenceSequence = Sequence([study])
 
 
-def _add_content(document: Dataset, radiograph: Radiograph, origin: Origin) -> None:
+def _add_content(document: Dataset, radiograph: Radiograph, identity: Identity) -> None:
     template = Dataset()
     template.MappingResource = "DCMR"
     template.TemplateIdentifier = "2000"
@@ -156,7 +169,7 @@ def _add_content(document: Dataset, radiograph: Radiograph, origin: Origin) -> N
     document.ConceptNameCodeSequence = Sequence([_code("18748-4", "LN", "Diagnostic Imaging Report")])
     document.ContinuityOfContent = "SEPARATE"
     document.ContentTemplateSequence = Sequence([template])
-    document.ContentSequence = Sequence([*_context(radiograph.first), *_sections(radiograph, origin)])
+    document.ContentSequence = Sequence([*_context(radiograph.first), *_sections(radiograph, identity)])
 
 
 def _context(row: Answered) -> list[Dataset]:
@@ -173,9 +186,9 @@ def _context(row: Answered) -> list[Dataset]:
     return [language, kind, uid, name, model]
 
 
-def _sections(radiograph: Radiograph, origin: Origin) -> list[Dataset]:
+def _sections(radiograph: Radiograph, identity: Identity) -> list[Dataset]:
     """Findings first; then what was asked, and what a reader must know."""
-    findings = [_finding(answer, origin) for answer in radiograph.answers]
+    findings = [_finding(answer, identity) for answer in radiograph.answers]
     asked = [_text("CONTAINS", ("121062", "Request"), answer.question) for answer in radiograph.answers]
     remarks = [_text("CONTAINS", ("121106", "Comment"), words) for words in radiograph.remarks]
     return [
@@ -184,11 +197,11 @@ def _sections(radiograph: Radiograph, origin: Origin) -> list[Dataset]:
     ]
 
 
-def _finding(answer: Answered, origin: Origin) -> Dataset:
+def _finding(answer: Answered, identity: Identity) -> Dataset:
     image = Dataset()
     image.RelationshipType = "INFERRED FROM"
     image.ValueType = "IMAGE"
-    image.ReferencedSOPSequence = Sequence([_reference(origin)])
+    image.ReferencedSOPSequence = Sequence([_reference(identity)])
     finding = _text("CONTAINS", ("121071", "Finding"), answer.text)
     finding.ContentSequence = Sequence([image])
     return finding
@@ -216,11 +229,11 @@ def _item(relationship: str, value_type: str, concept: tuple[str, str]) -> Datas
     return item
 
 
-def _reference(origin: Origin) -> Dataset:
+def _reference(identity: Identity) -> Dataset:
     reference = Dataset()
     for keyword, uid in (
-        ("ReferencedSOPClassUID", origin.sop_class_uid),
-        ("ReferencedSOPInstanceUID", origin.sop_instance_uid),
+        ("ReferencedSOPClassUID", identity.sop_class_uid),
+        ("ReferencedSOPInstanceUID", identity.sop_instance_uid),
     ):
         reference.add(DataElement(keyword, "UI", uid, validation_mode=config.IGNORE))
     return reference

@@ -10,15 +10,16 @@ from __future__ import annotations
 import base64
 import html
 import json
+from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.identity import Identity
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Answered, Radiograph, visible
-
-if TYPE_CHECKING:
-    from xraygpt_edge.reports.source import Origin
+from xraygpt_edge.reports.source import read_identity
+from xraygpt_edge.worker import Reader
 
 LOINC = "http://loinc.org"
 PART_OF_REPORT_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0074"
@@ -30,29 +31,28 @@ def write(job: Job) -> Written:
     make_folder(job.out)
     left_out: list[LeftOut] = []
     written: set[str] = set()
-    for radiograph in job.batch.instances:
-        row = radiograph.first
-        try:
-            origin = _origin(job, row)
-        except InputRefused as error:
-            left_out.append(LeftOut.because(row, error))
-            continue
-        resource = report(radiograph, origin, job.batch.answered_at)
-        with output_file(job.out / f"{unused_name(row, written)}.json") as stream:
-            stream.write(json.dumps(resource, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
+    with closing(Reader()) as reader:
+        for radiograph in job.batch.instances:
+            row = radiograph.first
+            try:
+                identity = _identity(reader, job, row)
+            except InputRefused as error:
+                left_out.append(LeftOut.because(row, error))
+                continue
+            resource = report(radiograph, identity, job.batch.answered_at)
+            with output_file(job.out / f"{unused_name(row, written)}.json") as stream:
+                stream.write(json.dumps(resource, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
     return Written(len(written), tuple(left_out))
 
 
-def _origin(job: Job, row: Answered) -> Origin | None:
+def _identity(reader: Reader, job: Job, row: Answered) -> Identity | None:
     """Patient and study, where the radiographs are named and the file is DICOM."""
     if job.images is None or row.input.format != "dicom":
         return None
-    from xraygpt_edge.reports.source import read_origin
-
-    return read_origin(job.images, row)
+    return read_identity(reader, job.images, row)
 
 
-def report(radiograph: Radiograph, origin: Origin | None, answered_at: datetime) -> Json:
+def report(radiograph: Radiograph, identity: Identity | None, answered_at: datetime) -> Json:
     """The whole resource."""
     row = radiograph.first
     text = full_text(radiograph)
@@ -63,7 +63,7 @@ def report(radiograph: Radiograph, origin: Origin | None, answered_at: datetime)
         "status": "preliminary",
         "category": [{"coding": [{"system": PART_OF_REPORT_SYSTEM, "code": "RAD", "display": "Radiology"}]}],
         "code": _concept("18748-4", "Diagnostic imaging study"),
-        **(_about(origin) if origin else {}),
+        **(_about(identity) if identity else {}),
         "issued": answered_at.isoformat(timespec="seconds"),
         "result": [{"reference": f"#finding-{n}"} for n in range(1, len(radiograph.answers) + 1)],
         "conclusion": visible("\n\n".join(answer.text for answer in radiograph.answers)),
@@ -93,13 +93,13 @@ def _concept(code: str, display: str) -> Json:
     return {"coding": [{"system": LOINC, "code": code, "display": display}]}
 
 
-def _about(origin: Origin) -> Json:
+def _about(identity: Identity) -> Json:
     """The patient by the archive's number, and the study by its UID."""
-    study = {"system": "urn:dicom:uid", "value": f"urn:oid:{origin.study_uid}"}
+    study = {"system": "urn:dicom:uid", "value": f"urn:oid:{identity.study_uid}"}
     about: Json = {"imagingStudy": [{"type": "ImagingStudy", "identifier": study}]}
-    number = str(origin.attributes.get("PatientID") or "").strip()
+    number = identity.text("PatientID")
     if number:
-        issuer = str(origin.attributes.get("IssuerOfPatientID") or "").strip()
+        issuer = identity.text("IssuerOfPatientID")
         identifier = {"value": number, **({"assigner": {"display": issuer}} if issuer else {})}
         about["subject"] = {"type": "Patient", "identifier": identifier}
     return about
