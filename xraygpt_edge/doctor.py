@@ -19,6 +19,8 @@ from typing import Literal
 
 from xraygpt_edge import bundle, devices, offline
 from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.worker import Reader
 
 State = Literal["ok", "warn", "fail"]
 
@@ -26,6 +28,17 @@ CPUINFO = Path("/proc/cpuinfo")
 WANTED_FLAGS = ("avx2", "fma", "f16c")
 """What llama.cpp needs to be fast on x86-64."""
 DECODERS = {"pydicom": "DICOM", "jpeg_ls": "JPEG-LS", "openjpeg": "JPEG 2000", "gdcm": "lossless JPEG"}
+LIMITS = {
+    "memory_limited": "a limit of memory",
+    "no_core_dump": "a ban on core dumps",
+    "dies_with_parent": "an end when the program is killed",
+    "no_network": "a cut from the network",
+}
+"""Of the isolated reader, by the fields of `Protection`."""
+CUT_BY: dict[NetworkCut, str] = {
+    "namespace": "it is in an empty network namespace, as --strict would be",
+    "filter": "a filter of system calls refuses its sockets, as --strict would",
+}
 TRIAL_S = 60
 MEMORY_FOR_7B_BYTES = 6_000_000_000
 TRIAL = """
@@ -60,6 +73,7 @@ def examine(store: Path) -> Iterator[CheckResult]:
         _llama,
         _cuda,
         _decoders,
+        _reader,
         _telemetry,
         _trial,
     )
@@ -134,6 +148,18 @@ def _decoders() -> CheckResult:
     if missing:
         return CheckResult("decoders", "fail", f"missing: {', '.join(missing)}", "Install xraygpt-edge again.")
     return CheckResult("decoders", "ok", ", ".join(DECODERS.values()))
+
+
+def _reader() -> CheckResult:
+    """The process that opens files: which limits the system really gives it."""
+    with Reader() as reader:
+        protection = reader.protection
+    missing = [words for field, words in LIMITS.items() if not getattr(protection, field)]
+    if missing:
+        fix = "Only Linux has all of them. Read files from strangers on a machine without a network."
+        return CheckResult("isolated reader", "warn", f"without {', '.join(missing)}", fix)
+    cut = CUT_BY[protection.no_network] if protection.no_network else ""
+    return CheckResult("isolated reader", "ok", f"memory limited, no core dump; no network: {cut}")
 
 
 def _telemetry() -> CheckResult:

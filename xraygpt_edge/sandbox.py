@@ -10,9 +10,16 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+from xraygpt_edge import seccomp
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+
+
+NetworkCut = Literal["namespace", "filter"]
+"""How the kernel keeps a process from the network: an empty network namespace, or a filter of system calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Protection:
     memory_limited: bool
     no_core_dump: bool
     dies_with_parent: bool
-    no_network: bool
+    no_network: NetworkCut | None
+    """What takes the network away; None where nothing does."""
 
 
 def protect(memory_bytes: int) -> Protection:
@@ -34,13 +42,18 @@ def protect(memory_bytes: int) -> Protection:
         memory_limited=_holds(lambda: _limit("RLIMIT_AS", memory_bytes)),
         no_core_dump=_holds(_no_core_dump),
         dies_with_parent=_holds(lambda: _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))),
-        no_network=_holds(_no_network),
+        no_network=leave_network(),
     )
 
 
-def leave_network() -> bool:
-    """Take the network away from this process and its children, for good; whether the kernel did it."""
-    return _holds(_no_network)
+def leave_network() -> NetworkCut | None:
+    """Take the network away from this process and its children, for good; how, or None where the system cannot.
+
+    A namespace where the kernel gives one, which many systems do to root alone; else a filter of system calls.
+    """
+    if _holds(_empty_network):
+        return "namespace"
+    return "filter" if _holds(seccomp.refuse_sockets) else None
 
 
 def _holds(limit: Callable[[], None]) -> bool:
@@ -62,11 +75,11 @@ def _no_core_dump() -> None:
     _prctl(PR_SET_DUMPABLE, 0)
 
 
-def _no_network() -> None:
+def _empty_network() -> None:
     """An empty network namespace. Root needs no user namespace for it, and would lose access to files in one."""
     try:
         _unshare(CLONE_NEWNET)
-    except PermissionError:
+    except OSError:
         _unshare(CLONE_NEWUSER | CLONE_NEWNET)
 
 

@@ -104,9 +104,9 @@ MODEL: dict[str, Entry] = {
     "E-RUN-021": Entry(
         20,
         "the system does not take the network away from this process",
-        "--strict asks the kernel for it, so that nothing could be sent even by a fault. Linux does this for root, and "
-        "for others where it allows them a user namespace; other systems do not.",
-        "Allow user namespaces, disconnect the machine, or ask without --strict: no connection is opened either way.",
+        "--strict asks the kernel for it, so that nothing could be sent even by a fault. Linux does this with an empty "
+        "network namespace, or on x86-64 and arm64 with a filter of system calls; other systems do not.",
+        "Disconnect the machine, or ask without --strict: no connection is opened either way.",
         "Nothing was read.",
     ),
     "E-RUN-031": Entry(
