@@ -18,7 +18,7 @@ LAYERS = (
     {"catalogue", "records", "offline"},
     {"errors"},
     {"files", "devices", "pixels", "native", "notes", "sandbox"},
-    {"generation"},
+    {"generation", "ledger"},
     {"bundle", "dicom", "gate"},
     {"images", "vision"},
     {"decoder"},
@@ -45,7 +45,7 @@ OWNERS = {
     "platformdirs": {"cli"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
-    "filelock": {"batch"},
+    "filelock": {"ledger"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

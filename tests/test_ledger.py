@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xraygpt_edge.batch.ledger import Ledger, named_path, own_path, read_records
 from xraygpt_edge.errors import OutputError
+from xraygpt_edge.ledger.ledger import Ledger, named_path, own_path, read_records
 
 
 def record(path: str, status: str = "ok", attempt: int = 1, question: str = "findings?") -> dict[str, Any]:

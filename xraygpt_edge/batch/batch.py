@@ -13,15 +13,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from xraygpt_edge.batch.folder import claimed
 from xraygpt_edge.batch.job import Job, Running, adopt
-from xraygpt_edge.batch.ledger import Ledger, named_path
 from xraygpt_edge.batch.messages import Outcome, Task
 from xraygpt_edge.batch.process import ModelProcess
 from xraygpt_edge.batch.summary import Session, Summary, summarize
 from xraygpt_edge.batch.supervise import Supervisor
 from xraygpt_edge.batch.walk import Found, Skip, is_candidate, walk
 from xraygpt_edge.errors import InputRefused, UsageError
+from xraygpt_edge.ledger.folder import claimed
+from xraygpt_edge.ledger.ledger import Ledger, named_path
 from xraygpt_edge.records import SCHEMA, Failure
 
 ID_DIGITS = 16

@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.batch.folder import write_whole, writing
 from xraygpt_edge.errors import UsageError
+from xraygpt_edge.ledger.folder import write_whole, writing
 
 JOB = "job.json"
 SCHEMA = 1

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import xraygpt_edge
-from xraygpt_edge.batch.folder import write_whole
 from xraygpt_edge.batch.job import Job
-from xraygpt_edge.batch.ledger import own_path, read_records
+from xraygpt_edge.ledger.folder import write_whole
+from xraygpt_edge.ledger.ledger import own_path, read_records
 
 SUMMARY = "summary.json"
 SCHEMA = 1

@@ -10,9 +10,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.batch.folder import writing
 from xraygpt_edge.errors import OutputError
 from xraygpt_edge.files import sync_folder
+from xraygpt_edge.ledger.folder import writing
 
 RECORDS = "records.jsonl"
 KEY_BYTES = 8

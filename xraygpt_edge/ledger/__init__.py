@@ -1,0 +1,1 @@
+"""`records.jsonl`: where answers and failures are kept, one line each."""
