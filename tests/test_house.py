@@ -41,7 +41,7 @@ OWNERS = {
     "openjpeg": {"dicom"},
     "pylibjpeg": {"dicom"},
     "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli", "reports", "bench"},
-    "msgspec": {"bundle", "batch", "reports"},
+    "msgspec": {"bundle", "ledger", "host", "reports"},
     "platformdirs": {"cli"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},

@@ -17,6 +17,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Failure, Source, Timing
+
+BUNDLE = BundleFacts("fake", "0" * 64, "medclip", "int8", "Q8_0", demo=True)
+ENGINE = EngineFacts("0", "cpu", (), 1, "auto", 512, 0, 0.0, 0.9, 300, "demo", draft=False, libraries={})
 PARALLEL = 3
 DELAY_S = float(os.environ.get("FAKE_DELAY_S", "0"))
 
@@ -26,21 +30,15 @@ def say(message: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def record(data: bytes, question: str) -> dict[str, Any]:
-    """The content of an answer or a failure, in the form of the real ones."""
+def result(data: bytes, question: str) -> Answer | Failure:
+    """An answer or a failure, whole like the real ones."""
     digest = sha256(data).hexdigest()
     if data.startswith(b"BAD"):
-        return failed("E-IMG-002", digest)
+        return Failure("E-IMG-002", f"about {digest[:12]}", 4)
     if data.startswith(b"SR"):
-        return failed("E-DCM-002", digest)
-    facts = {"id": "fake", "manifest_sha256": "0" * 64, "demo": True}
+        return Failure("E-DCM-002", f"about {digest[:12]}", 4)
     text = f"About {digest[:12]}: {question}"
-    return {"schema": 1, "status": "ok", "text": text, "question": question, "finish_reason": "stop", "token_ids": [1],
-            "input": {"sha256": digest}, "bundle": facts, "engine": {"version": "0"}, "timing": {}}  # fmt: skip
-
-
-def failed(error_id: str, digest: str) -> dict[str, Any]:
-    return {"schema": 1, "status": "failed", "error_id": error_id, "message": f"about {digest[:12]}", "code": 4}
+    return Answer(text, question, "stop", (1,), Source(digest, "png"), BUNDLE, ENGINE, Timing())
 
 
 def misbehave(path: Path, data: bytes) -> None:
@@ -86,7 +84,7 @@ def main() -> None:
             misbehave(path, data)
             for question in task["questions"]:
                 time.sleep(DELAY_S)
-                say({"task": task["task"], "question": question, "record": record(data, question)})
+                say({"task": task["task"], "question": question, "record": result(data, question).to_dict()})
 
 
 if __name__ == "__main__":

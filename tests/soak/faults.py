@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.soak.fake_model import record
+from tests.soak.fake_model import result
 from xraygpt_edge.batch.job import Job, Running
 
 CALLS = ("open", "write", "fsync", "rename")
@@ -32,7 +32,9 @@ class ModelInThisProcess:
         data = (self._folder / message["path"]).read_bytes()
         self._messages.put({"started": message["task"]})
         for question in message["questions"]:
-            self._messages.put({"task": message["task"], "question": question, "record": record(data, question)})
+            self._messages.put(
+                {"task": message["task"], "question": question, "record": result(data, question).to_dict()}
+            )
 
     def receive(self) -> dict[str, Any]:
         return self._messages.get(timeout=10)

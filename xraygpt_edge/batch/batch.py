@@ -13,15 +13,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from xraygpt_edge.batch.job import Job, Running, adopt
+from xraygpt_edge.batch.job import Job, Running
 from xraygpt_edge.batch.messages import Outcome, Task
 from xraygpt_edge.batch.process import ModelProcess
 from xraygpt_edge.batch.summary import Session, Summary, summarize
 from xraygpt_edge.batch.supervise import Supervisor
 from xraygpt_edge.batch.walk import Found, Skip, is_candidate, walk
 from xraygpt_edge.errors import InputRefused, UsageError
-from xraygpt_edge.ledger.folder import claimed
-from xraygpt_edge.ledger.ledger import Ledger, named_path
+from xraygpt_edge.ledger import Ledger, adopt, claimed
+from xraygpt_edge.ledger.rows import named_path
 from xraygpt_edge.records import SCHEMA, Failure
 
 ID_DIGITS = 16
@@ -73,7 +73,7 @@ def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -
     if not job.folder.is_dir():
         raise UsageError("E-BAT-001")
     with claimed(out):
-        adopt(out, job)
+        adopt(out, job.facts)
         with closing(Ledger(out)) as ledger:
             batch = _Batch(job, out, running, ledger, watcher or Nobody())
             return summarize(out, job, batch.answer_all())

@@ -1,17 +1,12 @@
-"""What a batch was asked to do; another job never writes into the same folder."""
+"""What a batch was asked to do, and how it is run."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.errors import UsageError
-from xraygpt_edge.ledger.folder import write_whole, writing
-
-JOB = "job.json"
 SCHEMA = 1
 DEFAULT_QUESTION = "Take a look at this chest x-ray and describe the findings and impression."
 """The training set's request for findings and impression."""
@@ -67,24 +62,3 @@ class Running:
     """For each radiograph."""
     retry_failed: bool = False
     """Try radiographs again that have failed."""
-
-
-def adopt(folder: Path, job: Job) -> None:
-    """Make the folder this job's own, or see that it is; raises UsageError for another job's folder."""
-    path = folder / JOB
-    facts = job.facts
-    try:
-        with writing(JOB):
-            known = json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:
-        raise UsageError("E-BAT-002", f"{JOB} cannot be read") from None
-    if known is None:
-        write_whole(path, json.dumps(facts, indent=1).encode("ascii"))
-    elif known != facts:
-        raise UsageError("E-BAT-002", f"it has {_difference(known, facts)}")
-
-
-def _difference(known: Any, facts: dict[str, Any]) -> str:
-    names = {"manifest_sha256": "another bundle", "folder_sha256": "another folder of radiographs"}
-    differing = [name for name in facts if not isinstance(known, dict) or known.get(name) != facts[name]]
-    return ", ".join(names.get(name, f"other {name}") for name in differing) or "more in it"

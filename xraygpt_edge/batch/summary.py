@@ -11,11 +11,11 @@ from typing import Any
 
 import xraygpt_edge
 from xraygpt_edge.batch.job import Job
-from xraygpt_edge.ledger.folder import write_whole
-from xraygpt_edge.ledger.ledger import own_path, read_records
+from xraygpt_edge.ledger import Answered, Records, Row, write_whole
 
 SUMMARY = "summary.json"
 SCHEMA = 1
+KEPT_OF_A_FAILURE = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +69,25 @@ class _Tally:
     bundle: dict[str, Any] | None = None
     engine: dict[str, Any] | None = None
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, row: Row) -> None:
         """Count one record."""
-        path = own_path(record)
-        self.ids[path] = record["id"]
-        study = record.get("input", {}).get("study")
-        if study:
-            self.studies[study][path] = record["id"]
-        if record["status"] == "ok":
-            self.failures.pop((path, record["question"]), None)
-            self.bundle, self.engine = record["bundle"], record["engine"]
+        path = row.own_path
+        self.ids[path] = row.id
+        if row.input and row.input.study:
+            self.studies[row.input.study][path] = row.id
+        if isinstance(row, Answered):
+            self.failures.pop((path, row.question), None)
+            self.bundle, self.engine = asdict(row.bundle), asdict(row.engine)
         else:
-            kept = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
-            self.failures[path, record["question"]] = {name: record[name] for name in kept if name in record}
+            facts = {name: getattr(row, name) for name in KEPT_OF_A_FAILURE}
+            self.failures[path, row.question] = {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def summarize(out: Path, job: Job, session: Session) -> Summary:
     """Read the records once and write the summary; raises OutputError."""
     tally = _Tally()
-    for record in read_records(out):
-        tally.add(record)
+    for entry in Records(out):
+        tally.add(entry.row)
     failed = len({path for path, _ in tally.failures})
     summary = Summary(
         # A file that was removed after it was answered keeps its record, so it was found.

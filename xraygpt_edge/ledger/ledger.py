@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.errors import OutputError
 from xraygpt_edge.files import sync_folder
 from xraygpt_edge.ledger.folder import writing
+from xraygpt_edge.ledger.records import RECORDS, Records
+from xraygpt_edge.ledger.rows import Answered, own_path
 
-RECORDS = "records.jsonl"
 KEY_BYTES = 8
 
 
 class Ledger:
-    """Records that were written, and those that are still to come.
+    """Records that were written, and those that are still to come; for one caller, which has claimed the folder.
 
     Memory: one number for each record, whatever its length.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or make the file; a line that a crash cut off is taken away. Raises OutputError."""
+        """Open or make the file; a last line that a crash cut off is taken away. Raises what `Records` raises."""
         path = folder / RECORDS
         self.ok: set[int] = set()
         """Keys that have an answer."""
@@ -36,7 +34,7 @@ class Ledger:
             self._handle = os.open(path, flags, 0o600)
         try:
             with writing(RECORDS):
-                self.cut_bytes = self._recover(path)
+                self.cut_bytes = self._recover(folder)
                 sync_folder(folder)
         except BaseException:
             self.close()
@@ -50,7 +48,7 @@ class Ledger:
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             os.fsync(self._handle)
-        self._note(record)
+        self._note(key(own_path(record), record["question"]), record["attempt"], is_ok=record["status"] == "ok")
 
     def is_done(self, path: str, question: str) -> bool:
         """Whether there is a record, an answer or a failure."""
@@ -69,70 +67,26 @@ class Ledger:
         """Nothing is buffered: every record is on disk already."""
         os.close(self._handle)
 
-    def _recover(self, path: Path) -> int:
+    def _recover(self, folder: Path) -> int:
         """Note every whole record; cut off a torn end; returns the bytes cut off."""
-        good, torn_line = 0, 0
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                record = decoded(line)
-                if record is None:
-                    torn_line = torn_line or number
-                elif torn_line:  # something whole follows: this was no crash
-                    raise OutputError("E-OUT-003", f"{RECORDS}, line {torn_line}")
-                else:
-                    self._note(record)
-                    good += len(line)
-            cut = stream.tell() - good
-        if cut:
-            os.ftruncate(self._handle, good)
+        records = Records(folder)
+        for entry in records:
+            row = entry.row
+            self._note(key(row.own_path, row.question), row.attempt, is_ok=isinstance(row, Answered))
+        if records.torn_bytes:
+            os.ftruncate(self._handle, records.whole_bytes)
             os.fsync(self._handle)
-        return cut
+        return records.torn_bytes
 
-    def _note(self, record: dict[str, Any]) -> None:
-        this = key(own_path(record), record["question"])
-        if record["status"] == "ok":
+    def _note(self, this: int, attempt: int, *, is_ok: bool) -> None:
+        if is_ok:
             self.ok.add(this)
             self.failed.pop(this, None)
         else:
-            self.failed[this] = record["attempt"]
+            self.failed[this] = attempt
 
 
 def key(path: str, question: str) -> int:
     """A short number for a path and a question; among a million, two are the same once in 10^7 batches."""
     digest = blake2b(os.fsencode(path) + b"\0" + question.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES)
     return int.from_bytes(digest.digest(), "big")
-
-
-def named_path(path: str) -> dict[str, str]:
-    """`path`, and `path_b64` beside it where the name is not UTF-8."""
-    raw = os.fsencode(path)
-    shown = raw.decode("utf-8", "backslashreplace")
-    if shown.encode("utf-8", "surrogatepass") == raw:
-        return {"path": shown}
-    return {"path": shown, "path_b64": base64.b64encode(raw).decode("ascii")}
-
-
-def own_path(record: dict[str, Any]) -> str:
-    """The path of a record as the system knows it."""
-    return os.fsdecode(base64.b64decode(record["path_b64"])) if "path_b64" in record else str(record["path"])
-
-
-def decoded(line: bytes) -> dict[str, Any] | None:
-    """A record, or None for a line that is not whole."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    has_key = isinstance(record, dict) and {"path", "question", "status", "attempt"} <= record.keys()
-    return record if has_key else None
-
-
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every record in the order of writing, one in memory at a time."""
-    with writing(RECORDS), (folder / RECORDS).open("rb") as stream:
-        for line in stream:
-            record = decoded(line)
-            if record is not None:
-                yield record

@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.reports.rows import Answered
+from xraygpt_edge.ledger import Answered
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 STUDY = (

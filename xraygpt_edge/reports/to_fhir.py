@@ -14,8 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.ledger import Answered
+from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
-from xraygpt_edge.reports.rows import Answered, Radiograph, visible
+from xraygpt_edge.reports.rows import Radiograph
 
 if TYPE_CHECKING:
     from xraygpt_edge.reports.source import Origin
