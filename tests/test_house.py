@@ -25,7 +25,8 @@ LAYERS = (
     {"preprocess", "worker", "loading", "parallel"},
     {"parts"},
     {"engine"},
-    {"chat", "batch", "doctor", "bench", "reports", "inspection"},
+    {"chat", "doctor", "bench", "host", "reports", "inspection"},
+    {"batch"},
     {"cli"},
 )
 """A module imports only from rows above its own."""

@@ -59,7 +59,7 @@ def test_100_000_small_files_are_counted_in_flat_memory(tmp_path: Path) -> None:
     words = command(folder, out, write_bundle(tmp_path / "bundle"))[3:]
     code = (
         "import sys; from tests.soak.driver import FAKE; "
-        "from xraygpt_edge.batch import process; process.COMMAND = FAKE; "
+        "from xraygpt_edge.host import process; process.COMMAND = FAKE; "
         f"from xraygpt_edge.cli.app import run; code = run({words!r}); {measure}; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xraygpt_edge.batch.job import Job, Running
-from xraygpt_edge.batch.messages import Outcome, Task
-from xraygpt_edge.batch.process import ModelProcess
 from xraygpt_edge.batch.summary import Session, Summary, summarize
-from xraygpt_edge.batch.supervise import Supervisor
 from xraygpt_edge.batch.walk import Found, Skip, is_candidate, walk
 from xraygpt_edge.errors import InputRefused, UsageError
+from xraygpt_edge.host.messages import Outcome, Task
+from xraygpt_edge.host.process import ModelProcess
+from xraygpt_edge.host.supervisor import Supervisor
 from xraygpt_edge.ledger import Ledger, adopt, claimed
 from xraygpt_edge.ledger.rows import named_path
 from xraygpt_edge.records import SCHEMA, Failure

@@ -19,13 +19,13 @@ from typing import Any, Self
 import numpy as np
 
 from xraygpt_edge import devices
-from xraygpt_edge.batch.known import Key, KnownAnswers
-from xraygpt_edge.batch.plan import Plan
 from xraygpt_edge.decoder import PromptIds
 from xraygpt_edge.engine import Seen, XrayGPT
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, XrayGPTError
 from xraygpt_edge.generation.answer import Composer, Generation
 from xraygpt_edge.generation.request import Token
+from xraygpt_edge.host.plan import Plan
+from xraygpt_edge.host.result_cache import Key, KnownAnswers
 from xraygpt_edge.images import Radiograph, ReadOptions
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.parallel import ParallelDecoder, Shape, places_for

@@ -12,7 +12,7 @@ import threading
 from queue import SimpleQueue
 from typing import IO, Any
 
-from xraygpt_edge.batch.messages import packed
+from xraygpt_edge.host.messages import packed
 
 Message = dict[str, Any]
 
@@ -58,9 +58,9 @@ def listen(pipe: IO[bytes], lines: SimpleQueue[Message]) -> None:
 
 def serve(tasks: SimpleQueue[Message], voice: Voice) -> None:
     """Load the model and answer; an error that is not one radiograph's is told and ends the process."""
-    from xraygpt_edge.batch.answering import Answering
-    from xraygpt_edge.batch.plan import Plan
     from xraygpt_edge.errors import ResourceExhausted, XrayGPTError
+    from xraygpt_edge.host.pipeline import Answering
+    from xraygpt_edge.host.plan import Plan
 
     job = tasks.get()["job"]
     try:

@@ -13,10 +13,10 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from xraygpt_edge.batch.job import Job, Running
-from xraygpt_edge.batch.messages import packed
 from xraygpt_edge.errors import ResourceExhausted
+from xraygpt_edge.host.messages import packed
 
-COMMAND = (sys.executable, "-m", "xraygpt_edge.batch.child")
+COMMAND = (sys.executable, "-m", "xraygpt_edge.host.child")
 SILENCE_MAX_S = 900.0
 """A process that says nothing for so long is dead: one prompt of a 7B model takes a slow computer a minute."""
 POLL_S = 0.2

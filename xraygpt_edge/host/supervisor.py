@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xraygpt_edge.batch.messages import Outcome, Task, revived
-from xraygpt_edge.batch.process import Died, ModelProcess
 from xraygpt_edge.errors import WorkerCrashed
+from xraygpt_edge.host.messages import Outcome, Task, revived
+from xraygpt_edge.host.process import Died, ModelProcess
 from xraygpt_edge.records import Failure
 
 DEATHS_MAX = 3
