@@ -16,32 +16,39 @@ from hypothesis import strategies as st
 from tests.sample_batch import answer
 from xraygpt_edge.errors import BundleIncompatible, OutputError, UsageError
 from xraygpt_edge.ledger import Answered, Failed, Ledger, Records, record_of
-from xraygpt_edge.records import Failure
+from xraygpt_edge.records import Answer, Failure
 from xraygpt_edge.reports.rows import read_batch
 
 FAILURE = Failure("E-DCM-005", "the file was cut short.", 4)
 
 
-def record(path: str, status: str = "ok", attempt: int = 1, question: str = "findings?") -> dict[str, Any]:
-    result = answer(question=question) if status == "ok" else FAILURE
-    return json.loads(json.dumps(record_of(result, "0", path, question, attempt)))
+Written = tuple[Answer | Failure, str, str, str, int]
+
+
+def record(path: str, status: str = "ok", attempt: int = 1, question: str = "findings?") -> Written:
+    """What the ledger is given."""
+    return answer(question=question) if status == "ok" else FAILURE, "0", path, question, attempt
+
+
+def as_json(written: Written) -> dict[str, Any]:
+    return json.loads(json.dumps(record_of(*written)))
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(entry.line) for entry in Records(folder)]
 
 
-def written(folder: Path, *rows: dict[str, Any]) -> bytes:
+def written(folder: Path, *rows: Written) -> bytes:
     with closing(Ledger(folder)) as ledger:
         for row in rows:
-            ledger.append(row)
+            ledger.append(*row)
     return (folder / "records.jsonl").read_bytes()
 
 
 def test_a_record_is_on_disk_when_append_returns(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
-        ledger.append(record("a.png"))
-        assert lines(tmp_path) == [record("a.png")]
+        ledger.append(*record("a.png"))
+        assert lines(tmp_path) == [as_json(record("a.png"))]
 
 
 def test_records_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -71,7 +78,7 @@ def test_a_last_line_cut_at_any_byte_is_taken_away_and_nothing_else(tmp_path: Pa
         with closing(Ledger(tmp_path)) as ledger:
             assert ledger.cut_bytes == end - first
             assert not ledger.is_done("b.png", "findings?")
-            ledger.append(record("b.png"))
+            ledger.append(*record("b.png"))
         assert (tmp_path / "records.jsonl").read_bytes() == whole
 
 
@@ -108,7 +115,7 @@ def test_a_damaged_line_with_another_behind_it_is_refused_by_its_number_by_batch
 
 @pytest.mark.parametrize("read", [Ledger, read_batch], ids=["batch", "report"])
 def test_a_record_of_a_newer_version_is_refused_by_batch_and_report(tmp_path: Path, read: Any) -> None:
-    newer = written(tmp_path, record("a.png")) + json.dumps({**record("b.png"), "schema": 2}).encode() + b"\n"
+    newer = written(tmp_path, record("a.png")) + json.dumps({**as_json(record("b.png")), "schema": 2}).encode() + b"\n"
     (tmp_path / "records.jsonl").write_bytes(newer)
     with pytest.raises(BundleIncompatible, match="line 2: version 2"):
         read(tmp_path)

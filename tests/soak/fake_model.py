@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,6 +27,7 @@ DELAY_S = float(os.environ.get("FAKE_DELAY_S", "0"))
 
 
 def say(message: dict[str, Any]) -> None:
+    """The words on the pipe are written out here once more, so that a change of them is noticed."""
     sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
     sys.stdout.buffer.flush()
 
@@ -72,19 +74,21 @@ def some(lines: SimpleQueue[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=listen, args=(lines,), daemon=True).start()
-    folder = Path(lines.get()["job"]["folder"])
-    say({"ready": {"parallel": PARALLEL}})
+    assert lines.get()["type"] == "load"
+    say({"type": "ready", "slots": PARALLEL})
     while True:
         tasks = some(lines)
         for task in tasks:
-            say({"started": task["task"]})
+            say({"type": "started", "task": task["number"]})
         for task in reversed(tasks):
-            path = folder / task["path"]
+            path = Path(task["path"])
             data = path.read_bytes()
             misbehave(path, data)
             for question in task["questions"]:
                 time.sleep(DELAY_S)
-                say({"task": task["task"], "question": question, "record": result(data, question).to_dict()})
+                found = result(data, question)
+                kind = "answer" if isinstance(found, Answer) else "failure"
+                say({"type": "record", "task": task["number"], "question": question, kind: asdict(found)})
 
 
 if __name__ == "__main__":

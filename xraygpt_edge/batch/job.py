@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from xraygpt_edge.generation.request import GREEDY, Sampling
+from xraygpt_edge.host import Load
+from xraygpt_edge.images import DEFAULT, ReadOptions
+from xraygpt_edge.loading import Wishes
+
 SCHEMA = 1
 DEFAULT_QUESTION = "Take a look at this chest x-ray and describe the findings and impression."
 """The training set's request for findings and impression."""
+AS_IT_SUITS = Wishes()
+"""The machine decides how the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +24,9 @@ class Settings:
     """What decides the words of an answer, besides bundle, radiograph and question."""
 
     template: str | None = None
-    profile: str = "mimic-jpg"
-    frame: int | None = None
-    force: bool = False
-    max_tokens: int = 300
-    temperature: float = 0.0
-    top_p: float = 0.9
-    seed: int = 0
+    reading: ReadOptions = DEFAULT
+    sampling: Sampling = GREEDY
+    """Its timeout and its draft change no word and are no part of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Job:
             "manifest_sha256": self.manifest_sha256,
             "folder_sha256": folder,
             "questions": list(self.questions),
-            "settings": asdict(self.settings),
+            "settings": _flat(self.settings),
         }
 
 
@@ -53,12 +56,38 @@ class Job:
 class Running:
     """How a job is run; none of it changes what was asked."""
 
-    device: str = "auto"
-    threads: int | None = None
-    memory: str = "auto"
+    options: Wishes = AS_IT_SUITS
+    """How the model is loaded."""
     parallel: int | None = None
     """Radiographs that are answered at the same time; None lets memory and cores decide."""
-    timeout_s: float | None = None
-    """For each radiograph."""
     retry_failed: bool = False
     """Try radiographs again that have failed."""
+
+
+def load_of(job: Job, running: Running, n_files: int) -> Load:
+    """What the model host is to load; n_files: radiographs at most, since room for more would be wasted."""
+    return Load(
+        bundle=str(job.bundle.absolute()),
+        questions=job.questions,
+        options=running.options,
+        template=job.settings.template,
+        sampling=job.settings.sampling,
+        reading=job.settings.reading,
+        slots=running.parallel,
+        slots_max=max(1, n_files * len(job.questions)),
+    )
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    """The form in which version 0.1.0 wrote settings, so that its folders are gone on with."""
+    reading, sampling = settings.reading, settings.sampling
+    return {
+        "template": settings.template,
+        "profile": reading.profile,
+        "frame": reading.frame,
+        "force": reading.force,
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+    }

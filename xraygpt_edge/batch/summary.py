@@ -19,7 +19,7 @@ KEPT_OF_A_FAILURE = ("id", "path", "path_b64", "question", "attempt", "error_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Run:
     """One run of a batch, from start to end."""
 
     seconds: float
@@ -34,6 +34,7 @@ class Session:
     restarts: int
     """How often the model process died."""
     engine: dict[str, Any]
+    """Device, threads, and questions answered at the same time; empty when no model was needed."""
     cut_bytes: int
     """Of a record that a crash had cut off; its radiograph was done again."""
 
@@ -50,7 +51,7 @@ class Summary:
     errors: dict[str, int]
     """Error id → records."""
     skipped_by_reason: dict[str, int]
-    session: Session
+    run: Run
     studies: tuple[dict[str, Any], ...]
     """Those with several files."""
     bundle: dict[str, Any] | None
@@ -83,7 +84,7 @@ class _Tally:
             self.failures[path, row.question] = {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def summarize(out: Path, job: Job, session: Session) -> Summary:
+def summarize(out: Path, job: Job, run: Run) -> Summary:
     """Read the records once and write the summary; raises OutputError."""
     tally = _Tally()
     for entry in Records(out):
@@ -91,14 +92,14 @@ def summarize(out: Path, job: Job, session: Session) -> Summary:
     failed = len({path for path, _ in tally.failures})
     summary = Summary(
         # A file that was removed after it was answered keeps its record, so it was found.
-        found=len(tally.ids) + sum(session.skipped.values()),
+        found=len(tally.ids) + sum(run.skipped.values()),
         ok=len(tally.ids) - failed,
         failed=failed,
-        skipped=sum(session.skipped.values()),
+        skipped=sum(run.skipped.values()),
         failures=tuple(tally.failures.values()),
         errors=dict(Counter(failure["error_id"] for failure in tally.failures.values()).most_common()),
-        skipped_by_reason=session.skipped,
-        session=session,
+        skipped_by_reason=run.skipped,
+        run=run,
         studies=tuple(
             {"study": study, "ids": list(members.values())}
             for study, members in tally.studies.items()
@@ -112,8 +113,8 @@ def summarize(out: Path, job: Job, session: Session) -> Summary:
 
 
 def _facts(summary: Summary, job: Job) -> dict[str, Any]:
-    s = summary.session
-    per_minute = 60 * s.files / s.seconds if s.seconds else 0.0
+    run = summary.run
+    per_minute = 60 * run.files / run.seconds if run.seconds else 0.0
     return {
         "schema": SCHEMA,
         "failures": summary.failures,
@@ -124,7 +125,7 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "skipped": summary.skipped,
         "skipped_by_reason": summary.skipped_by_reason,
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "last_run": {**asdict(s), "radiographs_per_minute": round(per_minute, 2)},
+        "last_run": {**asdict(run), "radiographs_per_minute": round(per_minute, 2)},
         "job": job.facts,
         "bundle": summary.bundle,
         "engine": summary.engine,

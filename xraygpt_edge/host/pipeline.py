@@ -1,124 +1,114 @@
-"""Files into records inside the model process: read ahead, encode, answer many at once.
+"""Tasks into records inside the model process: read ahead, encode, answer many at once.
 
-Equal pixels are computed once: who comes later with the same picture and question gets the same answer.
+    inbox ──▶ ReadAhead ──▶ inbox ──▶ encode ──▶ waiting ──▶ Decoding ──▶ records
+
+Equal pixels are computed once: who comes later with the same image and question subscribes to the same answer.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
-from pathlib import Path
-from queue import Empty, Queue, SimpleQueue
-from threading import Thread
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
-from xraygpt_edge import devices
-from xraygpt_edge.decoder import PromptIds
 from xraygpt_edge.engine import Seen, XrayGPT
-from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, XrayGPTError
-from xraygpt_edge.generation.answer import Composer, Generation
-from xraygpt_edge.generation.request import Token
-from xraygpt_edge.host.plan import Plan
-from xraygpt_edge.host.result_cache import Key, KnownAnswers
-from xraygpt_edge.images import Radiograph, ReadOptions
+from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
+from xraygpt_edge.generation.answer import Generation
+from xraygpt_edge.host.decoding import Decoding, NotAnswered
+from xraygpt_edge.host.messages import (
+    Cancel,
+    Cancelled,
+    Command,
+    Event,
+    Heartbeat,
+    Load,
+    Ready,
+    Record,
+    StageTimes,
+    Started,
+    Task,
+    Text,
+)
+from xraygpt_edge.host.read_ahead import Read, ReadAhead
+from xraygpt_edge.host.result_cache import Key, ResultCache
+from xraygpt_edge.images import Radiograph
+from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
-from xraygpt_edge.parallel import ParallelDecoder, Shape, places_for
-from xraygpt_edge.records import EngineFacts, Failure, FinishReason, Source
+from xraygpt_edge.records import EngineFacts, Failure, Source
 
-Say = Callable[[dict[str, Any]], None]
-READ_AHEAD = 2
-"""Radiographs in memory beyond the one in work; each may be 20 MB."""
-NO_ROWS = np.empty((0, 0), np.float32)
-"""An answer does not keep the image rows: half a megabyte each for a 7B model."""
-BUSY_EVERY_S = 5.0
+Say: TypeAlias = Callable[[Event], None]
+Inbox: TypeAlias = SimpleQueue[Command | Read]
+NO_EMBEDDINGS = np.empty((0, 0), np.float32)
+"""An answer does not keep the image embeddings: half a megabyte each for a 7B model."""
+HEARTBEAT_S = 5.0
 """A sign of life at least so often, as long as llama.cpp returns."""
-ONE_RADIOGRAPH = (InputRefused, OutOfTime, UnusableOutput)
-"""Errors that concern one radiograph; any other ends the batch."""
+ONE_TASK = (InputRefused, OutOfTime, UnusableOutput, UsageError)
+"""Errors that concern one task; any other ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A file that waits for an answer."""
+class Subscriber:
+    """A task that waits for an answer about its own file."""
 
-    task: int
+    task: Task
     source: Source
     read_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A task whose file was read, or refused."""
-
-    task: dict[str, Any]
-    found: Radiograph | XrayGPTError
-    read_s: float
-
-
-@dataclass(slots=True)
-class Work:
-    """One picture and one question, for everybody who asks them."""
+@dataclass(slots=True, eq=False)
+class SharedRequest:
+    """One image and one question, for every task that asks them."""
 
     key: Key
-    ids: PromptIds
     seen: Seen
-    members: list[Member]
     deadline: Deadline
-    composer: Composer
+    subscribers: list[Subscriber]
+    text: str = ""
+    """As far as it has come."""
 
 
 @dataclass(slots=True)
-class Busy:
-    """Seconds of this process by stage. Reading runs beside the others."""
+class Pipeline:
+    """A model and the tasks on their way through it; a context manager. Everything happens in the thread of `run`."""
 
-    load_s: float = 0.0
-    read_s: float = 0.0
-    vision_s: float = 0.0
-    prompt_s: float = 0.0
-    decode_s: float = 0.0
-    tokens: float = 0.0
-
-
-@dataclass(slots=True)
-class Answering:
-    """A model, a decoder for many, and the radiographs on their way through."""
-
-    plan: Plan
+    settings: Load
     model: XrayGPT
-    decoder: ParallelDecoder
+    decoding: Decoding
     facts: EngineFacts
     say: Say
-    busy: Busy
-    _reads: Queue[Read] = field(default_factory=lambda: Queue(READ_AHEAD))
-    _waiting: deque[Work] = field(default_factory=deque)
-    _works: dict[Key, Work] = field(default_factory=dict)
-    _known: KnownAnswers = field(default_factory=KnownAnswers)
-    _told_at_s: float = 0.0
+    times: StageTimes
+    _open: dict[int, set[str]] = field(default_factory=dict)
+    """Task → its questions without a record."""
+    _reads: deque[Read] = field(default_factory=deque)
+    _waiting: deque[SharedRequest] = field(default_factory=deque)
+    _requests: dict[Key, SharedRequest] = field(default_factory=dict)
+    """Those that wait and those in work."""
+    _cache: ResultCache = field(default_factory=ResultCache)
+    _beat_at_s: float = 0.0
 
     @classmethod
-    def load(cls, plan: Plan, say: Say) -> Answering:
-        """Load the bundle and make room for as many radiographs as fit; raises what `XrayGPT.load` raises."""
-        began = time.monotonic()
-        wishes = plan.wishes
-        model = XrayGPT.load(plan.bundle, wishes.device, wishes.threads, memory=wishes.memory)
+    def load(cls, load: Load, say: Say) -> Pipeline:
+        """Load the bundle and make room for as many answers as fit; raises what `XrayGPT.load` raises."""
+        began_s = time.monotonic()
+        o = load.options
+        # Encoder and language model take turns here, so both stay, also with little memory.
+        memory: Memory = "fast" if o.memory == "fast" else "auto"
+        model = XrayGPT.load(load.bundle, o.device, o.threads, vision=o.vision, language=o.language, memory=memory)
         try:
-            prompts = [model.ids(question, plan.settings.template) for question in plan.questions]
-            n_after = max(len(ids.after) for ids in prompts)
-            shape = Shape(prompts[0].before, model.parts.encoder.n_rows, n_after, plan.settings.max_tokens)
-            language, device = model.parts.decoder.model, model.parts.device
-            free_bytes = devices.available_memory_bytes()
-            places = plan.running.parallel or places_for(language, device, shape, free_bytes, plan.most_places)
-            decoder = ParallelDecoder.create(model.parts.decoder, device, shape, places)
+            decoding = Decoding.create(model, load)
         except BaseException:
             model.close()
             raise
-        facts = replace(model.engine_facts(plan.sampling, plan.settings.template), n_ctx=decoder.context.n_ctx)
-        return cls(plan, model, decoder, facts, say, Busy(load_s=time.monotonic() - began))
+        facts = replace(model.engine_facts(decoding.sampling, load.template), n_ctx=decoding.n_ctx)
+        return cls(load, model, decoding, facts, say, StageTimes(load_s=time.monotonic() - began_s))
 
     def __enter__(self) -> Self:
         return self
@@ -126,153 +116,178 @@ class Answering:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.decoder.close()
+        self.decoding.close()
         self.model.close()
 
-    def answer_all(self, tasks: SimpleQueue[dict[str, Any]]) -> None:
+    def run(self, inbox: Inbox) -> None:
         """Answer tasks as they come; ends only with the process or an error."""
-        self.say(
-            {"ready": {"parallel": self.decoder.places, "device": self.facts.device, "threads": self.facts.threads}}
-        )
-        Thread(target=self._read_all, args=(tasks,), daemon=True).start()
+        read = partial(self.model.read, options=self.settings.reading)
+        reader = ReadAhead(read, self._begin, inbox.put)
+        self.say(Ready(self.decoding.slots, self.facts.device, self.facts.threads))
         while True:
-            self._take_reads()
-            self._fill_places()
+            self._take_messages(inbox, reader)
+            self._encode(reader)
+            self._fill_slots()
             self._step()
-            self._tell_busy()
+            self._beat()
 
-    def _read_all(self, tasks: SimpleQueue[dict[str, Any]]) -> None:
-        """The other thread: read files in the decode worker, a few ahead."""
-        options = self.plan.reading
-        while True:
-            task = tasks.get()
-            self.say({"started": task["task"]})
-            began = time.monotonic()
-            found = self._read(self.plan.folder / task["path"], options)
-            self._reads.put(Read(task, found, time.monotonic() - began))
+    def _begin(self, task: Task) -> bool:
+        """In the reader's thread: whether a task is still wanted; then it begins."""
+        is_wanted = task.number in self._open
+        if is_wanted:
+            self.say(Started(task.number))
+        return is_wanted
 
-    def _read(self, path: Path, options: ReadOptions) -> Radiograph | XrayGPTError:
+    def _take_messages(self, inbox: Inbox, reader: ReadAhead) -> None:
+        """All that has come; with nothing else to do, wait for it."""
+        is_idle = not (self._reads or self._waiting or self.decoding.is_busy)
         try:
-            return self.model.read(path, options)
-        except XrayGPTError as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - our bug in one file is one failed row
-            return XrayGPTError("E-BUG-001", type(error).__name__)
+            self._take(inbox.get(block=is_idle, timeout=HEARTBEAT_S), reader)
+            while True:
+                self._take(inbox.get(block=False), reader)
+        except Empty:
+            return
 
-    def _take_reads(self) -> None:
-        """Meet radiographs while there is room for them; with nothing else to do, wait for the next."""
-        while len(self._waiting) < max(1, self.decoder.free):
-            idle = not self._waiting and not self.decoder.busy
-            try:
-                read = self._reads.get(block=idle, timeout=BUSY_EVERY_S if idle else None)
-            except Empty:
-                return
-            self.busy.read_s += read.read_s
+    def _take(self, message: Command | Read, reader: ReadAhead) -> None:
+        match message:
+            case Task():
+                self._open[message.number] = set(message.questions)
+                reader.submit(message)
+            case Cancel():
+                self._cancel(message.task)
+            case Read():
+                self._reads.append(message)
+
+    def _encode(self, reader: ReadAhead) -> None:
+        """Meet radiographs as long as there is room for their questions."""
+        while self._reads and len(self._waiting) < max(1, self.decoding.free):
+            read = self._reads.popleft()
+            reader.release()
+            if read.task.number not in self._open:
+                continue  # cancelled
+            self.times = replace(self.times, read_s=self.times.read_s + read.read_s)
             if isinstance(read.found, XrayGPTError):
                 source = read.found.source if isinstance(read.found, InputRefused) else None
-                self._refuse(read.task["task"], read.task["questions"], read.found, source)
+                self._refuse(read.task, read.task.questions, read.found, source)
             else:
                 self._meet(read, read.found)
 
     def _meet(self, read: Read, radiograph: Radiograph) -> None:
-        """Answer from memory, join others who ask the same, or encode and wait for a place."""
-        member = Member(read.task["task"], radiograph.source, read.read_s)
+        """Answer from the cache, subscribe to what others ask as well, or encode and wait for a slot."""
+        subscriber = Subscriber(read.task, radiograph.source, read.read_s)
         pixels = pixel_hash(radiograph)
-        new = [question for question in read.task["questions"] if not self._join((pixels, question), member)]
+        new = [question for question in read.task.questions if not self._join((pixels, question), subscriber)]
         if not new:
             return
-        deadline = Deadline(self.plan.running.timeout_s)
+        deadline = Deadline(self.settings.sampling.timeout_s)
         try:
             seen = self.model.see(radiograph, read.read_s, deadline)
-        except ONE_RADIOGRAPH as error:
-            self._refuse(member.task, new, error, radiograph.source)
+        except ONE_TASK as error:
+            self._refuse(read.task, new, error, radiograph.source)
             return
-        self.busy.vision_s += seen.vision_s
+        self.times = replace(self.times, vision_s=self.times.vision_s + seen.vision_s)
         for question in new:
-            ids = self.model.ids(question, self.plan.settings.template)
-            composer = Composer(self.model.parts.bundle.manifest.prompt.stop)
-            work = Work((pixels, question), ids, seen, [member], deadline, composer)
-            self._works[work.key] = work
-            self._waiting.append(work)
+            request = SharedRequest((pixels, question), seen, deadline, [subscriber])
+            self._requests[request.key] = request
+            self._waiting.append(request)
 
-    def _join(self, key: Key, member: Member) -> bool:
-        known = self._known.recall(key)
+    def _join(self, key: Key, subscriber: Subscriber) -> bool:
+        """Whether somebody has asked the same before."""
+        known = self._cache.recall(key)
+        request = self._requests.get(key)
         if known is not None:
-            self._report(member, key[1], known)
-        elif key in self._works:
-            self._works[key].members.append(member)
-        else:
-            return False
-        return True
+            self._tell_text([subscriber], key[1], known.text)
+            self._answer(subscriber, key[1], known)
+        elif request is not None:
+            self._tell_text([subscriber], key[1], request.text)
+            request.subscribers.append(subscriber)
+        return known is not None or request is not None
 
-    def _fill_places(self) -> None:
-        while self._waiting and self.decoder.free:
-            work = self._waiting.popleft()
-            work.composer.begin()
-            self.decoder.add(work.key, work.ids, work.seen.rows, self.plan.sampling)
+    def _fill_slots(self) -> None:
+        while self._waiting and self.decoding.free:
+            request = self._waiting.popleft()
+            on_text = partial(self._pass_on, request)
+            try:
+                self.decoding.start(request.key, request.key[1], request.seen.rows, request.deadline, on_text)
+            except ONE_TASK as error:
+                self._finish(request, error)
 
     def _step(self) -> None:
-        """One token for everybody; who has ended makes room."""
-        if not self.decoder.busy:
+        """One token for everybody."""
+        if not self.decoding.is_busy:
             return
-        for key, token in list(self.decoder.step()):
-            work = self._works[key]  # type: ignore[index]
-            ending = self._ending(work, token)
-            if ending is not None:
-                self.decoder.drop(key)
-                del self._works[work.key]
-                self._finish(work, ending)
-        self.busy.prompt_s, self.busy.decode_s = self.decoder.spent.prompt_s, self.decoder.spent.decode_s
+        decoding = self.decoding
+        ended = decoding.step()
+        self.times = replace(self.times, prompt_s=decoding.prompt_s, decode_s=decoding.decode_s, tokens=decoding.tokens)
+        for key, result in ended:
+            self._finish(self._requests[key], result)
 
-    def _ending(self, work: Work, token: Token | UnusableOutput) -> FinishReason | UnusableOutput | None:
-        """Why the answer ends with this token; None when it goes on."""
-        if isinstance(token, UnusableOutput):
-            return token
-        self.busy.tokens += 1
-        if work.composer.push(token):
-            return "stop"
-        if len(work.composer) >= self.plan.settings.max_tokens:
-            return "length"
-        return "timeout" if work.deadline.remaining_s() == 0 else None
+    def _finish(self, request: SharedRequest, result: Generation | NotAnswered | XrayGPTError) -> None:
+        """Tell every subscriber."""
+        del self._requests[request.key]
+        question = request.key[1]
+        for subscriber in request.subscribers:
+            if isinstance(result, Generation):
+                self._answer(subscriber, question, result, request.seen.vision_s)
+            else:
+                self._refuse(subscriber.task, (question,), result, subscriber.source)
+        if isinstance(result, Generation) and result.finish_reason != "timeout":  # another time it may get further
+            self._cache.keep(request.key, result)
 
-    def _finish(self, work: Work, ending: FinishReason | UnusableOutput) -> None:
-        try:
-            if isinstance(ending, UnusableOutput):
-                raise ending
-            generation = work.composer.finish(ending)
-        except ONE_RADIOGRAPH as error:
-            for member in work.members:
-                self._refuse(member.task, [work.key[1]], error, member.source)
-            return
-        for member in work.members:
-            self._report(member, work.key[1], generation, work.seen.vision_s)
-        if ending != "timeout":  # another time it may get further
-            self._known.keep(work.key, generation)
+    def _cancel(self, number: int) -> None:
+        """Forget a task, and every request that nobody else waits for."""
+        if self._open.pop(number, None) is None:
+            return  # its last record is on its way
+        for request in list(self._requests.values()):
+            request.subscribers = [each for each in request.subscribers if each.task.number != number]
+            if not request.subscribers:
+                self._forget(request)
+        self.say(Cancelled(number))
 
-    def _report(self, member: Member, question: str, generation: Generation, vision_s: float = 0.0) -> None:
-        seen = Seen(member.source, NO_ROWS, member.read_s, vision_s=vision_s)
+    def _forget(self, request: SharedRequest) -> None:
+        del self._requests[request.key]
+        if request in self._waiting:
+            self._waiting.remove(request)
+        else:
+            self.decoding.cancel(request.key)
+
+    def _pass_on(self, request: SharedRequest, text: str) -> None:
+        request.text += text
+        self._tell_text(request.subscribers, request.key[1], text)
+
+    def _tell_text(self, subscribers: Iterable[Subscriber], question: str, text: str) -> None:
+        for subscriber in subscribers:
+            if subscriber.task.wants_text and text:
+                self.say(Text(subscriber.task.number, question, text))
+
+    def _answer(self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0) -> None:
+        seen = Seen(subscriber.source, NO_EMBEDDINGS, subscriber.read_s, vision_s=vision_s)
         answer = self.model.signed(seen, question, generation, self.facts, load_s=0.0)
-        self._tell_record(member.task, question, answer.to_dict())
+        self._record(Record.of(subscriber.task.number, question, answer))
 
-    def _refuse(self, task: int, questions: list[str], error: XrayGPTError, source: Source | None = None) -> None:
-        if not isinstance(error, ONE_RADIOGRAPH) and error.error_id != "E-BUG-001":
+    def _refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
+        if not isinstance(error, ONE_TASK) and error.error_id != "E-BUG-001":
             raise error
         failure = Failure(error.error_id, error.message, int(error.code), source)
         for question in questions:
-            self._tell_record(task, question, failure.to_dict())
+            self._record(Record.of(task.number, question, failure))
 
-    def _tell_record(self, task: int, question: str, record: dict[str, Any]) -> None:
-        self._tell_busy(now=True)
-        self.say({"record": record, "task": task, "question": question})
+    def _record(self, record: Record) -> None:
+        questions = self._open[record.task]
+        questions.discard(record.question)
+        if not questions:
+            del self._open[record.task]
+        self._beat(now=True)
+        self.say(record)
 
-    def _tell_busy(self, *, now: bool = False) -> None:
-        if now or time.monotonic() - self._told_at_s > BUSY_EVERY_S:
-            self._told_at_s = time.monotonic()
-            self.say({"busy": {name: getattr(self.busy, name) for name in Busy.__slots__}})
+    def _beat(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._beat_at_s > HEARTBEAT_S:
+            self._beat_at_s = time.monotonic()
+            self.say(Heartbeat(self.times))
 
 
 def pixel_hash(radiograph: Radiograph) -> bytes:
-    """Of the picture as it was read, its shape counted in."""
+    """Of the image as it was read, its shape counted in."""
     digest = blake2b(repr(radiograph.pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(radiograph.pixels).data)
     return digest.digest()

@@ -1,146 +1,257 @@
-"""Tasks through the model process, come what may: it is started again, and suspects are tried alone."""
+"""The model in a process that may die: tasks in, events out; it is started again, and suspects are tried alone."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self
 
-from xraygpt_edge.errors import WorkerCrashed
-from xraygpt_edge.host.messages import Outcome, Task, revived
+from xraygpt_edge.errors import WorkerCrashed, XrayGPTError
+from xraygpt_edge.host.flights import Flights, Tell
+from xraygpt_edge.host.messages import (
+    Cancel,
+    Cancelled,
+    Event,
+    Fatal,
+    Heartbeat,
+    Load,
+    Ready,
+    Record,
+    StageTimes,
+    Started,
+    Task,
+    Text,
+)
 from xraygpt_edge.host.process import Died, ModelProcess
-from xraygpt_edge.records import Failure
 
 DEATHS_MAX = 3
-"""So many in a row, with nothing finished in between, end the batch."""
-TRIES_MAX = 2
-"""A radiograph that is there when the process dies is tried once more, alone."""
+"""So many in a row, with nothing finished in between, end the host."""
 AHEAD = 4
 """Tasks beyond those being answered, so that files can be read ahead."""
-
-Start = Callable[[], ModelProcess]
-Watch = Callable[[Task], None]
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """A task that the process has and has not finished."""
-
-    task: Task
-    open_questions: set[str]
-    started: bool = False
+OPEN_MAX = 68
+"""Tasks that `answer_all` has open: as many as can be answered at once, and those read ahead."""
+SILENCE_MAX_S = 900.0
+"""A process that says nothing for so long is dead: one prompt of a 7B model takes a slow computer a minute."""
+POLL_S = 0.2
+"""Windows does not interrupt a waiting queue; so wait in short pieces."""
 
 
-@dataclass(slots=True)
-class Supervisor:
-    """Keeps one model process busy and counts its deaths."""
+class _Closing(BaseException):
+    """The client is done."""
 
-    start: Start
-    started: Watch = lambda _task: None
-    """Called when the process begins with a radiograph."""
-    busy: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage, of the processes that have ended and of the one that runs."""
-    restarts: int = 0
-    _past: dict[str, float] = field(default_factory=dict)
-    _again: deque[Task] = field(default_factory=deque)
-    _in_flight: dict[int, _InFlight] = field(default_factory=dict)
-    _deaths: int = 0
-    _parallel: int = 0
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What the process said about itself when it was ready."""
 
-    def outcomes(self, tasks: Iterator[Task]) -> Generator[Outcome]:
-        """Each task's outcomes, in the order in which they are ready.
+class ModelHost:
+    """Keeps one model process going; a context manager, safe to share: any thread may submit, cancel or close.
 
-        Raises WorkerCrashed after three deaths in a row, and whatever ends a batch in the process itself.
+    The process starts on entering, and again whenever it has died. Three deaths in a row with nothing finished in
+    between, or an error that no other task would escape, end the host: every open task is told `Fatal`, and so is
+    every later one.
+    """
+
+    def __init__(self, load: Load, ahead: int = AHEAD) -> None:
+        """Nothing is started yet. ahead: tasks that may be read while others are answered."""
+        self.load = load
+        self.ready: Ready | None = None
+        """What the latest process said about itself."""
+        self.times = StageTimes()
+        """Of all processes together."""
+        self.restarts = 0
+        """How often the process has died."""
+        self._past, self._deaths, self._silent_s = StageTimes(), 0, 0.0
+        self._flights = Flights(ahead)
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        """What the host's own thread is to do next: it alone touches tasks and process."""
+        self._lock, self._is_closed = threading.Lock(), False
+        self._process: ModelProcess | None = None
+        self._thread = threading.Thread(target=self._run, name="model-host", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, task: Task, tell: Tell) -> None:
+        """Take a task and return at once.
+
+        tell: called with each event of the task, in the host's thread; it returns at once and never raises. The
+        last event is the Record of the last question, Cancelled, or Fatal.
         """
-        first = next(tasks, None)
-        if first is None:
-            return  # nothing to do: the model is not even loaded
-        self._again.append(first)
+        if not task.questions:
+            raise ValueError("a task without a question would never end")
+        if not self._do(partial(self._flights.add, task, tell)):
+            tell(Cancelled(task.number))
+
+    def cancel(self, number: int) -> None:
+        """End a task; its client is told `Cancelled`, unless its last record is on its way already."""
+        self._do(partial(self._cancel, number))
+
+    def answer_all(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Each task's events, in the order in which they come; tasks are taken only as fast as they are answered.
+
+        Raises what has ended the host.
+        """
+        told: SimpleQueue[Event] = SimpleQueue()
+        coming, open_questions = iter(tasks), dict[int, int]()
         while True:
-            process = self.start()
+            for task in islice(coming, OPEN_MAX - len(open_questions)):
+                open_questions[task.number] = len(task.questions)
+                self.submit(task, told.put)
+            if not open_questions:
+                return
+            event = _next(told)
+            if isinstance(event, Fatal):
+                raise event.error
+            _count(event, open_questions)
+            yield event
+
+    def stream(self, task: Task) -> Iterator[Event]:
+        """One task's events; who stops listening cancels it. Raises what has ended the host."""
+        try:
+            yield from self.answer_all((task,))
+        finally:
+            self.cancel(task.number)
+
+    def close(self) -> None:
+        """End the process at once, and tell `Cancelled` to whoever still waits."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._inbox.put(_close)
+            if self._process is not None:
+                self._process.kill()  # the thread may be about to write to it
+        self._thread.join()
+
+    def _do(self, what: Callable[[], None]) -> bool:
+        """Have the host's thread do something; False after `close`, when there is nobody to do it."""
+        with self._lock:
+            if not self._is_closed:
+                self._inbox.put(what)
+            return not self._is_closed
+
+    def _run(self) -> None:
+        """The host's own thread."""
+        try:
+            fatal = Fatal.of(self._supervise())
+            while True:
+                for flight in self._flights.end_all():
+                    flight.tell(fatal)
+                self._inbox.get()()
+        except _Closing:
+            for flight in self._flights.end_all():
+                flight.tell(Cancelled(flight.task.number))
+
+    def _supervise(self) -> XrayGPTError:
+        """One process after another; returns what no further process could mend."""
+        try:
+            while True:
+                self._live_once()
+        except XrayGPTError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - our bug; nobody may wait for ever because of it
+            return XrayGPTError("E-BUG-001", type(error).__name__)
+
+    def _live_once(self) -> None:
+        """One process, from its start to its death."""
+        process = ModelProcess(self.load, self._hear_from)
+        try:
+            self._adopt(process)
+            while True:
+                for task in self._flights.departures():
+                    process.send(task)
+                self._next_thing()()
+        except Died as death:
+            self._bury(str(death))
+        finally:
+            with self._lock:
+                self._process = None
+            process.close()
+
+    def _adopt(self, process: ModelProcess) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise _Closing
+            self._process, self._silent_s = process, 0.0
+
+    def _next_thing(self) -> Callable[[], None]:
+        """What is to be done next; raises Died when the process has been silent for too long."""
+        while True:
+            began_s = time.monotonic()
             try:
-                yield from self._serve(process, tasks)
-                return
-            except Died as death:
-                yield from self._bury(str(death))
-            finally:
-                process.close()
+                return self._inbox.get(timeout=POLL_S)
+            except Empty:
+                pass
+            finally:  # a computer that slept in between has not heard silence
+                self._silent_s += min(time.monotonic() - began_s, POLL_S)
+            if self._silent_s >= SILENCE_MAX_S:
+                raise Died(f"it was silent for {SILENCE_MAX_S:g} s")
 
-    def _serve(self, process: ModelProcess, tasks: Iterator[Task]) -> Iterator[Outcome]:
-        """Until every task is done; raises Died."""
-        self._parallel = 0  # until the process says what it can do
-        while True:
-            self._fill(process, tasks)
-            if self._parallel and not self._in_flight:
-                return
-            message = process.receive()
-            if "ready" in message:
-                self.facts, self._parallel = message["ready"], message["ready"]["parallel"]
-            elif "started" in message:
-                self._note_start(message["started"])
-            elif "busy" in message:
-                self._note_busy(message["busy"])
-            elif "record" in message:
-                yield from self._finish(message)
-            elif "fatal" in message:
-                raise revived(message["fatal"])
+    def _hear_from(self, process: ModelProcess, event: Event | Died) -> None:
+        """In the listener's thread."""
+        self._do(partial(self._hear, process, event))
 
-    def _fill(self, process: ModelProcess, tasks: Iterator[Task]) -> None:
-        """Hand out tasks up to the window; a suspect goes alone."""
-        while len(self._in_flight) < self._window():
-            task = self._again[0] if self._again else next(tasks, None)
-            if task is None:
-                return
-            if task.attempt >= TRIES_MAX and self._in_flight:
-                return
-            if self._again:
-                self._again.popleft()
-            self._in_flight[task.number] = _InFlight(task, set(task.questions))
-            process.send(task.to_message())
+    def _hear(self, process: ModelProcess, event: Event | Died) -> None:
+        if process is not self._process:
+            return  # last words of one that was given up
+        self._silent_s = 0.0
+        match event:
+            case Died():
+                raise event
+            case Fatal():
+                raise event.error
+            case Ready():
+                self.ready, self._flights.slots = event, event.slots
+            case Heartbeat():
+                self.times = self._past + event.times
+            case _:
+                self._hear_of_task(event)
 
-    def _window(self) -> int:
-        alone = any(flight.task.attempt >= TRIES_MAX for flight in self._in_flight.values())
-        return 1 if alone else self._parallel + AHEAD if self._parallel else 0
+    def _hear_of_task(self, event: Started | Text | Record | Cancelled) -> None:
+        match event:
+            case Record():
+                if self._flights.land(event):
+                    self._deaths = 0
+            case Cancelled():
+                self._flights.end_cancelled(event.task)
+            case _:
+                self._flights.pass_on(event)
 
-    def _note_start(self, number: int) -> None:
-        self._in_flight[number].started = True
-        self.started(self._in_flight[number].task)
+    def _cancel(self, number: int) -> None:
+        if self._flights.cancel(number) and self._process is not None:
+            self._process.send(Cancel(number))
 
-    def _note_busy(self, busy: dict[str, float]) -> None:
-        names = self._past.keys() | busy.keys()
-        self.busy = {name: self._past.get(name, 0.0) + busy.get(name, 0.0) for name in names}
-
-    def _finish(self, message: dict[str, Any]) -> Iterator[Outcome]:
-        flight = self._in_flight[message["task"]]
-        outcome = Outcome(flight.task, message["question"], message["record"])
-        flight.open_questions.discard(outcome.question)
-        if not flight.open_questions:
-            del self._in_flight[flight.task.number]
-        self._deaths = 0
-        yield outcome
-
-    def _bury(self, why: str) -> Iterator[Outcome]:
-        """Sort what a dead process had: never begun, to be tried again, or given up."""
+    def _bury(self, why: str) -> None:
         self._deaths += 1
         self.restarts += 1
-        self._past = self.busy
-        flights, self._in_flight = sorted(self._in_flight.values(), key=lambda f: f.task.number), {}
-        for flight in reversed(flights):
-            rest = tuple(q for q in flight.task.questions if q in flight.open_questions)
-            task = replace(flight.task, questions=rest, attempt=flight.task.attempt + flight.started)
-            if task.attempt > TRIES_MAX:
-                yield from _given_up(flight.task, rest, why)
-            else:
-                self._again.appendleft(task)
+        self._past = self.times
+        self._flights.bury(why)
         if self._deaths >= DEATHS_MAX:
             raise WorkerCrashed("E-BAT-019", why)
 
 
-def _given_up(task: Task, questions: tuple[str, ...], why: str) -> Iterator[Outcome]:
-    error = WorkerCrashed("E-BAT-020", why)
-    for question in questions:
-        failure = Failure(error.error_id, error.message, int(error.code))
-        yield Outcome(task, question, failure.to_dict())
+def _close() -> None:
+    raise _Closing
+
+
+def _next(told: SimpleQueue[Event]) -> Event:
+    while True:
+        try:
+            return told.get(timeout=POLL_S)
+        except Empty:
+            continue
+
+
+def _count(event: Event, open_questions: dict[int, int]) -> None:
+    """Take off what has ended with an event."""
+    if isinstance(event, Record):
+        open_questions[event.task] -= 1
+    if isinstance(event, Cancelled) or (isinstance(event, Record) and not open_questions[event.task]):
+        del open_questions[event.task]

@@ -6,12 +6,12 @@ import json
 import os
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from xraygpt_edge.files import sync_folder
 from xraygpt_edge.ledger.folder import writing
 from xraygpt_edge.ledger.records import RECORDS, Records
-from xraygpt_edge.ledger.rows import Answered, own_path
+from xraygpt_edge.ledger.rows import Answered, record_of
+from xraygpt_edge.records import Answer, Failure
 
 KEY_BYTES = 8
 
@@ -40,15 +40,19 @@ class Ledger:
             self.close()
             raise
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one record; when this returns, it survives a power cut. Raises OutputError."""
+    def append(self, result: Answer | Failure, identity: str, path: str, question: str, attempt: int) -> None:
+        """Write one record; when this returns, it survives a power cut. Raises OutputError.
+
+        identity: of the file, and nothing that came from a patient. path: relative to the folder that was asked about.
+        """
+        record = record_of(result, identity, path, question, attempt)
         line = json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n"
         with writing(RECORDS):
             rest = memoryview(line)
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             os.fsync(self._handle)
-        self._note(key(own_path(record), record["question"]), record["attempt"], is_ok=record["status"] == "ok")
+        self._note(key(path, question), attempt, is_ok=isinstance(result, Answer))
 
     def is_done(self, path: str, question: str) -> bool:
         """Whether there is a record, an answer or a failure."""

@@ -90,8 +90,3 @@ def named_path(path: str) -> dict[str, str]:
     if shown.encode("utf-8", "surrogatepass") == raw:
         return {"path": shown}
     return {"path": shown, "path_b64": base64.b64encode(raw).decode("ascii")}
-
-
-def own_path(record: dict[str, Any]) -> str:
-    """The path of a record as the system knows it."""
-    return os.fsdecode(base64.b64decode(record["path_b64"])) if "path_b64" in record else str(record["path"])
