@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,65 @@ def test_a_failure_is_tried_again_only_when_asked_and_its_answer_counts(
     assert (again.ok, again.failed) == (first.ok + 1, first.failed - 1)
     attempts = [(r["path"], r["attempt"]) for r in records(out) if r["path"] in ("cut.dcm", "empty.dcm")]
     assert Counter(attempts) == Counter([("cut.dcm", 1), ("cut.dcm", 2), ("empty.dcm", 1), ("empty.dcm", 2)])
+
+
+JOB_OF_0_1_0 = """{
+ "schema": 1,
+ "manifest_sha256": "MANIFEST",
+ "folder_sha256": "FOLDER",
+ "questions": [
+  "Take a look at this chest x-ray and describe the findings and impression."
+ ],
+ "settings": {
+  "template": null,
+  "profile": "mimic-jpg",
+  "frame": null,
+  "force": false,
+  "max_tokens": 24,
+  "temperature": 0.0,
+  "top_p": 0.9,
+  "seed": 0
+ }
+}"""
+RECORD_OF_0_1_0 = (
+    '{"schema": 1, "id": "5e368e891ea3f803", "path": "one.dcm", "attempt": 1, "question": "Take a look at this chest '
+    'x-ray and describe the findings and impression.", "status": "ok", "text": "Findings: The heart is of normal '
+    'size.", "finish_reason": "length", "token_ids": [538, 951], "input": {"sha256": "5e368e891ea3f8038e8f4a706c1725c'
+    '59c681d3653cfcd852177691a9543373a", "format": "dicom", "rows": 640, "columns": 640, "profile": "mimic-jpg", '
+    '"sop_class": "Digital X-Ray Image Storage - For Presentation", "transfer_syntax": "Explicit VR Little Endian", '
+    '"photometric": "MONOCHROME2", "study": "18132a9533163bb9", "forced": false, "warnings": []}, "bundle": {"id": '
+    '"demo", "manifest_sha256": "MANIFEST", "kind": "medclip", "vision": "int8", "language": "Q8_0", "demo": true}, '
+    '"engine": {"version": "0.1.0", "device": "cpu", "providers": ["CPUExecutionProvider"], "threads": 2, "memory": '
+    '"auto", "n_ctx": 256, "seed": 0, "temperature": 0.0, "top_p": 0.9, "max_tokens": 24, "template": "demo", "draft": '
+    'false, "libraries": {"onnxruntime": "1.32.0"}}, "timing": {"read_s": 0.05, "load_s": 0.0, "vision_s": 0.05, '
+    '"prefill_s": 0.14, "decode_s": 2.1, "first_token_s": 0.24, "total_s": 2.4, "tokens": 24, "tokens_per_s": 10.6}, '
+    '"notice": "DEMONSTRATION"}\n'
+)
+FAILURE_OF_0_1_0 = (
+    '{"schema": 1, "id": "e3b0c44298fc1c14", "path": "empty.dcm", "attempt": 1, "question": "Take a look at this chest '
+    'x-ray and describe the findings and impression.", "status": "failed", "error_id": "E-IMG-002", "message": "the '
+    'file is empty.", "code": 4}\n'
+)
+
+
+def test_a_folder_that_version_0_1_0_began_is_gone_on_with(demo: Path, tmp_path: Path, examples: list[Path]) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir(), out.mkdir()
+    shutil.copy(examples[0], films / "one.dcm"), shutil.copy(examples[1], films / "two.dcm")
+    (films / "empty.dcm").touch()
+    begun = (RECORD_OF_0_1_0 + FAILURE_OF_0_1_0).replace("MANIFEST", bundle.opened(demo).manifest_sha256)
+    of_folder = sha256(bytes(films.resolve())).hexdigest()
+    facts = JOB_OF_0_1_0.replace("MANIFEST", bundle.opened(demo).manifest_sha256).replace("FOLDER", of_folder)
+    (out / "records.jsonl").write_text(begun, "ascii")
+    (out / "job.json").write_text(facts, "ascii")
+    summary = batch.run(job(films, demo), out, batch.Running(CPU))
+    assert (summary.ok, summary.failed, summary.run.earlier, summary.run.files) == (2, 1, 2, 1)
+    assert (out / "job.json").read_text("ascii") == facts
+    assert (out / "records.jsonl").read_text("ascii").startswith(begun)
+    assert [record["path"] for record in records(out)] == ["one.dcm", "empty.dcm", "two.dcm"]
+    fresh = tmp_path / "fresh"
+    batch.run(job(films, demo), fresh, batch.Running(CPU))
+    assert (fresh / "job.json").read_text("ascii") == facts  # and version 0.1.0 would go on with ours
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ flights       which tasks wait, which are away, which are tried again alone
 process       one model process as the host sees it
 messages      what goes over the two pipes
 child         what runs in the process; only there are native libraries loaded
-pipeline      tasks into records: read_ahead, encode, decoding, result_cache
+pipeline      tasks into records: read_ahead, encode, decoding, result_cache, reporter
 
 A host knows nothing of folders, HTTP or DICOM: a batch, a server and a node are its clients.
 """

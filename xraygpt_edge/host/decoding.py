@@ -14,7 +14,7 @@ from xraygpt_edge.engine import XrayGPT
 from xraygpt_edge.errors import OutOfTime, UnusableOutput, UsageError
 from xraygpt_edge.generation.answer import Composer, Generation
 from xraygpt_edge.generation.request import Sampling, Token
-from xraygpt_edge.host.messages import Load
+from xraygpt_edge.host.messages import Load, StageTimes
 from xraygpt_edge.host.result_cache import Key
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.parallel import MAX_SEQUENCES, ParallelDecoder, Shape, places_for
@@ -40,7 +40,7 @@ class Decoding:
     template: str | None
     sampling: Sampling
     decoder: ParallelDecoder
-    tokens: int = 0
+    _tokens: int = 0
     """Generated so far, by all."""
     _sequences: dict[Key, _Sequence] = field(default_factory=dict)
 
@@ -75,15 +75,10 @@ class Decoding:
         """Tokens of context that an answer has."""
         return self.decoder.context.n_ctx
 
-    @property
-    def prompt_s(self) -> float:
-        """Seconds spent on prompts so far."""
-        return self.decoder.spent.prompt_s
-
-    @property
-    def decode_s(self) -> float:
-        """Seconds spent on answers so far."""
-        return self.decoder.spent.decode_s
+    def note(self, times: StageTimes) -> None:
+        """Write down what has been spent and generated so far."""
+        times.prompt_s, times.decode_s = self.decoder.spent.prompt_s, self.decoder.spent.decode_s
+        times.tokens = self._tokens
 
     def start(
         self,
@@ -132,7 +127,7 @@ class Decoding:
         """Why the answer ends with this token; None when it goes on."""
         if isinstance(token, UnusableOutput):
             return token
-        self.tokens += 1
+        self._tokens += 1
         if sequence.composer.push(token):
             return "stop"
         if len(sequence.composer) >= self.sampling.max_tokens:

@@ -112,9 +112,9 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     task: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageTimes:
-    """Seconds of the model process by stage. Reading runs beside the others."""
+    """Seconds of the model process by stage, as they add up. Reading runs beside the others."""
 
     load_s: float = 0.0
     read_s: float = 0.0
