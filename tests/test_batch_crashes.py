@@ -12,7 +12,7 @@ from tests.soak import kill, locks, signals
 from tests.soak.driver import FAKE
 from tests.soak.folder import command, content, finish, records, start, write_bundle, write_folder
 from xraygpt_edge import batch
-from xraygpt_edge.batch import process
+from xraygpt_edge.host import process, supervisor
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_model_process_that_hangs_is_given_up_and_the_others_are_answered(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "COMMAND", FAKE)
-    monkeypatch.setattr(process, "SILENCE_MAX_S", 1.5)
+    monkeypatch.setattr(supervisor, "SILENCE_MAX_S", 1.5)
     folder = write_folder(tmp_path / "films", 5, (b"OK", b"OK", b"HANG", b"OK", b"OK"))
     summary = batch.run(batch.Job(folder, bundle, "0" * 64), tmp_path / "out", batch.Running())
     assert (summary.ok, summary.failed) == (4, 1)
@@ -81,7 +81,7 @@ def test_three_deaths_in_a_row_end_the_batch_with_19_and_every_record_kept(tmp_p
 def test_a_model_process_that_cannot_start_ends_the_batch_with_19(tmp_path: Path, bundle: Path) -> None:
     folder = write_folder(tmp_path / "films", 3)
     dying = "process.COMMAND = (sys.executable, '-c', 'raise SystemExit(5)')"
-    code = f"import sys; from xraygpt_edge.batch import process; {dying}; from xraygpt_edge.cli import main; main()"
+    code = f"import sys; from xraygpt_edge.host import process; {dying}; from xraygpt_edge.cli import main; main()"
     words = command(folder, tmp_path / "out", bundle)
     words[1:3] = ["-c", code]
     running = start(words)

@@ -11,8 +11,8 @@ import pytest
 from tests.soak.faults import CALLS, FailingDisk, ModelInThisProcess
 from tests.soak.folder import content, keys, lines, write_folder
 from xraygpt_edge import batch
-from xraygpt_edge.batch import batch as top
 from xraygpt_edge.errors import OutputError
+from xraygpt_edge.host import supervisor
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE)
 FILES = 5
@@ -20,7 +20,7 @@ FILES = 5
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> batch.Job:
-    monkeypatch.setattr(top, "ModelProcess", ModelInThisProcess)
+    monkeypatch.setattr(supervisor, "ModelProcess", ModelInThisProcess)
     return batch.Job(write_folder(tmp_path / "films", FILES), tmp_path / "bundle", "0" * 64)
 
 

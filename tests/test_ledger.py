@@ -6,31 +6,49 @@ import json
 import os
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xraygpt_edge.batch.ledger import Ledger, named_path, own_path, read_records
-from xraygpt_edge.errors import OutputError
+from tests.sample_batch import answer
+from xraygpt_edge.errors import BundleIncompatible, OutputError, UsageError
+from xraygpt_edge.ledger import Answered, Failed, Ledger, Records, record_of
+from xraygpt_edge.records import Answer, Failure
+from xraygpt_edge.reports.rows import read_batch
+
+FAILURE = Failure("E-DCM-005", "the file was cut short.", 4)
 
 
-def record(path: str, status: str = "ok", attempt: int = 1, question: str = "findings?") -> dict[str, Any]:
-    return {"schema": 1, "id": "0", **named_path(path), "attempt": attempt, "question": question, "status": status}
+Written = tuple[Answer | Failure, str, str, str, int]
 
 
-def written(folder: Path, *rows: dict[str, Any]) -> bytes:
+def record(path: str, status: str = "ok", attempt: int = 1, question: str = "findings?") -> Written:
+    """What the ledger is given."""
+    return answer(question=question) if status == "ok" else FAILURE, "0", path, question, attempt
+
+
+def as_json(written: Written) -> dict[str, Any]:
+    return json.loads(json.dumps(record_of(*written)))
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(entry.line) for entry in Records(folder)]
+
+
+def written(folder: Path, *rows: Written) -> bytes:
     with closing(Ledger(folder)) as ledger:
         for row in rows:
-            ledger.append(row)
+            ledger.append(*row)
     return (folder / "records.jsonl").read_bytes()
 
 
 def test_a_record_is_on_disk_when_append_returns(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
-        ledger.append(record("a.png"))
-        assert list(read_records(tmp_path)) == [record("a.png")]
+        ledger.append(*record("a.png"))
+        assert lines(tmp_path) == [as_json(record("a.png"))]
 
 
 def test_records_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -60,7 +78,7 @@ def test_a_last_line_cut_at_any_byte_is_taken_away_and_nothing_else(tmp_path: Pa
         with closing(Ledger(tmp_path)) as ledger:
             assert ledger.cut_bytes == end - first
             assert not ledger.is_done("b.png", "findings?")
-            ledger.append(record("b.png"))
+            ledger.append(*record("b.png"))
         assert (tmp_path / "records.jsonl").read_bytes() == whole
 
 
@@ -70,12 +88,60 @@ def test_zeros_after_a_power_cut_are_taken_away(tmp_path: Path) -> None:
     assert written(tmp_path) == whole
 
 
-def test_damage_in_the_middle_is_no_crash_and_stops_the_batch(tmp_path: Path) -> None:
+def test_a_report_leaves_a_line_that_a_crash_cut_off_out_says_so_and_changes_nothing(tmp_path: Path) -> None:
     whole = written(tmp_path, record("a.png"), record("b.png"))
-    (tmp_path / "records.jsonl").write_bytes(b"{}\n" + whole)
-    with pytest.raises(OutputError, match="line 1"):
-        Ledger(tmp_path)
-    assert (tmp_path / "records.jsonl").read_bytes() == b"{}\n" + whole
+    first = whole.index(b"\n") + 1
+    for torn in (whole[:-1], whole[: first + 1], whole[:first] + bytes(300), whole[:first] + b"{}\n"):
+        (tmp_path / "records.jsonl").write_bytes(torn)
+        batch = read_batch(tmp_path)
+        assert [row.path for row in batch.answered] == ["a.png"]
+        assert batch.torn_bytes == len(torn) - first
+        assert (tmp_path / "records.jsonl").read_bytes() == torn
+
+
+@pytest.mark.parametrize("read", [Ledger, read_batch], ids=["batch", "report"])
+@pytest.mark.parametrize("damage", [b"{}", b"", b"{", b"[]", b"\xff", bytes(300), b'{"schema": 1, "status": "maybe"}'])
+def test_a_damaged_line_with_another_behind_it_is_refused_by_its_number_by_batch_and_report(
+    tmp_path: Path, read: Any, damage: bytes
+) -> None:
+    first, second = written(tmp_path, record("a.png"), record("b.png")).splitlines(keepends=True)
+    damaged = first + damage + b"\n" + second
+    (tmp_path / "records.jsonl").write_bytes(damaged)
+    with pytest.raises(OutputError, match="line 2") as caught:
+        read(tmp_path)
+    assert caught.value.error_id == "E-OUT-003"
+    assert (tmp_path / "records.jsonl").read_bytes() == damaged
+
+
+@pytest.mark.parametrize("read", [Ledger, read_batch], ids=["batch", "report"])
+def test_a_record_of_a_newer_version_is_refused_by_batch_and_report(tmp_path: Path, read: Any) -> None:
+    newer = written(tmp_path, record("a.png")) + json.dumps({**as_json(record("b.png")), "schema": 2}).encode() + b"\n"
+    (tmp_path / "records.jsonl").write_bytes(newer)
+    with pytest.raises(BundleIncompatible, match="line 2: version 2"):
+        read(tmp_path)
+    assert (tmp_path / "records.jsonl").read_bytes() == newer
+
+
+def test_a_line_comes_back_as_a_typed_row(tmp_path: Path) -> None:
+    written(tmp_path, record("a.png"), record("b.png", "failed", attempt=2))
+    first, second = [entry.row for entry in Records(tmp_path)]
+    assert isinstance(first, Answered)
+    assert first.input == answer().input
+    assert isinstance(second, Failed)
+    assert (second.error_id, second.attempt, second.file) == ("E-DCM-005", 2, Path("b.png"))
+
+
+def test_a_folder_without_records_has_none_to_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no records"):
+        list(Records(tmp_path))
+
+
+def test_a_question_with_half_a_character_is_known_again(tmp_path: Path) -> None:
+    question = os.fsdecode(b"caf\xe9?")
+    written(tmp_path, record("a.png", question=question))
+    with closing(Ledger(tmp_path)) as ledger:
+        assert ledger.is_ok("a.png", question)
+    assert read_batch(tmp_path).answered[0].question == question
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
@@ -89,7 +155,8 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
 @given(st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw))
 def test_any_file_name_comes_back_as_it_was(raw: bytes) -> None:
     path = os.fsdecode(raw)
-    line = json.dumps(record(path)).encode("ascii")
-    again = json.loads(line)
-    assert own_path(again) == path
-    again["path"].encode("utf-8")
+    with TemporaryDirectory() as folder:
+        written(Path(folder), record(path))
+        (row,) = [entry.row for entry in Records(Path(folder))]
+    assert row.own_path == path
+    row.path.encode("utf-8")

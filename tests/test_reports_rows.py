@@ -10,7 +10,7 @@ import pytest
 
 from tests.sample_batch import QUESTION, answer, record, source, write_batch
 from xraygpt_edge.cli.app import run
-from xraygpt_edge.errors import BundleIncompatible, InputRefused, UsageError
+from xraygpt_edge.errors import BundleIncompatible, InputRefused, OutputError, UsageError
 from xraygpt_edge.records import Failure
 from xraygpt_edge.reports import DEFAULT_NAMES, FORMATS
 from xraygpt_edge.reports.rows import read_batch
@@ -60,16 +60,30 @@ def test_fields_that_a_later_program_adds_do_no_harm(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     batch = write_batch(tmp_path / "b", [record(answer(), "a.dcm")])
     with (batch / "records.jsonl").open("ab") as stream:
-        stream.write(line.encode("latin-1") + b"\n")
-    with pytest.raises(InputRefused, match=r"line 2"):
+        stream.write(line.encode("latin-1") + b"\n" + json.dumps(record(answer(), "b.dcm")).encode() + b"\n")
+    with pytest.raises(OutputError, match=r"line 2"):
+        read_batch(batch)
+    assert run(["report", str(batch), "--to", "csv"]) == 16
+
+
+@pytest.mark.parametrize("name", ["summary.json", "job.json"])
+def test_a_damaged_file_beside_the_records_is_named(tmp_path: Path, name: str) -> None:
+    batch = write_batch(tmp_path / "b", [record(answer(), "a.dcm")])
+    (batch / name).write_text("{")
+    with pytest.raises(InputRefused, match=name):
         read_batch(batch)
 
 
-def test_a_line_that_a_crash_cut_off_does_not_count(tmp_path: Path) -> None:
+def test_a_line_that_a_crash_cut_off_does_not_count_and_the_command_says_so(tmp_path: Path, capsys) -> None:
     batch = write_batch(tmp_path / "b", [record(answer(), "a.dcm")])
     with (batch / "records.jsonl").open("a", encoding="ascii") as stream:
         stream.write(json.dumps(record(answer(), "b.dcm"))[:200])
     assert len(read_batch(batch).answered) == 1
+    assert run(["report", str(batch), "--to", "json"]) == 0
+    assert "the last record, which is not whole" in capsys.readouterr().err
+    assert len(json.loads((batch / "report.json").read_text("ascii"))["records"]) == 1
+    run(["report", str(batch), "--to", "csv", "--json"])
+    assert json.loads(capsys.readouterr().out)["torn_bytes"] == 200
 
 
 def test_a_later_attempt_replaces_the_failure_before_it(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from xraygpt_edge.batch import process
 from xraygpt_edge.cli import main
+from xraygpt_edge.host import process
 
 FAKE = (sys.executable, "-m", "tests.soak.fake_model")
 

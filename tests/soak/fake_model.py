@@ -12,35 +12,35 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Failure, Source, Timing
+
+BUNDLE = BundleFacts("fake", "0" * 64, "medclip", "int8", "Q8_0", demo=True)
+ENGINE = EngineFacts("0", "cpu", (), 1, "auto", 512, 0, 0.0, 0.9, 300, "demo", draft=False, libraries={})
 PARALLEL = 3
 DELAY_S = float(os.environ.get("FAKE_DELAY_S", "0"))
 
 
 def say(message: dict[str, Any]) -> None:
+    """The words on the pipe are written out here once more, so that a change of them is noticed."""
     sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
-def record(data: bytes, question: str) -> dict[str, Any]:
-    """The content of an answer or a failure, in the form of the real ones."""
+def result(data: bytes, question: str) -> Answer | Failure:
+    """An answer or a failure, whole like the real ones."""
     digest = sha256(data).hexdigest()
     if data.startswith(b"BAD"):
-        return failed("E-IMG-002", digest)
+        return Failure("E-IMG-002", f"about {digest[:12]}", 4)
     if data.startswith(b"SR"):
-        return failed("E-DCM-002", digest)
-    facts = {"id": "fake", "manifest_sha256": "0" * 64, "demo": True}
+        return Failure("E-DCM-002", f"about {digest[:12]}", 4)
     text = f"About {digest[:12]}: {question}"
-    return {"schema": 1, "status": "ok", "text": text, "question": question, "finish_reason": "stop", "token_ids": [1],
-            "input": {"sha256": digest}, "bundle": facts, "engine": {"version": "0"}, "timing": {}}  # fmt: skip
-
-
-def failed(error_id: str, digest: str) -> dict[str, Any]:
-    return {"schema": 1, "status": "failed", "error_id": error_id, "message": f"about {digest[:12]}", "code": 4}
+    return Answer(text, question, "stop", (1,), Source(digest, "png"), BUNDLE, ENGINE, Timing())
 
 
 def misbehave(path: Path, data: bytes) -> None:
@@ -74,19 +74,21 @@ def some(lines: SimpleQueue[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=listen, args=(lines,), daemon=True).start()
-    folder = Path(lines.get()["job"]["folder"])
-    say({"ready": {"parallel": PARALLEL}})
+    assert lines.get()["type"] == "load"
+    say({"type": "ready", "slots": PARALLEL})
     while True:
         tasks = some(lines)
         for task in tasks:
-            say({"started": task["task"]})
+            say({"type": "started", "task": task["number"]})
         for task in reversed(tasks):
-            path = folder / task["path"]
+            path = Path(task["path"])
             data = path.read_bytes()
             misbehave(path, data)
             for question in task["questions"]:
                 time.sleep(DELAY_S)
-                say({"task": task["task"], "question": question, "record": record(data, question)})
+                found = result(data, question)
+                kind = "answer" if isinstance(found, Answer) else "failure"
+                say({"type": "record", "task": task["number"], "question": question, kind: asdict(found)})
 
 
 if __name__ == "__main__":

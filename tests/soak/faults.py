@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Self
 
 import pytest
 
-from tests.soak.fake_model import record
-from xraygpt_edge.batch.job import Job, Running
+from tests.soak.fake_model import result
+from xraygpt_edge.host import Load, Ready, Record, Started, Task
+from xraygpt_edge.host.process import Hear
 
 CALLS = ("open", "write", "fsync", "rename")
 
@@ -23,19 +23,18 @@ CALLS = ("open", "write", "fsync", "rename")
 class ModelInThisProcess:
     """Takes the place of `ModelProcess`: answers at once, in this process."""
 
-    def __init__(self, job: Job, running: Running, requests: int) -> None:
-        self._folder = job.folder
-        self._messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        self._messages.put({"ready": {"parallel": 2}})
+    def __init__(self, load: Load, hear: Hear) -> None:
+        self._hear = hear
+        hear(self, Ready(slots=2))
 
-    def send(self, message: dict[str, Any]) -> None:
-        data = (self._folder / message["path"]).read_bytes()
-        self._messages.put({"started": message["task"]})
-        for question in message["questions"]:
-            self._messages.put({"task": message["task"], "question": question, "record": record(data, question)})
+    def send(self, task: Task) -> None:
+        data = Path(task.path).read_bytes()
+        self._hear(self, Started(task.number))
+        for question in task.questions:
+            self._hear(self, Record.of(task.number, question, result(data, question)))
 
-    def receive(self) -> dict[str, Any]:
-        return self._messages.get(timeout=10)
+    def kill(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

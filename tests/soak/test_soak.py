@@ -12,7 +12,8 @@ import pytest
 
 from tests.soak import kill, locks, signals
 from tests.soak.folder import ROOT, command, finish, keys, records, write_bundle, write_folder
-from xraygpt_edge import batch, bundle
+from xraygpt_edge import Sampling, batch, bundle
+from xraygpt_edge.loading import Wishes
 
 pytestmark = pytest.mark.soak
 
@@ -59,7 +60,7 @@ def test_100_000_small_files_are_counted_in_flat_memory(tmp_path: Path) -> None:
     words = command(folder, out, write_bundle(tmp_path / "bundle"))[3:]
     code = (
         "import sys; from tests.soak.driver import FAKE; "
-        "from xraygpt_edge.batch import process; process.COMMAND = FAKE; "
+        "from xraygpt_edge.host import process; process.COMMAND = FAKE; "
         f"from xraygpt_edge.cli.app import run; code = run({words!r}); {measure}; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -91,7 +92,9 @@ def test_400_radiographs_are_answered_among_100_bad_files_of_every_kind(
         shutil.copy(shared / "data" / "attacks" / name, folder)
     (folder / "empty.dcm").touch()
     (folder / "cut.dcm").write_bytes(good[0].read_bytes()[:3000])
-    job = batch.Job(folder, demo, bundle.opened(demo).manifest_sha256, settings=batch.Settings(max_tokens=24))
-    summary = batch.run(job, tmp_path / "out", batch.Running("cpu"))
+    job = batch.Job(
+        folder, demo, bundle.opened(demo).manifest_sha256, settings=batch.Settings(sampling=Sampling(max_tokens=24))
+    )
+    summary = batch.run(job, tmp_path / "out", batch.Running(Wishes("cpu")))
     assert (summary.ok, summary.failed, summary.skipped) == (400, 100, 0)
     assert all(failure["error_id"].startswith(("E-IMG", "E-DCM")) for failure in summary.failures)

@@ -1,10 +1,8 @@
 """A folder of radiographs overnight: complete, resumable, and safe from one file's crash.
 
-    walk ──▶ Task ──▶ supervise ──▶ model process (child, answering, parallel) ──▶ Outcome ──▶ ledger ──▶ summary
-                          ▲                          │
-                          └── started again ◀── dies ┘
+    walk ──▶ Task ──▶ host.ModelHost ──▶ Record ──▶ ledger ──▶ summary
 
-Only the model process loads native libraries.
+The model runs in the host's process; this one keeps records, and loads no native library.
 """
 
 from __future__ import annotations

@@ -8,21 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from xraygpt_edge.batch.folder import claimed
-from xraygpt_edge.batch.job import Job, Running, adopt
-from xraygpt_edge.batch.ledger import Ledger, named_path
-from xraygpt_edge.batch.messages import Outcome, Task
-from xraygpt_edge.batch.process import ModelProcess
-from xraygpt_edge.batch.summary import Session, Summary, summarize
-from xraygpt_edge.batch.supervise import Supervisor
-from xraygpt_edge.batch.walk import Found, Skip, is_candidate, walk
+from xraygpt_edge.batch.job import Job, Running, load_of
+from xraygpt_edge.batch.summary import Run, Summary, summarize
+from xraygpt_edge.batch.walk import Skip, is_candidate, walk
 from xraygpt_edge.errors import InputRefused, UsageError
-from xraygpt_edge.records import SCHEMA, Failure
+from xraygpt_edge.host import Event, ModelHost, Record, Started, Task
+from xraygpt_edge.ledger import Ledger, adopt, claimed
+from xraygpt_edge.records import Failure
 
 ID_DIGITS = 16
 HASHED_MAX_BYTES = 1 << 30
@@ -73,10 +71,20 @@ def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -
     if not job.folder.is_dir():
         raise UsageError("E-BAT-001")
     with claimed(out):
-        adopt(out, job)
+        adopt(out, job.facts)
         with closing(Ledger(out)) as ledger:
             batch = _Batch(job, out, running, ledger, watcher or Nobody())
             return summarize(out, job, batch.answer_all())
+
+
+@dataclass(slots=True)
+class _File:
+    """A radiograph in work."""
+
+    path: str
+    """Relative to the batch's folder; bytes that are no UTF-8 are lone surrogates."""
+    open_questions: int
+    has_failed: bool = False
 
 
 @dataclass(slots=True)
@@ -90,48 +98,52 @@ class _Batch:
     watcher: Watcher
     progress: Progress = field(default_factory=Progress)
     began_s: float = field(default_factory=time.monotonic)
-    _open: dict[int, int] = field(default_factory=dict)
-    """Task number → questions without a record; what remains tells when a file is done."""
-    _bad: set[int] = field(default_factory=set)
+    _files: dict[int, _File] = field(default_factory=dict)
+    """Task number → its file, as long as a question has no record."""
 
-    def answer_all(self) -> Session:
+    def answer_all(self) -> Run:
         """Walk, ask, record; returns what this run did."""
         self.progress.total = sum(1 for _ in walk(self.job.folder, self.out))
-        requests = self.progress.total * len(self.job.questions)
-        supervisor = Supervisor(lambda: ModelProcess(self.job, self.running, requests), self._started)
-        with closing(supervisor.outcomes(self._tasks())) as outcomes:
-            for outcome in outcomes:
-                self._keep(outcome)
-        return self._session(supervisor)
+        host = ModelHost(load_of(self.job, self.running, self.progress.total))
+        tasks = self._tasks()
+        first = next(tasks, None)
+        if first is not None:  # else the model is not even loaded
+            with host:
+                for event in host.answer_all(chain((first,), tasks)):
+                    self._hear(event)
+        return self._run(host)
 
-    def _session(self, supervisor: Supervisor) -> Session:
-        return Session(
+    def _run(self, host: ModelHost) -> Run:
+        ready = host.ready
+        return Run(
             seconds=time.monotonic() - self.began_s,
             files=self.progress.ok + self.progress.failed,
             earlier=self.progress.earlier,
             found=self.progress.total,
             skipped={str(reason): count for reason, count in sorted(self.progress.skipped.items())},
-            busy=supervisor.busy,
-            restarts=supervisor.restarts,
-            engine=supervisor.facts,
+            busy=asdict(host.times) if ready else {},
+            restarts=host.restarts,
+            engine={"parallel": ready.slots, "device": ready.device, "threads": ready.threads} if ready else {},
             cut_bytes=self.ledger.cut_bytes,
         )
 
     def _tasks(self) -> Iterator[Task]:
         """Radiographs with a question that has no record yet."""
+        folder = self.job.folder.absolute()
         for number, found in enumerate(walk(self.job.folder, self.out), 1):
-            if found.unreadable:
-                self._keep_unreadable_folder(number, found)
-            elif found.skip or not is_candidate(self.job.folder / found.path):
+            if found.skip or not (found.unreadable or is_candidate(self.job.folder / found.path)):
                 self._skip(found.skip or Skip.NO_IMAGE)
+                continue
+            questions = self._unanswered(found.path)
+            if not questions:
+                self.progress.earlier += 1
+                self.watcher.show(self.progress)
+                continue
+            self._files[number] = _File(found.path, len(questions))
+            if found.unreadable:
+                self._keep_unreadable_folder(number, questions, found.unreadable)
             else:
-                questions = self._unanswered(found.path)
-                if questions:
-                    self._open[number] = len(questions)
-                    yield Task(number, found.path, questions)
-                else:
-                    self.progress.earlier += 1
-                    self.watcher.show(self.progress)
+                yield Task(number, str(folder / found.path), questions)
 
     def _unanswered(self, path: str) -> tuple[str, ...]:
         """Questions that are still to be asked about a file."""
@@ -139,55 +151,48 @@ class _Batch:
             return tuple(q for q in self.job.questions if not self.ledger.is_ok(path, q))
         return tuple(q for q in self.job.questions if not self.ledger.is_done(path, q))
 
-    def _started(self, task: Task) -> None:
-        self.progress.current = short_id(file_id(self.job.folder / task.path))
-        self.watcher.show(self.progress)
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.progress.current = short_id(file_id(self.job.folder / self._files[event.task].path))
+                self.watcher.show(self.progress)
+            case Record():
+                self._keep(event)
 
-    def _keep(self, outcome: Outcome) -> None:
-        """Write one outcome down, and count its file once all its questions have one."""
-        number = outcome.task.number
-        skip = NO_RADIOGRAPH.get(outcome.facts.get("error_id", ""))
+    def _keep(self, record: Record) -> None:
+        """Write one record down, and count its file once all its questions have one."""
+        file, result = self._files[record.task], record.result
+        skip = NO_RADIOGRAPH.get(result.error_id) if isinstance(result, Failure) else None
         if skip is None:
-            self.ledger.append(self._record(outcome))
-        if not outcome.ok:
-            self._bad.add(number)
-        self._open[number] -= 1
-        if self._open[number]:
-            return
-        del self._open[number]
+            self._write(file.path, record)
+        file.has_failed = file.has_failed or isinstance(result, Failure)
+        file.open_questions -= 1
+        if not file.open_questions:
+            del self._files[record.task]
+            self._count(file, skip)
+
+    def _count(self, file: _File, skip: Skip | None) -> None:
         if skip is not None:
-            self._bad.discard(number)
             self._skip(skip)
             return
-        if number in self._bad:
-            self._bad.discard(number)
+        if file.has_failed:
             self.progress.failed += 1
         else:
             self.progress.ok += 1
         self.watcher.show(self.progress)
 
-    def _record(self, outcome: Outcome) -> dict[str, Any]:
-        task, source = outcome.task, outcome.facts.get("input")
-        return {
-            "schema": SCHEMA,
-            "id": source["sha256"][:ID_DIGITS] if source else file_id(self.job.folder / task.path),
-            **named_path(task.path),
-            "attempt": self.ledger.attempts(task.path, outcome.question) + task.attempt,
-            "question": outcome.question,
-            **outcome.facts,
-        }
+    def _write(self, path: str, record: Record) -> None:
+        source = record.result.input
+        identity = source.sha256[:ID_DIGITS] if source else file_id(self.job.folder / path)
+        attempt = self.ledger.attempts(path, record.question) + record.attempt
+        self.ledger.append(record.result, identity, path, record.question, attempt)
 
-    def _keep_unreadable_folder(self, number: int, found: Found) -> None:
+    def _keep_unreadable_folder(self, number: int, questions: tuple[str, ...], why: str) -> None:
         """Nobody knows what is in it: one failure for each question, so that the counts say so."""
-        questions = self._unanswered(found.path)
-        if not questions:
-            self.progress.earlier += 1
-            return
-        error = InputRefused("E-BAT-021", found.unreadable)
-        failure = Failure(error.error_id, error.message, int(error.code)).to_dict()
-        self._open[number] = len(questions)
+        error = InputRefused("E-BAT-021", why)
+        failure = Failure(error.error_id, error.message, int(error.code))
         for question in questions:
-            self._keep(Outcome(Task(number, found.path, questions), question, failure))
+            self._keep(Record.of(number, question, failure))
 
     def _skip(self, reason: Skip) -> None:
         self.progress.skipped[reason] += 1

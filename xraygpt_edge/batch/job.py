@@ -1,20 +1,22 @@
-"""What a batch was asked to do; another job never writes into the same folder."""
+"""What a batch was asked to do, and how it is run."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.batch.folder import write_whole, writing
-from xraygpt_edge.errors import UsageError
+from xraygpt_edge.generation.request import GREEDY, Sampling
+from xraygpt_edge.host import Load
+from xraygpt_edge.images import DEFAULT, ReadOptions
+from xraygpt_edge.loading import Wishes
 
-JOB = "job.json"
 SCHEMA = 1
 DEFAULT_QUESTION = "Take a look at this chest x-ray and describe the findings and impression."
 """The training set's request for findings and impression."""
+AS_IT_SUITS = Wishes()
+"""The machine decides how the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,9 @@ class Settings:
     """What decides the words of an answer, besides bundle, radiograph and question."""
 
     template: str | None = None
-    profile: str = "mimic-jpg"
-    frame: int | None = None
-    force: bool = False
-    max_tokens: int = 300
-    temperature: float = 0.0
-    top_p: float = 0.9
-    seed: int = 0
+    reading: ReadOptions = DEFAULT
+    sampling: Sampling = GREEDY
+    """Its timeout and its draft change no word and are no part of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Job:
             "manifest_sha256": self.manifest_sha256,
             "folder_sha256": folder,
             "questions": list(self.questions),
-            "settings": asdict(self.settings),
+            "settings": _flat(self.settings),
         }
 
 
@@ -58,33 +56,38 @@ class Job:
 class Running:
     """How a job is run; none of it changes what was asked."""
 
-    device: str = "auto"
-    threads: int | None = None
-    memory: str = "auto"
+    options: Wishes = AS_IT_SUITS
+    """How the model is loaded."""
     parallel: int | None = None
     """Radiographs that are answered at the same time; None lets memory and cores decide."""
-    timeout_s: float | None = None
-    """For each radiograph."""
     retry_failed: bool = False
     """Try radiographs again that have failed."""
 
 
-def adopt(folder: Path, job: Job) -> None:
-    """Make the folder this job's own, or see that it is; raises UsageError for another job's folder."""
-    path = folder / JOB
-    facts = job.facts
-    try:
-        with writing(JOB):
-            known = json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:
-        raise UsageError("E-BAT-002", f"{JOB} cannot be read") from None
-    if known is None:
-        write_whole(path, json.dumps(facts, indent=1).encode("ascii"))
-    elif known != facts:
-        raise UsageError("E-BAT-002", f"it has {_difference(known, facts)}")
+def load_of(job: Job, running: Running, n_files: int) -> Load:
+    """What the model host is to load; n_files: radiographs at most, since room for more would be wasted."""
+    return Load(
+        bundle=str(job.bundle.absolute()),
+        questions=job.questions,
+        options=running.options,
+        template=job.settings.template,
+        sampling=job.settings.sampling,
+        reading=job.settings.reading,
+        slots=running.parallel,
+        slots_max=max(1, n_files * len(job.questions)),
+    )
 
 
-def _difference(known: Any, facts: dict[str, Any]) -> str:
-    names = {"manifest_sha256": "another bundle", "folder_sha256": "another folder of radiographs"}
-    differing = [name for name in facts if not isinstance(known, dict) or known.get(name) != facts[name]]
-    return ", ".join(names.get(name, f"other {name}") for name in differing) or "more in it"
+def _flat(settings: Settings) -> dict[str, Any]:
+    """The form in which version 0.1.0 wrote settings, so that its folders are gone on with."""
+    reading, sampling = settings.reading, settings.sampling
+    return {
+        "template": settings.template,
+        "profile": reading.profile,
+        "frame": reading.frame,
+        "force": reading.force,
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+    }

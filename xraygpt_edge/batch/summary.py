@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import xraygpt_edge
-from xraygpt_edge.batch.folder import write_whole
 from xraygpt_edge.batch.job import Job
-from xraygpt_edge.batch.ledger import own_path, read_records
+from xraygpt_edge.ledger import Answered, Records, Row, write_whole
 
 SUMMARY = "summary.json"
 SCHEMA = 1
+KEPT_OF_A_FAILURE = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Run:
     """One run of a batch, from start to end."""
 
     seconds: float
@@ -34,6 +34,7 @@ class Session:
     restarts: int
     """How often the model process died."""
     engine: dict[str, Any]
+    """Device, threads, and questions answered at the same time; empty when no model was needed."""
     cut_bytes: int
     """Of a record that a crash had cut off; its radiograph was done again."""
 
@@ -50,7 +51,7 @@ class Summary:
     errors: dict[str, int]
     """Error id → records."""
     skipped_by_reason: dict[str, int]
-    session: Session
+    run: Run
     studies: tuple[dict[str, Any], ...]
     """Those with several files."""
     bundle: dict[str, Any] | None
@@ -69,37 +70,36 @@ class _Tally:
     bundle: dict[str, Any] | None = None
     engine: dict[str, Any] | None = None
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, row: Row) -> None:
         """Count one record."""
-        path = own_path(record)
-        self.ids[path] = record["id"]
-        study = record.get("input", {}).get("study")
-        if study:
-            self.studies[study][path] = record["id"]
-        if record["status"] == "ok":
-            self.failures.pop((path, record["question"]), None)
-            self.bundle, self.engine = record["bundle"], record["engine"]
+        path = row.own_path
+        self.ids[path] = row.id
+        if row.input and row.input.study:
+            self.studies[row.input.study][path] = row.id
+        if isinstance(row, Answered):
+            self.failures.pop((path, row.question), None)
+            self.bundle, self.engine = asdict(row.bundle), asdict(row.engine)
         else:
-            kept = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
-            self.failures[path, record["question"]] = {name: record[name] for name in kept if name in record}
+            facts = {name: getattr(row, name) for name in KEPT_OF_A_FAILURE}
+            self.failures[path, row.question] = {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def summarize(out: Path, job: Job, session: Session) -> Summary:
+def summarize(out: Path, job: Job, run: Run) -> Summary:
     """Read the records once and write the summary; raises OutputError."""
     tally = _Tally()
-    for record in read_records(out):
-        tally.add(record)
+    for entry in Records(out):
+        tally.add(entry.row)
     failed = len({path for path, _ in tally.failures})
     summary = Summary(
         # A file that was removed after it was answered keeps its record, so it was found.
-        found=len(tally.ids) + sum(session.skipped.values()),
+        found=len(tally.ids) + sum(run.skipped.values()),
         ok=len(tally.ids) - failed,
         failed=failed,
-        skipped=sum(session.skipped.values()),
+        skipped=sum(run.skipped.values()),
         failures=tuple(tally.failures.values()),
         errors=dict(Counter(failure["error_id"] for failure in tally.failures.values()).most_common()),
-        skipped_by_reason=session.skipped,
-        session=session,
+        skipped_by_reason=run.skipped,
+        run=run,
         studies=tuple(
             {"study": study, "ids": list(members.values())}
             for study, members in tally.studies.items()
@@ -113,8 +113,8 @@ def summarize(out: Path, job: Job, session: Session) -> Summary:
 
 
 def _facts(summary: Summary, job: Job) -> dict[str, Any]:
-    s = summary.session
-    per_minute = 60 * s.files / s.seconds if s.seconds else 0.0
+    run = summary.run
+    per_minute = 60 * run.files / run.seconds if run.seconds else 0.0
     return {
         "schema": SCHEMA,
         "failures": summary.failures,
@@ -125,7 +125,7 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "skipped": summary.skipped,
         "skipped_by_reason": summary.skipped_by_reason,
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "last_run": {**asdict(s), "radiographs_per_minute": round(per_minute, 2)},
+        "last_run": {**asdict(run), "radiographs_per_minute": round(per_minute, 2)},
         "job": job.facts,
         "bundle": summary.bundle,
         "engine": summary.engine,

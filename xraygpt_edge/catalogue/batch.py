@@ -75,4 +75,11 @@ BATCH: dict[str, Entry] = {
         "Bring the folder back from a copy, or run the batch into a new folder.",
         "Nothing was changed.",
     ),
+    "E-OUT-004": Entry(
+        16,
+        "the records cannot be read",
+        "The system does not give records.jsonl out: it belongs to somebody else, or the disk is failing.",
+        "Allow reading it, or bring the folder back from a copy.",
+        "Nothing was changed.",
+    ),
 }

@@ -22,9 +22,8 @@ REPORT: dict[str, Entry] = {
     ),
     "E-REP-003": Entry(
         4,
-        "the records are damaged",
-        "A line of records.jsonl, or summary.json, is not what a batch writes. The file was edited, or the disk "
-        "is failing.",
+        "summary.json or job.json is damaged",
+        "It is not what a batch writes. The file was edited, or the disk is failing.",
         "Bring the folder back from a copy, or run the batch again in a new folder.",
         _KEPT,
     ),

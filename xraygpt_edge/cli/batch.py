@@ -60,14 +60,14 @@ def batch(
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.cli import progress
     from xraygpt_edge.cli.places import find_bundle
+    from xraygpt_edge.generation.request import Sampling
+    from xraygpt_edge.images import PROFILES, ReadOptions
 
     opened = bundles.opened(find_bundle(bundle))
-    settings = batches.Settings(
-        template, options.one_of("--profile", profile, ("mimic-jpg", "display")),
-        frame, force, max_tokens, temperature, top_p, seed,
-    )  # fmt: skip
-    wishes = options.wishes(device, threads, memory)
-    running = batches.Running(wishes.device, threads, wishes.memory, places(parallel), timeout, retry_failed)
+    reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)
+    sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
+    settings = batches.Settings(template, reading, sampling)
+    running = batches.Running(options.wishes(device, threads, memory), slots(parallel), retry_failed)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)
@@ -79,7 +79,7 @@ def batch(
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
 
 
-def places(parallel: str) -> int | None:
+def slots(parallel: str) -> int | None:
     """`--parallel` as a number, None for auto; raises UsageError."""
     if parallel == "auto":
         return None

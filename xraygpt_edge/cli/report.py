@@ -40,6 +40,11 @@ Thumbnails = Annotated[
     bool, typer.Option("--thumbnails", help="Put small pictures into the page. They are patient images.")
 ]
 
+TORN = (
+    "left out: the last record, which is not whole. A batch is writing it, or a crash has cut it off; "
+    "then run the batch again."
+)
+
 
 def report(
     folder: Folder,
@@ -62,10 +67,13 @@ def report(
     if thumbnails and to != "html":
         raise UsageError("E-USE-001", "--thumbnails goes with --to html")
     target = out or folder / reports.DEFAULT_NAMES[to]
-    written = reports.write(to, reports.Job(read_batch(folder), target, images, thumbnails))
+    job = reports.Job(read_batch(folder), target, images, thumbnails)
+    written = reports.write(to, job)
     if as_json:
-        print(json.dumps(reports.account(to, target, written)))
+        print(json.dumps(reports.account(to, job, written)))
     else:
+        if job.batch.torn_bytes:
+            print(TORN, file=sys.stderr)
         show(target, written, quiet=quiet)
     return ExitCode.PARTIAL if written.left_out else ExitCode.DONE
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from xraygpt_edge.records import SCHEMA
@@ -40,12 +39,13 @@ def write(name: str, job: Job) -> Written:
     return written
 
 
-def account(name: str, target: Path, written: Written) -> dict[str, Any]:
+def account(name: str, job: Job, written: Written) -> dict[str, Any]:
     """What was written, as the object that `report --json` prints."""
     return {
         "schema": SCHEMA,
         "format": name,
-        "out": os.fsencode(target).decode("utf-8", "backslashreplace"),
+        "out": os.fsencode(job.out).decode("utf-8", "backslashreplace"),
         "files": written.files,
         "left_out": [asdict(row) for row in written.left_out],
+        "torn_bytes": job.batch.torn_bytes,
     }

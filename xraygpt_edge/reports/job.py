@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
-from xraygpt_edge.reports.rows import Answered, Batch
+from xraygpt_edge.ledger import Answered
+from xraygpt_edge.reports.rows import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.identity import Identity
-from xraygpt_edge.reports.rows import Answered
+from xraygpt_edge.ledger import Answered
 from xraygpt_edge.worker import Reader
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.ledger import Answered
 from xraygpt_edge.reports.job import LeftOut
-from xraygpt_edge.reports.rows import Answered, Radiograph
+from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.worker import Reader
 
 SIDE_PX = 288

@@ -21,8 +21,10 @@ from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.identity import Attribute, Identity
+from xraygpt_edge.ledger import Answered
+from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
-from xraygpt_edge.reports.rows import Answered, Radiograph, visible
+from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
 from xraygpt_edge.worker import Reader
 

@@ -16,9 +16,11 @@ from typing import Any
 import jinja2
 
 from xraygpt_edge.errors import UsageError
+from xraygpt_edge.ledger import Answered
+from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.records import notice
 from xraygpt_edge.reports.job import Job, Written, output_file
-from xraygpt_edge.reports.rows import Answered, Batch, visible
+from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
 
 SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")

@@ -6,9 +6,9 @@ import json
 
 import msgspec
 
+from xraygpt_edge.ledger import Records
 from xraygpt_edge.records import NOTICE, SCHEMA
 from xraygpt_edge.reports.job import Job, Written, output_file
-from xraygpt_edge.reports.rows import record_lines
 
 
 def write(job: Job) -> Written:
@@ -20,7 +20,7 @@ def write(job: Job) -> Written:
     head = {"schema": SCHEMA, "notice": NOTICE, "summary": job.batch.summary}
     with output_file(job.out) as stream:
         stream.write(json.dumps(head).removesuffix("}").encode() + b', "records": [')
-        for number, line in enumerate(record_lines(job.batch.root)):
-            stream.write((b",\n" if number else b"\n") + msgspec.json.format(line, indent=0))
+        for number, entry in enumerate(Records(job.batch.root)):
+            stream.write((b",\n" if number else b"\n") + msgspec.json.format(entry.line, indent=0))
         stream.write(b"\n]}\n")
     return Written(files=1)

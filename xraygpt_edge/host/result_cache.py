@@ -1,4 +1,4 @@
-"""Answers for pictures that come again: equal pixels are computed once."""
+"""Answers about images that come again: equal pixels are computed once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class _Kept:
     decode_s: float
 
 
-class KnownAnswers:
-    """The latest answers, by picture and question."""
+class ResultCache:
+    """The latest answers, by image and question; for one thread."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()

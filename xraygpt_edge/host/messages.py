@@ -1,0 +1,184 @@
+"""What a host and its model process say to each other: one JSON object a line, checked at both ends.
+
+to the process     Load once, then Task and Cancel in any order
+from the process   Ready once, then Started, Text, Record, Cancelled and Heartbeat; Fatal before it ends
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.generation.request import GREEDY, Sampling
+from xraygpt_edge.images import DEFAULT, ReadOptions
+from xraygpt_edge.loading import Wishes
+from xraygpt_edge.records import Answer, Failure
+
+Kind = TypeVar("Kind")
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """What the process loads, and what all its tasks have in common."""
+
+    bundle: str
+    """The bundle's folder, absolute."""
+    questions: tuple[str, ...]
+    """Those that will be asked: the longest decides how much room a sequence has."""
+    options: Wishes = Wishes()
+    template: str | None = None
+    sampling: Sampling = GREEDY
+    reading: ReadOptions = DEFAULT
+    slots: int | None = None
+    """Questions that are answered at the same time; None lets memory and cores decide."""
+    slots_max: int | None = None
+    """The most that can be of use, where memory and cores would allow more."""
+
+
+class Task(msgspec.Struct, frozen=True, tag="task"):
+    """One radiograph and what is to be asked about it."""
+
+    number: int
+    """Chosen by the client; a host is given each number once."""
+    path: str
+    """The file, absolute; bytes that are not UTF-8 are lone surrogates."""
+    questions: tuple[str, ...]
+    """At least one, each once."""
+    wants_text: bool = False
+    """Have each answer's text told as it comes."""
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Forget a task: at once if it waits, with the next token if it is in work. The others go on."""
+
+    task: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The model is loaded."""
+
+    slots: int
+    """Questions that are answered at the same time."""
+    device: str = "cpu"
+    threads: int = 1
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The process begins with a radiograph; should it die now, this one may be why."""
+
+    task: int
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """More of an answer, for a task that wants it; a task that is tried again begins anew with its next Started."""
+
+    task: int
+    question: str
+    text: str
+
+
+class Record(msgspec.Struct, frozen=True, tag="record"):
+    """The end of one question: an answer or a failure. The task has ended when each of its questions has one."""
+
+    task: int
+    question: str
+    answer: Answer | None = None
+    failure: Failure | None = None
+    attempt: int = 1
+    """How often a process was given the radiograph; the host counts."""
+
+    @classmethod
+    def of(cls, task: int, question: str, result: Answer | Failure) -> Record:
+        """With the result in its place."""
+        if isinstance(result, Answer):
+            return cls(task, question, answer=result)
+        return cls(task, question, failure=result)
+
+    @property
+    def result(self) -> Answer | Failure:
+        """The answer or the failure."""
+        result = self.answer or self.failure
+        if result is None:
+            raise ValueError("a record without a result")
+        return result
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """The end of a task that was cancelled; questions that have no record get none."""
+
+    task: int
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """Seconds of the model process by stage, as they add up. Reading runs beside the others."""
+
+    load_s: float = 0.0
+    read_s: float = 0.0
+    vision_s: float = 0.0
+    prompt_s: float = 0.0
+    decode_s: float = 0.0
+    tokens: int = 0
+
+    def __add__(self, other: StageTimes) -> StageTimes:
+        return StageTimes(
+            self.load_s + other.load_s,
+            self.read_s + other.read_s,
+            self.vision_s + other.vision_s,
+            self.prompt_s + other.prompt_s,
+            self.decode_s + other.decode_s,
+            self.tokens + other.tokens,
+        )
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+    """A sign of life, every few seconds while native calls return, and before each record."""
+
+    times: StageTimes
+    """Since the process began."""
+
+
+class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
+    """What ends the process, and with it every task."""
+
+    error_id: str
+    why: str
+    code: int
+
+    @classmethod
+    def of(cls, error: XrayGPTError) -> Fatal:
+        """As it is said."""
+        return cls(error.error_id, error.why, int(error.code))
+
+    @property
+    def error(self) -> XrayGPTError:
+        """The error, to be raised where somebody waits."""
+        kinds = {int(kind.code): kind for kind in XrayGPTError.__subclasses__()}
+        return kinds.get(self.code, XrayGPTError)(self.error_id, self.why)
+
+
+Command: TypeAlias = Load | Task | Cancel
+Event: TypeAlias = Ready | Started | Text | Record | Cancelled | Heartbeat | Fatal
+
+
+class Garbled(ValueError):
+    """A line that is no message."""
+
+
+def packed(message: Command | Event) -> bytes:
+    """One line; lone surrogates of a file name survive as escapes, which msgspec's own writer refuses."""
+    return json.dumps(msgspec.to_builtins(message), ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def unpacked(line: bytes, kind: type[Kind] | Any) -> Kind:
+    """The message of a line, checked against its type; raises Garbled, also for a line that was cut off."""
+    if not line.endswith(b"\n"):
+        raise Garbled("cut off")
+    try:
+        message: Kind = msgspec.convert(json.loads(line), kind)
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:
+        raise Garbled(type(error).__name__) from error
+    return message

@@ -1,0 +1,102 @@
+"""What the model process says about its tasks: text, records, ends, and that it lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from xraygpt_edge.engine import Seen, XrayGPT
+from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
+from xraygpt_edge.generation.answer import Generation
+from xraygpt_edge.host.messages import Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
+from xraygpt_edge.records import EngineFacts, Failure, Source
+
+Say: TypeAlias = Callable[[Event], None]
+NO_EMBEDDINGS = np.empty((0, 0), np.float32)
+"""An answer does not keep the image embeddings: half a megabyte each for a 7B model."""
+HEARTBEAT_S = 5.0
+"""A sign of life at least so often, as long as llama.cpp returns."""
+ONE_TASK = (InputRefused, OutOfTime, UnusableOutput, UsageError)
+"""Errors that concern one task; any other ends the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A task that waits for an answer about its own file."""
+
+    task: Task
+    source: Source
+    read_s: float
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Knows which questions are open. For the thread that answers; another may ask `begin`."""
+
+    model: XrayGPT
+    facts: EngineFacts
+    say: Say
+    times: StageTimes
+    _open: dict[int, set[str]] = field(default_factory=dict)
+    """Task → its questions without a record."""
+    _beat_at_s: float = 0.0
+
+    def add(self, task: Task) -> None:
+        """Take a task; all its questions are open."""
+        self._open[task.number] = set(task.questions)
+
+    def is_open(self, task: Task) -> bool:
+        """Whether it waits for a record and was not cancelled."""
+        return task.number in self._open
+
+    def begin(self, task: Task) -> bool:
+        """Whether a task is still wanted; then it is said to have started."""
+        is_wanted = self.is_open(task)
+        if is_wanted:
+            self.say(Started(task.number))
+        return is_wanted
+
+    def cancel(self, number: int) -> bool:
+        """End a task without further records; False when its last one was said already."""
+        was_open = self._open.pop(number, None) is not None
+        if was_open:
+            self.say(Cancelled(number))
+        return was_open
+
+    def text(self, subscribers: Iterable[Subscriber], question: str, text: str) -> None:
+        """More of an answer, to those that want it as it comes."""
+        for subscriber in subscribers:
+            if subscriber.task.wants_text and text:
+                self.say(Text(subscriber.task.number, question, text))
+
+    def answer(self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0) -> None:
+        """An answer, with everything that made it; vision_s: 0 where the image was not encoded for it."""
+        seen = Seen(subscriber.source, NO_EMBEDDINGS, subscriber.read_s, vision_s=vision_s)
+        answer = self.model.signed(seen, question, generation, self.facts, load_s=0.0)
+        self._record(Record.of(subscriber.task.number, question, answer))
+
+    def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
+        """A failure of each question; an error that concerns more than this task is raised again."""
+        if not isinstance(error, ONE_TASK) and error.error_id != "E-BUG-001":
+            raise error
+        failure = Failure(error.error_id, error.message, int(error.code), source)
+        for question in questions:
+            self._record(Record.of(task.number, question, failure))
+
+    def beat(self, *, now: bool = False) -> None:
+        """A sign of life, if it is time for one."""
+        if now or time.monotonic() - self._beat_at_s > HEARTBEAT_S:
+            self._beat_at_s = time.monotonic()
+            self.say(Heartbeat(self.times))
+
+    def _record(self, record: Record) -> None:
+        questions = self._open[record.task]
+        questions.discard(record.question)
+        if not questions:
+            del self._open[record.task]
+        self.beat(now=True)
+        self.say(record)

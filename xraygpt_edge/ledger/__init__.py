@@ -1,0 +1,34 @@
+"""`records.jsonl`: where answers and failures are kept, one line each, whole after any crash.
+
+ledger    writes: each record is on disk before it counts; knows what was done before
+records   reads: every whole record, typed; the one rule about lines that are not whole
+rows      what a line says
+versions  what an older program wrote is read, what a newer one wrote is refused
+job       job.json beside it: whose folder this is
+folder    the folder: made private, held by one process at a time
+
+Whoever writes records (a batch, a server, a node) and whoever reads them (reports, an evaluation) comes through here.
+"""
+
+from __future__ import annotations
+
+from xraygpt_edge.ledger.folder import claimed, write_whole
+from xraygpt_edge.ledger.job import adopt, asked_questions
+from xraygpt_edge.ledger.ledger import Ledger
+from xraygpt_edge.ledger.records import RECORDS, Entry, Records
+from xraygpt_edge.ledger.rows import Answered, Failed, Row, record_of
+
+__all__ = [
+    "RECORDS",
+    "Answered",
+    "Entry",
+    "Failed",
+    "Ledger",
+    "Records",
+    "Row",
+    "adopt",
+    "asked_questions",
+    "claimed",
+    "record_of",
+    "write_whole",
+]

@@ -1,0 +1,58 @@
+"""`job.json`: what was asked in a folder of records; another job never writes into it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from xraygpt_edge.errors import InputRefused, UsageError
+from xraygpt_edge.ledger.folder import write_whole, writing
+from xraygpt_edge.ledger.versions import Damaged, decoded
+
+JOB = "job.json"
+
+
+class _Asked(msgspec.Struct):
+    questions: tuple[str, ...]
+
+
+def adopt(folder: Path, facts: dict[str, Any]) -> None:
+    """Make the folder this job's own, or see that it is; raises UsageError for another job's folder.
+
+    facts: all that must be the same when the job goes on, as JSON; nothing in it may identify a patient.
+    """
+    path = folder / JOB
+    try:
+        with writing(JOB):
+            known = json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError:
+        raise UsageError("E-BAT-002", f"{JOB} cannot be read") from None
+    if known is None:
+        write_whole(path, json.dumps(facts, indent=1).encode("ascii"))
+    elif known != facts:
+        raise UsageError("E-BAT-002", f"it has {_difference(known, facts)}")
+
+
+def asked_questions(folder: Path) -> tuple[str, ...]:
+    """The questions in the order in which they were given; none where the folder has no job.
+
+    Raises InputRefused for a damaged file, BundleIncompatible for one of a newer version.
+    """
+    try:
+        asked: _Asked = decoded((folder / JOB).read_bytes(), _Asked, JOB)
+    except FileNotFoundError:
+        return ()
+    except Damaged as error:
+        raise InputRefused("E-REP-003", JOB) from error
+    except OSError as error:
+        raise InputRefused("E-REP-003", f"{JOB}: {error.strerror}") from error
+    return asked.questions
+
+
+def _difference(known: Any, facts: dict[str, Any]) -> str:
+    names = {"manifest_sha256": "another bundle", "folder_sha256": "another folder of radiographs"}
+    differing = [name for name in facts if not isinstance(known, dict) or known.get(name) != facts[name]]
+    return ", ".join(names.get(name, f"other {name}") for name in differing) or "more in it"
