@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from benchmarks.pairs import Raw
 from benchmarks.task import WORDS_AFTER, WORDS_BEFORE
-from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
 from xraygpt_edge.engine import XrayGPT
-from xraygpt_edge.generation.request import Sampling
-from xraygpt_edge.parallel import ParallelDecoder, Shape
+from xraygpt_edge.generation.capacity import Capacity
+from xraygpt_edge.generation.core import CoreOptions
+from xraygpt_edge.generation.packing import padded
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import Request, Sampling
+from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.vision import Vision
 
 FIRST_PLAIN_TOKEN = 3
@@ -28,27 +31,26 @@ TRIES = 5
 
 def prompt(language: str, threads: int, n_rows: int, repetitions: int, *, repack: bool) -> Raw:
     """Tokens a second from the prompt to the first logits, nothing remembered from the prompt before."""
-    decoder = Decoder.load(Path(language), Device("cpu", threads), repack=repack)
-    rows, times_s = drawn_rows(n_rows, decoder.n_embd, 0), []
+    scheduler = Scheduler.load(Path(language), Device("cpu", threads), repack=repack)
+    image, times_s = drawn_image(n_rows, scheduler.model.n_embd, 0), []
     for number in range(repetitions + 1):  # the first one warms up
-        ids = drawn_ids(decoder, number)
+        drawn = drawn_prompt(scheduler, image, number)
         began_s = time.perf_counter()
-        decoder.first_logits(ids, rows)
+        scheduler.first_logits(drawn)
         times_s.append(time.perf_counter() - began_s)
-    samples = [(len(ids) + n_rows) / taken_s for taken_s in times_s[1:]]
+    samples = [(WORDS_BEFORE + n_rows + WORDS_AFTER) / taken_s for taken_s in times_s[1:]]
     return {"values": {"tokens_per_s": median(samples)}, "samples_tokens_per_s": samples}
 
 
 def decode(language: str, threads: int, n_rows: int, tokens: int, *, repack: bool) -> Raw:
     """Tokens a second after the first token of an answer, greedy, as `ask` takes them."""
-    decoder = Decoder.load(Path(language), Device("cpu", threads), repack=repack)
-    rows = drawn_rows(n_rows, decoder.n_embd, 0)
+    scheduler = Scheduler.load(Path(language), Device("cpu", threads), repack=repack)
+    image = drawn_image(n_rows, scheduler.model.n_embd, 0)
     longest: list[float] = []
     for number in range(TRIES):
-        ids = drawn_ids(decoder, number)
-        for _ in decoder.generate(ids, rows, plain(WARM_UP_TOKENS)):
-            pass
-        at_s = [time.perf_counter() for _ in decoder.generate(ids, rows, plain(tokens + 1))]
+        drawn = drawn_prompt(scheduler, image, number)
+        scheduler.submit(Request(drawn, plain(WARM_UP_TOKENS))).result()
+        at_s = [time.perf_counter() for _ in scheduler.submit(Request(drawn, plain(tokens + 1)))]
         longest = max(longest, at_s, key=len)
         if len(longest) == tokens + 1:
             break
@@ -59,28 +61,21 @@ def decode(language: str, threads: int, n_rows: int, tokens: int, *, repack: boo
 
 def many(language: str, threads: int, n_rows: int, sequences: list[int], tokens: int) -> Raw:
     """Decode and prompt speed of several sequences in one context; a model's end of answer is not obeyed here."""
-    device = Device("cpu", threads)
-    single = Decoder.load(Path(language), device)
-    _answer_many(single, device, 1, n_rows, WARM_UP_TOKENS)
     values: dict[str, float] = {}
     for count in sequences:
-        decoder = _answer_many(single, device, count, n_rows, tokens)
-        computed = WORDS_BEFORE + n_rows + WORDS_AFTER - decoder.kept
-        values[f"decode_{count}"] = count * tokens / decoder.spent.decode_s
-        values[f"prompt_{count}"] = count * computed / decoder.spent.prompt_s
+        capacity = Capacity(count, count, padded(WORDS_BEFORE + n_rows + WORDS_AFTER + tokens))
+        scheduler = Scheduler.load(Path(language), Device("cpu", threads), CoreOptions(capacity))
+        image = drawn_image(n_rows, scheduler.model.n_embd, 0)
+        scheduler.replay([drawn_prompt(scheduler, image, 0)], [drawn_answer(scheduler, WARM_UP_TOKENS)])
+        prompt_s, decode_s = scheduler.spent.prompt_s, scheduler.spent.decode_s
+        images = [drawn_image(n_rows, scheduler.model.n_embd, name) for name in range(count)]
+        prompts = [drawn_prompt(scheduler, image, 0) for image in images]
+        scheduler.replay(prompts, [drawn_answer(scheduler, tokens)] * count)
+        computed = n_rows + WORDS_AFTER + (WORDS_BEFORE if count == 1 else 0)
+        values[f"decode_{count}"] = count * tokens / (scheduler.spent.decode_s - decode_s)
+        values[f"prompt_{count}"] = count * computed / (scheduler.spent.prompt_s - prompt_s)
+        scheduler.close()
     return {"values": values, "tg": tokens}
-
-
-def _answer_many(single: Decoder, device: Device, count: int, n_rows: int, tokens: int) -> ParallelDecoder:
-    """A closed decoder that knows what it spent. All on this thread, as in a batch: see `docs/log.md` on OpenMP."""
-    ids = drawn_ids(single, 0)
-    decoder = ParallelDecoder.create(single, device, Shape(ids.before, n_rows, len(ids.after), tokens + 1), count)
-    for name in range(count):
-        decoder.add(name, ids, drawn_rows(n_rows, single.n_embd, name), plain(tokens + 1))
-    for _ in range(tokens + 1):
-        list(decoder.step())
-    decoder.close()
-    return decoder
 
 
 def vision(path: str, size_px: int, threads: int, repetitions: int) -> Raw:
@@ -126,13 +121,18 @@ def plain(max_tokens: int) -> Sampling:
     return Sampling(max_tokens=max_tokens, draft=False)
 
 
-def drawn_rows(n_rows: int, n_embd: int, seed: int) -> NDArray[np.float32]:
-    """Image rows that no image has: (n_rows, n_embd), of the size that embeddings have."""
+def drawn_image(n_rows: int, n_embd: int, seed: int) -> NDArray[np.float32]:
+    """Image embeddings that no image has: (n_rows, n_embd), of the size that embeddings have."""
     return np.random.default_rng(seed).standard_normal((n_rows, n_embd), np.float32) * np.float32(0.02)
 
 
-def drawn_ids(decoder: Decoder, seed: int) -> PromptIds:
-    """Words that nobody said, in a prompt of the training prompt's length."""
+def drawn_prompt(scheduler: Scheduler, image: NDArray[np.float32], seed: int) -> Prompt:
+    """Words that nobody said around an image, in a prompt of the training prompt's length."""
     random = np.random.default_rng(1000 + seed)
-    drawn = random.integers(FIRST_PLAIN_TOKEN, decoder.n_vocab, WORDS_BEFORE - 1 + WORDS_AFTER).tolist()
-    return PromptIds((decoder.model.bos, *drawn[: WORDS_BEFORE - 1]), tuple(drawn[WORDS_BEFORE - 1 :]))
+    drawn = random.integers(FIRST_PLAIN_TOKEN, scheduler.model.n_vocab, WORDS_BEFORE - 1 + WORDS_AFTER).tolist()
+    return Prompt(((scheduler.model.bos, *drawn[: WORDS_BEFORE - 1]), image, tuple(drawn[WORDS_BEFORE - 1 :])))
+
+
+def drawn_answer(scheduler: Scheduler, tokens: int) -> list[int]:
+    """Words of no order."""
+    return np.random.default_rng(0).integers(FIRST_PLAIN_TOKEN, scheduler.model.n_vocab, tokens).tolist()

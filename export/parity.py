@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from export.pictures import picture_tensor
 from export.receipts import Case
 from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.decoder import Decoder, PromptIds
 from xraygpt_edge.devices import Device
-from xraygpt_edge.generation.prompt import Template, render
+from xraygpt_edge.generation.prompt import Prompt, Template, around
+from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.vision import Vision
 
 Figures = dict[str, float]
@@ -50,11 +50,11 @@ def measure(exported: Exported, cases: Sequence[Case], threads: int) -> Parity:
     original: Rows = [case.rows for case in cases]
     first_vision = next(iter(rows))
     for precision, path in exported.language.items():
-        decoder = Decoder.load(path, device)
-        parity["language"][precision] = _language(decoder, exported.template, cases, original)
+        scheduler = Scheduler.load(path, device)
+        parity["language"][precision] = _language(scheduler, exported.template, cases, original)
         pair = f"{first_vision} + {precision}"
-        parity["together"][pair] = _language(decoder, exported.template, cases, rows[first_vision])
-        decoder.close()
+        parity["together"][pair] = _language(scheduler, exported.template, cases, rows[first_vision])
+        scheduler.close()
     return parity
 
 
@@ -101,14 +101,15 @@ def _rows(model: Path, recipe: ImageRecipe, cases: Sequence[Case], device: Devic
     return rows
 
 
-def _language(decoder: Decoder, template: Template, cases: Sequence[Case], rows: Rows) -> Figures:
+def _language(scheduler: Scheduler, template: Template, cases: Sequence[Case], rows: Rows) -> Figures:
     """Figures of one language file; token ids must be the original's before logits mean anything."""
     found: Rows = []
     equal_ids = 0
     for case, image_rows in zip(cases, rows, strict=True):
-        ids = decoder.tokenize(render(template, case.question))
-        equal_ids += (ids.before, ids.after) == (case.ids_before, case.ids_after)
-        found.append(decoder.logits_along(PromptIds(case.ids_before, case.ids_after), image_rows, case.answer[:-1]))
+        before, after = scheduler.token_ids(*around(template, case.question))
+        equal_ids += (tuple(before), tuple(after)) == (case.ids_before, case.ids_after)
+        prompt = Prompt((case.ids_before, image_rows, case.ids_after))
+        found.append(scheduler.logits_along(prompt, case.answer[:-1]))
     return {"equal_ids": equal_ids / len(cases), **language_figures(found, cases)}
 
 

@@ -21,7 +21,7 @@ from export.reference_llama import EmbeddedPrompt, StreamedLlama
 from export.staging import appearing
 from export.vicuna import Vicuna
 from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.generation.prompt import Prompt, Template, render
+from xraygpt_edge.generation.prompt import Template, around
 
 QUESTIONS = (
     "Describe the given chest x-ray image in detail.",
@@ -63,7 +63,7 @@ def reference_rows(path: ImagePath) -> list[NDArray[np.float32]]:
 
 def make_cases(rows: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Template) -> list[Case]:
     """Ask the original language model about each drawn picture."""
-    prompts = [original_ids(vicuna, render(template, question)) for question in QUESTIONS]
+    prompts = [original_ids(vicuna, *around(template, question)) for question in QUESTIONS]
     embedded = [EmbeddedPrompt(before, r, after) for (before, after), r in zip(prompts, rows, strict=True)]
     answers = StreamedLlama(vicuna).answer(embedded, ANSWER_TOKENS)
     return [
@@ -72,11 +72,10 @@ def make_cases(rows: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Te
     ]
 
 
-def original_ids(vicuna: Vicuna, prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Token ids before and after the image by the sentencepiece package itself."""
+def original_ids(vicuna: Vicuna, before: str, after: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids of the text before and after the image by the sentencepiece package itself."""
     pieces = SentencePieceProcessor(model_file=str(vicuna.folder / "tokenizer.model"))
-    before, after = pieces.encode(prompt.before), pieces.encode(prompt.after)
-    return (pieces.bos_id(), *before), tuple(after)
+    return (pieces.bos_id(), *pieces.encode(before)), tuple(pieces.encode(after))
 
 
 def save(cases: Sequence[Case], target: Path) -> None:

@@ -14,14 +14,15 @@ import pydicom
 import pytest
 from PIL import Image
 
-from tests.near_ties import first_doubt
+from tests.near_ties import first_near_tie
 from xraygpt_edge import Sampling, XrayGPT, batch, bundle
 from xraygpt_edge.cli.app import run as command
+from xraygpt_edge.engine import Ask
 from xraygpt_edge.errors import UsageError
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 
 TOKENS = 24
-CPU = Wishes("cpu")
+CPU = LoadOptions("cpu")
 SETTINGS = batch.Settings(sampling=Sampling(max_tokens=TOKENS))
 NOISE = 0.1
 """Logits of 8-bit weights in company differ by up to this: docs/batch.md."""
@@ -97,13 +98,14 @@ def test_answers_are_the_ones_that_ask_gives(films: Path, demo: Path, tmp_path: 
             alone = model.ask(films / path, question, sampling=Sampling(max_tokens=TOKENS)).token_ids
             if alone != token_ids:
                 assert parallel > 1
-                doubt = first_doubt(model.parts.decoder, model.ids(question), model.embed(films / path), alone, NOISE)
-                assert doubt is not None
-                assert alone[:doubt] == token_ids[:doubt]
+                prompt = model.prompt(model.embed(films / path), Ask(question))
+                tie = first_near_tie(model.parts.wait_for_language(), prompt, alone, NOISE)
+                assert tie is not None
+                assert alone[:tie] == token_ids[:tie]
 
 
 def test_with_little_memory_no_more_than_four_are_answered_at_once(films: Path, demo: Path, tmp_path: Path) -> None:
-    summary = batch.run(job(films, demo), tmp_path / "out", batch.Running(Wishes("cpu", memory="low")))
+    summary = batch.run(job(films, demo), tmp_path / "out", batch.Running(LoadOptions("cpu", memory="low")))
     assert summary.run.engine["parallel"] == 4
     assert summary.ok > 4
 

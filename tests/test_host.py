@@ -38,7 +38,7 @@ from xraygpt_edge.host import (
 )
 from xraygpt_edge.host.messages import Cancel, Command, Garbled, packed, unpacked
 from xraygpt_edge.images import ReadOptions
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import Failure
 
 QUESTION, OTHER = "findings?", "Is the heart enlarged?"
@@ -93,7 +93,7 @@ class Listener:
         Load(
             "b",
             (QUESTION,),
-            Wishes("cpu", 2),
+            LoadOptions("cpu", 2),
             "train",
             Sampling(0.5, seed=3),
             ReadOptions("display", 2, force=True),
@@ -319,7 +319,7 @@ def examples(root: Path) -> list[Path]:
 
 
 def demo_load(demo: Path, **more: Any) -> Load:
-    facts = {"options": Wishes("cpu"), "sampling": Sampling(max_tokens=40), **more}
+    facts = {"options": LoadOptions("cpu"), "sampling": Sampling(max_tokens=40), **more}
     return Load(str(demo), (QUESTION, OTHER), **facts)
 
 
@@ -371,7 +371,7 @@ def test_a_task_cancelled_in_its_answer_ends_and_who_asks_the_same_is_answered(
 
 def test_who_stops_listening_makes_room_for_the_next(tmp_path: Path, phantom: Path, examples: list[Path]) -> None:
     tiny = write_bundle(tmp_path / "tiny")  # its answers never end
-    load = Load(str(tiny), (QUESTION,), Wishes("cpu"), sampling=Sampling(max_tokens=400), slots=1)
+    load = Load(str(tiny), (QUESTION,), LoadOptions("cpu"), sampling=Sampling(max_tokens=400), slots=1)
     with ModelHost(load) as host:
         stream = host.stream(Task(1, str(phantom), (QUESTION,), wants_text=True))
         next(event for event in stream if isinstance(event, Text))
@@ -385,11 +385,11 @@ def test_who_stops_listening_makes_room_for_the_next(tmp_path: Path, phantom: Pa
     assert host.times.tokens < 400 + 300  # the first answer was not computed to its end
 
 
-def test_a_question_that_is_longer_than_the_room_made_for_it_fails_alone(demo: Path, examples: list[Path]) -> None:
+def test_a_question_that_is_longer_than_the_model_takes_fails_alone(demo: Path, examples: list[Path]) -> None:
     with ModelHost(demo_load(demo)) as host:
-        task = Task(1, str(examples[0]), ("findings? " * 40, QUESTION))
+        task = Task(1, str(examples[0]), ("findings? " * 2000, QUESTION))
         records = {event.question: event for event in host.stream(task) if isinstance(event, Record)}
-    assert records["findings? " * 40].failure.error_id == "E-USE-008"
+    assert records["findings? " * 2000].failure.error_id == "E-USE-008"
     assert records[QUESTION].answer
 
 

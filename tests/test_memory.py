@@ -8,7 +8,7 @@ import pytest
 
 from xraygpt_edge import Sampling, XrayGPT, devices, loading
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.vision import Vision
 
 SHORT = Sampling(max_tokens=8)
@@ -45,15 +45,15 @@ def test_what_loading_in_the_background_finds_wrong_ends_the_question(
         raise BundleIncompatible("E-BND-023", "language.gguf")
 
     monkeypatch.setattr(loading, "load_decoder", broken)
-    with XrayGPT.begin(demo, Wishes("cpu")) as model, pytest.raises(BundleIncompatible):
+    with XrayGPT.begin(demo, LoadOptions("cpu")) as model, pytest.raises(BundleIncompatible):
         model.ask(phantom, "findings?")
     with pytest.raises(BundleIncompatible):
         XrayGPT.load(demo, "cpu")
 
 
 def test_little_memory_is_enough_for_low_where_auto_is_refused(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    enough = loading.needed_bytes(loading.choose(demo, Wishes("cpu", memory="low")))
+    enough = loading.needed_bytes(loading.choose(demo, LoadOptions("cpu", memory="low")))
     monkeypatch.setattr(devices, "available_memory_bytes", lambda: enough)
-    loading.choose(demo, Wishes("cpu", memory="low"))
+    loading.choose(demo, LoadOptions("cpu", memory="low"))
     with pytest.raises(ResourceExhausted, match="needs"):
-        loading.choose(demo, Wishes("cpu"))
+        loading.choose(demo, LoadOptions("cpu"))

@@ -10,20 +10,38 @@ from typing import TYPE_CHECKING, Any
 from xraygpt_edge.offline import silence
 
 if TYPE_CHECKING:
-    from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.conversation import Conversation
+    from xraygpt_edge.engine import EncodedImage, XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.generation.request import Sampling
+    from xraygpt_edge.images import ReadOptions
+    from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.records import Answer, Failure
 
 __version__ = "0.1.0"
 
 silence()
 
-__all__ = ["Answer", "Failure", "Sampling", "XrayGPT", "XrayGPTError", "__version__"]
+__all__ = [
+    "Answer",
+    "Conversation",
+    "EncodedImage",
+    "Failure",
+    "LoadOptions",
+    "ReadOptions",
+    "Sampling",
+    "XrayGPT",
+    "XrayGPTError",
+    "__version__",
+]
 
 _HOMES = {
     "Answer": "records",
+    "Conversation": "conversation",
+    "EncodedImage": "engine",
     "Failure": "records",
+    "LoadOptions": "loading",
+    "ReadOptions": "images",
     "Sampling": "generation.request",
     "XrayGPT": "engine",
     "XrayGPTError": "errors",

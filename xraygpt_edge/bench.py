@@ -16,13 +16,13 @@ from statistics import median
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from xraygpt_edge import devices
-from xraygpt_edge.decoder import Decoder, PromptIds
-from xraygpt_edge.engine import XrayGPT
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge import devices, provenance
+from xraygpt_edge.engine import Ask, XrayGPT
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.scheduler import Scheduler
+from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import BundleFacts, EngineFacts
 
 Result = TypeVar("Result")
@@ -96,33 +96,33 @@ class Bench:
         return done / self.floor.flop_per_s
 
 
-def bench(root: Path, wishes: Wishes) -> Bench:
+def bench(root: Path, options: LoadOptions) -> Bench:
     """Measure a bundle about a drawn picture; raises what `XrayGPT.load` raises."""
-    load_s, model = timed(lambda: XrayGPT.load(root, wishes.device, wishes.threads, memory=wishes.memory))
+    load_s, model = timed(lambda: XrayGPT.load(root, options))
     with model, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "drawn.png"
         draw(path)
-        looks = [model.look(path) for _ in range(REPEATS)]
-        ids, decoder = model.ids(QUESTION), model.parts.decoder
-        decoder.first_logits(ids, looks[0].rows)  # makes the context
-        prefill_s = median(timed(lambda: decoder.first_logits(ids, looks[0].rows))[0] for _ in range(REPEATS))
+        images = [model.encode(path) for _ in range(REPEATS)]
+        prompt, scheduler = model.prompt(images[0].embeddings, Ask(QUESTION)), model.parts.wait_for_language()
+        scheduler.first_logits(prompt)  # makes the context
+        prefill_s = median(timed(lambda: scheduler.first_logits(prompt))[0] for _ in range(REPEATS))
         stages = Stages(
             load_s=load_s,
-            read_s=median(seen.read_s for seen in looks),
-            vision_s=median(seen.vision_s for seen in looks),
-            prompt_positions=len(looks[0].rows) + len(ids),
+            read_s=median(image.read_s for image in images),
+            vision_s=median(image.vision_s for image in images),
+            prompt_positions=len(images[0].embeddings) + sum(map(len, model.prompt_ids(QUESTION))),
             prefill_s=prefill_s,
-            tokens_per_s=tokens_per_s(decoder, ids, looks[0].rows, prefill_s),
+            tokens_per_s=tokens_per_s(scheduler, prompt, prefill_s),
             peak_bytes=devices.peak_memory_bytes(),
         )
-        language = decoder.model
+        language = scheduler.model
         return Bench(
             stages,
-            measure_floor(model.parts.device.threads),
-            language.size_bytes - decoder.words.size_bytes,
+            measure_floor(model.parts.plan.device.threads),
+            language.size_bytes - scheduler.table.size_bytes,
             2.0 * (language.n_parameters - language.n_vocab * language.n_embd),
-            model.bundle_facts(),
-            model.engine_facts(),
+            provenance.bundle_facts(model.parts),
+            provenance.engine_facts(model.parts),
         )
 
 
@@ -134,10 +134,10 @@ def draw(path: Path) -> None:
     Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(path, compress_level=1)
 
 
-def tokens_per_s(decoder: Decoder, ids: PromptIds, rows: NDArray[np.float32], prefill_s: float) -> float:
+def tokens_per_s(scheduler: Scheduler, prompt: Prompt, prefill_s: float) -> float:
     """While an answer is generated; which tokens does not matter, so an early end does not disturb."""
-    given = [ids.after[-1]] * (ANSWER_TOKENS - 1)
-    seconds, _ = timed(lambda: decoder.logits_along(ids, rows, given))
+    given = [scheduler.model.bos] * (ANSWER_TOKENS - 1)
+    seconds, _ = timed(lambda: scheduler.logits_along(prompt, given))
     return len(given) / (seconds - prefill_s)
 
 

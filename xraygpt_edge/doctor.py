@@ -46,10 +46,10 @@ import sys, numpy as np
 from pathlib import Path
 from xraygpt_edge.engine import XrayGPT
 with XrayGPT.load(Path(sys.argv[1]), "cpu") as model:
-    decoder = model.parts.decoder
-    rows = np.zeros((model.parts.encoder.n_rows, decoder.n_embd), np.float32)
-    from xraygpt_edge.decoder import PromptIds
-    assert np.isfinite(decoder.first_logits(PromptIds((1,), (1,)), rows)).all()
+    manifest = model.parts.plan.bundle.manifest
+    from xraygpt_edge.generation.prompt import Prompt
+    image = np.zeros((manifest.rows, manifest.width), np.float32)
+    assert np.isfinite(model.parts.wait_for_language().first_logits(Prompt(("a", image, "b")))).all()
 """
 
 

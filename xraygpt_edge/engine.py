@@ -2,48 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-import xraygpt_edge
-from xraygpt_edge import loading
-from xraygpt_edge.decoder import PromptIds
+from xraygpt_edge import loading, provenance
 from xraygpt_edge.devices import Wish
-from xraygpt_edge.generation.answer import Generation, Show, Stopwatch, compose
-from xraygpt_edge.generation.prompt import Turn, render
-from xraygpt_edge.generation.request import GREEDY, Sampling
+from xraygpt_edge.errors import InputRefused, XrayGPTError
+from xraygpt_edge.generation.answer import XRAYGPT_CLEAN_UP, Generation, Wording
+from xraygpt_edge.generation.prefix import Prefix
+from xraygpt_edge.generation.prompt import Prompt, Turn, around, render
+from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
+from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.images import Radiograph, ReadOptions
-from xraygpt_edge.loading import Memory, Wishes
-from xraygpt_edge.native import Deadline
+from xraygpt_edge.loading import LoadOptions, Memory
+from xraygpt_edge.native import Deadline, Stopwatch
 from xraygpt_edge.parts import Parts
 from xraygpt_edge.preprocess import to_tensor
-from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Source, Timing
+from xraygpt_edge.records import Answer, Failure, Source, Timing
 from xraygpt_edge.worker import Reader
 
 DEFAULT_READING = ReadOptions()
+OnText: TypeAlias = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A radiograph as the language model gets it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedImage:
+    """A radiograph as the language model gets it; may be shared by threads."""
 
     source: Source
-    rows: NDArray[np.float32]
-    """(n_rows, n_embd)."""
+    embeddings: NDArray[np.float32]
+    """(n_image_tokens, n_embd)."""
     read_s: float = 0.0
     wait_s: float = 0.0
     """For the encoder to be loaded."""
     vision_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """What is asked about one radiograph: it decides the answer and travels whole."""
+
+    question: str
+    history: Sequence[Turn] = ()
+    """What was asked before."""
+    sampling: Sampling = GREEDY
+    template: str | None = None
+    """Name of the words around the question; None takes the bundle's own."""
+
+    def deadline(self) -> Deadline:
+        """Begin to count its time."""
+        return Deadline(self.sampling.timeout_s)
+
+
+Task: TypeAlias = tuple[str | Path | EncodedImage, str]
+"""An image and a question."""
+
+
+class AnswerStream(Iterator[Piece]):
+    """Pieces of one answer as they come, each with its `text`; a context manager that cancels what is left.
+
+    One thread reads it, any may cancel it.
+    """
+
+    def __init__(self, stream: Stream, signed: Callable[[Generation], Answer]) -> None:
+        self._stream, self._signed = stream, signed
+
+    def __next__(self) -> Piece:
+        """Wait for the next piece."""
+        return next(self._stream)
+
+    def answer(self) -> Answer:
+        """Wait for the end and return the whole answer."""
+        return self._signed(self._stream.result())
+
+    def kept(self) -> Prefix | None:
+        """Return what was computed, for the next turn of a conversation."""
+        return self._stream.kept()
+
+    def cancel(self) -> None:
+        """End it at the next token; what there is by then is the answer."""
+        self._stream.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
 class XrayGPT:
-    """A bundle that is loaded and ready to be asked; a context manager."""
+    """A bundle that is loaded and ready to be asked; a context manager. Safe to share by threads.
+
+    Questions of several threads are answered at the same time, each as if it were asked alone: nothing of one is
+    visible in another. Files are read and images encoded one after another. Close it when nobody asks any more.
+    """
 
     def __init__(self, parts: Parts, reader: Reader) -> None:
         self.parts, self._reader = parts, reader
@@ -52,7 +111,7 @@ class XrayGPT:
     def load(
         cls,
         bundle: str | Path,
-        device: Wish = "auto",
+        device: Wish | LoadOptions = "auto",
         threads: int | None = None,
         *,
         vision: str | None = None,
@@ -61,125 +120,157 @@ class XrayGPT:
     ) -> Self:
         """Open a bundle folder and wait until its models are loaded; with little memory, only the encoder.
 
-        vision, language: which of the bundle's files to take, for example "int8" and "Q4_K_M"; by
-        default those that suit the device. Raises NoBundle, BundleAltered, BundleIncompatible,
-        RuntimeMissing or ResourceExhausted.
+        device: where it runs, or all options in one object. vision, language: which of the bundle's files to take, for
+        example "int8" and "Q4_K_M"; by default those that suit the device.
+        Raises NoBundle, BundleAltered, BundleIncompatible, RuntimeMissing or ResourceExhausted.
         """
-        model = cls.begin(Path(bundle), Wishes(device, threads, vision, language, memory))
+        options = device if isinstance(device, LoadOptions) else LoadOptions(device, threads, vision, language, memory)
+        model = cls.begin(Path(bundle), options)
         try:
-            _ = model.parts.encoder
-            if memory != "low":
-                _ = model.parts.decoder
+            model.parts.wait_for_encoder()
+            if options.memory != "low":
+                model.parts.wait_for_language()
         except BaseException:
             model.close()
             raise
         return model
 
     @classmethod
-    def begin(cls, bundle: Path, wishes: Wishes) -> Self:
+    def begin(cls, bundle: Path, options: LoadOptions) -> Self:
         """As `load`, but return at once: a file can be read and encoded while the language model is loaded."""
         reader = Reader()
         reader.start()  # its process imports the decoders meanwhile
         try:
-            parts = Parts(loading.choose(bundle, wishes))
+            parts = Parts(loading.choose(bundle, options))
         except BaseException:
             reader.close()
             raise
         parts.begin()
         return cls(parts, reader)
 
+    def encode(
+        self, image: str | Path, options: ReadOptions = DEFAULT_READING, deadline: Deadline | None = None
+    ) -> EncodedImage:
+        """Read a file in the isolated reader and encode it; raises InputRefused, UnusableOutput, OutOfTime."""
+        watch = Stopwatch()
+        radiograph = self.read(image, options)
+        return self.encode_radiograph(radiograph, watch.lap_s(), deadline)
+
     def ask(
         self,
-        image: str | Path,
+        image: str | Path | EncodedImage,
         question: str,
         *,
         sampling: Sampling = GREEDY,
         template: str | None = None,
         options: ReadOptions = DEFAULT_READING,
-        show: Show | None = None,
+        on_text: OnText | None = None,
     ) -> Answer:
         """Answer one question about one radiograph.
 
-        show: called with each piece of text as soon as it is certain.
+        on_text: called with each piece of text as soon as it is certain.
         Raises InputRefused, UsageError (the question is too long), OutOfTime before the first token, UnusableOutput.
         """
-        deadline = Deadline(sampling.timeout_s)
-        seen = self.look(image, options, deadline)
-        return self.answer(seen, question, sampling=sampling, template=template, deadline=deadline, show=show)
+        with self.stream(image, question, sampling=sampling, template=template, options=options) as pieces:
+            for piece in pieces:
+                if on_text and piece.text:
+                    on_text(piece.text)
+            return pieces.answer()
 
-    def look(self, image: str | Path, options: ReadOptions = DEFAULT_READING, deadline: Deadline | None = None) -> Seen:
-        """Read a file in the decode worker and encode it; raises InputRefused, UnusableOutput, OutOfTime."""
-        watch = Stopwatch()
-        radiograph = self.read(image, options)
-        return self.see(radiograph, watch.lap_s(), deadline)
-
-    def read(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> Radiograph:
-        """Read a file in the decode worker; raises InputRefused."""
-        return self._reader.read(Path(image), options)
-
-    def see(self, radiograph: Radiograph, read_s: float = 0.0, deadline: Deadline | None = None) -> Seen:
-        """Encode a radiograph; raises UnusableOutput, OutOfTime."""
-        watch = Stopwatch()
-        encoder = self.parts.encoder
-        wait_s = watch.lap_s()
-        tensor = to_tensor(radiograph, self.parts.bundle.manifest.image)
-        rows = encoder.embed(tensor, deadline)
-        return Seen(radiograph.source, rows, read_s, wait_s, watch.lap_s())
-
-    def answer(
+    def stream(
         self,
-        seen: Seen,
+        image: str | Path | EncodedImage,
         question: str,
-        history: Sequence[Turn] = (),
         *,
         sampling: Sampling = GREEDY,
         template: str | None = None,
-        deadline: Deadline | None = None,
-        show: Show | None = None,
-    ) -> Answer:
-        """Answer a question about a radiograph that was looked at; history: what was asked before."""
-        watch = Stopwatch()
-        if self.parts.memory == "low":
-            self._reader.close()  # 0.1 GB; another file starts it again
-        decoder = self.parts.decoder
-        load_s = seen.wait_s + watch.lap_s()
-        ids = self.ids(question, template, history)
-        tokens = decoder.generate(ids, seen.rows, sampling, deadline)
-        generation = compose(tokens, self.parts.bundle.manifest.prompt.stop, show)
-        return self.signed(seen, question, generation, self.engine_facts(sampling, template), load_s)
+        options: ReadOptions = DEFAULT_READING,
+    ) -> AnswerStream:
+        """As `ask`, with the answer's pieces as they come; a file is read before this returns."""
+        deadline = Deadline(sampling.timeout_s)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image, options, deadline)
+        return self.begin_answer(encoded, Ask(question, (), sampling, template), deadline=deadline)
 
-    def signed(self, seen: Seen, question: str, generation: Generation, facts: EngineFacts, load_s: float) -> Answer:
-        """What was generated, with everything that made it; load_s: seconds that the question waited for models."""
-        return Answer(
-            text=generation.text,
-            question=question,
-            finish_reason=generation.finish_reason,
-            token_ids=generation.token_ids,
-            input=seen.source,
-            bundle=self.bundle_facts(),
-            engine=facts,
-            timing=_timing(seen, generation, load_s),
-        )
+    def begin_answer(
+        self,
+        image: EncodedImage,
+        ask: Ask,
+        after: Prefix | None = None,
+        *,
+        keep: bool = False,
+        deadline: Deadline | None = None,
+    ) -> AnswerStream:
+        """Begin an answer about an encoded radiograph.
+
+        after: what an earlier question computed, used as far as the prompts agree. keep: this one may be used so.
+        """
+        watch = Stopwatch()
+        if self.parts.plan.memory == "low":
+            self._reader.close()  # 0.1 GB; another file starts it again
+        scheduler = self.parts.wait_for_language()
+        before = Timing(read_s=image.read_s, load_s=image.wait_s + watch.lap_s(), vision_s=image.vision_s)
+        request = Request(self.prompt(image.embeddings, ask), ask.sampling, self.wording, deadline or ask.deadline())
+        return AnswerStream(scheduler.submit(request, after, keep=keep), lambda g: self._signed(image, ask, g, before))
+
+    def ask_all(
+        self,
+        tasks: Iterable[Task],
+        *,
+        sampling: Sampling = GREEDY,
+        template: str | None = None,
+        options: ReadOptions = DEFAULT_READING,
+    ) -> Iterator[Answer | Failure]:
+        """Answer many questions, several at the same time; in the order of the tasks, each as soon as it is ready.
+
+        A file that is refused, or an answer that fails, is a Failure, and the next goes on.
+        """
+        window: deque[AnswerStream | Failure] = deque()
+        for stream in self._begin_all(tasks, sampling, template, options):
+            window.append(stream)
+            if len(window) > self.parts.plan.capacity.most_slots:
+                yield _finished(window.popleft())
+        yield from map(_finished, window)
 
     def embed(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> NDArray[np.float32]:
-        """Image rows (n_rows, n_embd) float32, as the language model gets them."""
-        return self.look(image, options).rows
+        """Image embeddings (n_image_tokens, n_embd) float32, as the language model gets them."""
+        return self.encode(image, options).embeddings
 
     def prompt_ids(
         self, question: str, template: str | None = None, history: Sequence[Turn] = ()
     ) -> tuple[list[int], list[int]]:
-        """Token ids before and after the image rows, beginning-of-sequence included."""
-        ids = self.ids(question, template, history)
-        return list(ids.before), list(ids.after)
+        """Token ids before and after the image, beginning-of-sequence included."""
+        texts = around(self.parts.plan.bundle.template(template), question, history)
+        before, after = self.parts.wait_for_language().token_ids(*texts)
+        return before, after
 
     def first_logits(
-        self, image: str | Path, question: str, template: str | None = None, history: Sequence[Turn] = ()
+        self, image: str | Path | EncodedImage, question: str, template: str | None = None, history: Sequence[Turn] = ()
     ) -> NDArray[np.float32]:
         """Logits (n_vocab,) float32 of the answer's first token."""
-        return self.parts.decoder.first_logits(self.ids(question, template, history), self.embed(image))
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
+        prompt = self.prompt(encoded.embeddings, Ask(question, history, template=template))
+        return self.parts.wait_for_language().first_logits(prompt)
+
+    def read(self, image: str | Path, options: ReadOptions = DEFAULT_READING) -> Radiograph:
+        """Read a file in the isolated reader; raises InputRefused."""
+        return self._reader.read(Path(image), options)
+
+    def encode_radiograph(
+        self, radiograph: Radiograph, read_s: float = 0.0, deadline: Deadline | None = None
+    ) -> EncodedImage:
+        """Encode a radiograph; raises UnusableOutput, OutOfTime."""
+        watch = Stopwatch()
+        self.parts.wait_for_encoder()
+        wait_s = watch.lap_s()
+        embeddings = self.parts.encode(to_tensor(radiograph, self.parts.plan.bundle.manifest.image), deadline)
+        return EncodedImage(radiograph.source, embeddings, read_s, wait_s, watch.lap_s())
+
+    def prompt(self, embeddings: NDArray[np.float32], ask: Ask) -> Prompt:
+        """Place a question around image embeddings."""
+        return render(self.parts.plan.bundle.template(ask.template), embeddings, ask.question, ask.history)
 
     def close(self) -> None:
-        """Give memory and processes back."""
+        """Cancel what is being answered, and give memory and processes back."""
         self._reader.close()
         self.parts.close()
 
@@ -191,53 +282,49 @@ class XrayGPT:
     ) -> None:
         self.close()
 
-    def ids(self, question: str, template: str | None = None, history: Sequence[Turn] = ()) -> PromptIds:
-        """Token ids around the image rows, beginning-of-sequence included."""
-        return self.parts.decoder.tokenize(render(self.parts.bundle.template(template), question, history))
+    def _begin_all(
+        self, tasks: Iterable[Task], sampling: Sampling, template: str | None, options: ReadOptions
+    ) -> Iterator[AnswerStream | Failure]:
+        """Begin each answer; what neighbours ask about one image shares its encoding and its place in the cache."""
+        image: str | Path | EncodedImage | None = None
+        prefix: Prefix | None = None
+        for wanted, question in tasks:
+            ask = Ask(question, (), sampling, template)
+            try:
+                if wanted != image:
+                    encoded = wanted if isinstance(wanted, EncodedImage) else self.encode(wanted, options)
+                    image, prefix = wanted, None
+                elif prefix is None:
+                    prefix = self.prefix(encoded, template)
+                yield self.begin_answer(encoded, ask, prefix)
+            except XrayGPTError as error:
+                yield failure_of(error)
 
-    def bundle_facts(self) -> BundleFacts:
-        """The bundle, and which of its files answer."""
-        manifest = self.parts.bundle.manifest
-        return BundleFacts(
-            id=manifest.id,
-            manifest_sha256=self.parts.bundle.manifest_sha256,
-            kind=manifest.kind,
-            vision=str(self.parts.vision_file.precision),
-            language=str(self.parts.language_file.precision),
-            demo=manifest.demo,
-        )
+    @property
+    def wording(self) -> Wording:
+        """Where this bundle's answers end, and what is taken out of them."""
+        return Wording(tuple(self.parts.plan.bundle.manifest.prompt.stop), XRAYGPT_CLEAN_UP)
 
-    def engine_facts(self, sampling: Sampling = GREEDY, template: str | None = None) -> EngineFacts:
-        """The program and the settings that answer."""
-        return EngineFacts(
-            version=xraygpt_edge.__version__,
-            device=self.parts.device.name,
-            providers=self.parts.providers,
-            threads=self.parts.device.threads,
-            memory=self.parts.memory,
-            n_ctx=self.parts.decoder.n_ctx,
-            seed=sampling.seed,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            template=template or self.parts.bundle.manifest.prompt.default,
-            draft=self.parts.decoder.guesses_ahead(sampling),
-            libraries=loading.library_versions(),
-        )
+    def prefix(self, image: EncodedImage, template: str | None = None) -> Prefix:
+        """Return a prompt's beginning up to and with the image, for several questions about it."""
+        return Prefix(Prompt(self.prompt(image.embeddings, Ask("", template=template)).segments[:-1]))
+
+    def _signed(self, image: EncodedImage, ask: Ask, generation: Generation, before: Timing) -> Answer:
+        facts = provenance.engine_facts(self.parts, ask.sampling, ask.template)
+        bundle = provenance.bundle_facts(self.parts)
+        return provenance.answer_of(image.source, ask.question, generation, bundle, facts, before)
 
 
-def _timing(seen: Seen, generation: Generation, load_s: float) -> Timing:
-    tokens = len(generation.token_ids)
-    first_token_s = seen.read_s + load_s + seen.vision_s + generation.prefill_s
-    return Timing(
-        read_s=seen.read_s,
-        load_s=load_s,
-        vision_s=seen.vision_s,
-        prefill_s=generation.prefill_s,
-        decode_s=generation.decode_s,
-        first_token_s=first_token_s,
-        total_s=first_token_s + generation.decode_s,
-        tokens=tokens,
-        # The first token comes with the prompt, so the others share the decode time.
-        tokens_per_s=(tokens - 1) / generation.decode_s if tokens > 1 else 0.0,
-    )
+def failure_of(error: XrayGPTError) -> Failure:
+    """Return an error as a result, with what is known of its file."""
+    source, steps = (error.source, error.steps) if isinstance(error, InputRefused) else (None, ())
+    return Failure(error.error_id, error.message, int(error.code), source, steps)
+
+
+def _finished(begun: AnswerStream | Failure) -> Answer | Failure:
+    if isinstance(begun, Failure):
+        return begun
+    try:
+        return begun.answer()
+    except XrayGPTError as error:
+        return failure_of(error)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from platformdirs import user_cache_path
+
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge import devices, vision
 from xraygpt_edge.bundle import Bundle, FileEntry
-from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device, Wish
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.generation import llama
-from xraygpt_edge.generation.drafter import Phrases
+from xraygpt_edge.generation.capacity import SHARED, Capacity
+from xraygpt_edge.generation.core import CoreOptions
+from xraygpt_edge.generation.saved_starts import SavedStarts
+from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.vision import Vision
 
 Memory = Literal["low", "auto", "fast"]
 """low: the encoder has left before the language model comes. auto: both stay. fast: the language model's
 weights are also kept in another order, which takes their size again. Some CPUs multiply that faster, others
 slower, so nobody gets it unasked: `bench --memory fast` tells."""
+APP = "xraygpt-edge"
 MARGIN_BYTES = 300_000_000
 """What a question needs besides the weights: libraries, a picture, the KV cache."""
 VISION_FOR = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32", "int8")}
@@ -36,7 +42,7 @@ LIBRARIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class LoadOptions:
     """What the user asked for; None leaves the choice to the program."""
 
     device: Wish = "auto"
@@ -46,10 +52,12 @@ class Wishes:
     language: str | None = None
     """Type of the language file, for example Q4_K_M."""
     memory: Memory = "auto"
+    capacity: Capacity = SHARED
+    """Questions that are answered at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LoadPlan:
     """What will be loaded, and where it will run."""
 
     bundle: Bundle
@@ -57,26 +65,27 @@ class Choice:
     vision_file: FileEntry
     language_file: FileEntry
     memory: Memory
+    capacity: Capacity
 
 
-def choose(root: Path, wishes: Wishes) -> Choice:
+def choose(root: Path, options: LoadOptions) -> LoadPlan:
     """Open a bundle folder and decide; nothing large is read yet.
 
     Raises NoBundle, BundleAltered, BundleIncompatible, RuntimeMissing or ResourceExhausted.
     """
     bundle = bundles.load(root)
-    device = choose_device(wishes)
-    vision_file = bundle.file("vision", *([wishes.vision] if wishes.vision else VISION_FOR[device.name]))
-    language_file = bundle.file("language", *([wishes.language] if wishes.language else []))
-    choice = Choice(bundle, device, vision_file, language_file, wishes.memory)
-    require_memory(choice)
-    return choice
+    device = choose_device(options)
+    vision_file = bundle.file("vision", *([options.vision] if options.vision else VISION_FOR[device.name]))
+    language_file = bundle.file("language", *([options.language] if options.language else []))
+    plan = LoadPlan(bundle, device, vision_file, language_file, options.memory, options.capacity)
+    require_memory(plan)
+    return plan
 
 
-def load_encoder(choice: Choice) -> Vision:
+def load_encoder(plan: LoadPlan) -> Vision:
     """Open the encoder; raises BundleIncompatible when it is not what the manifest says."""
-    manifest = choice.bundle.manifest
-    encoder = Vision.load(choice.bundle.path_of(choice.vision_file), manifest.image.size_px, choice.device)
+    manifest = plan.bundle.manifest
+    encoder = Vision.load(plan.bundle.path_of(plan.vision_file), manifest.image.size_px, plan.device)
     if (encoder.n_rows, encoder.n_embd) != (manifest.rows, manifest.width):
         found = f"manifest {manifest.rows} x {manifest.width}, encoder {encoder.n_rows} x {encoder.n_embd}"
         raise BundleIncompatible("E-BND-021", found)
@@ -84,34 +93,46 @@ def load_encoder(choice: Choice) -> Vision:
     return encoder
 
 
-def load_decoder(choice: Choice) -> Decoder:
-    """Open the language model; one of another width than the manifest's would read past the image rows."""
-    path, width = choice.bundle.path_of(choice.language_file), choice.bundle.manifest.width
-    decoder = Decoder.load(path, choice.device, repack=choice.memory == "fast")
-    if decoder.n_embd != width:
-        raise BundleIncompatible("E-BND-021", f"manifest {width}, language model {decoder.n_embd}")
-    decoder.phrases = Phrases(decoder.model.tokenize(text) for text in choice.bundle.manifest.prompt.phrases)
-    return decoder
+def begin_language(plan: LoadPlan) -> Scheduler:
+    """Begin to open the language model, and return at once."""
+    options = CoreOptions(
+        capacity=plan.capacity, phrases=tuple(plan.bundle.manifest.prompt.phrases), starts=saved_starts(plan)
+    )
+    path = plan.bundle.path_of(plan.language_file)
+    return Scheduler(path, plan.device, options, n_embd=plan.bundle.manifest.width, repack=plan.memory == "fast")
 
 
-def needed_bytes(choice: Choice) -> int:
+def saved_starts(plan: LoadPlan) -> SavedStarts:
+    """Where this bundle's constant starts are kept for this build, processor and these settings."""
+    bundle, file = plan.bundle, plan.language_file
+    settings = (plan.device.name, plan.device.threads, plan.memory)
+    identity = (bundle.manifest_sha256, file.path, file.sha256, *llama.build_identity(), devices.processor(), *settings)
+    return SavedStarts(starts_folder(), json.dumps(identity))
+
+
+def starts_folder() -> Path:
+    """The user's cache folder for saved starts."""
+    return user_cache_path(APP, appauthor=False) / "starts"
+
+
+def needed_bytes(plan: LoadPlan) -> int:
     """Memory for the weights and what one question needs beside them."""
-    vision, language = choice.vision_file.size, choice.language_file.size
+    vision, language = plan.vision_file.size, plan.language_file.size
     weights = {"low": max(vision, language), "auto": vision + language, "fast": vision + 2 * language}
-    return weights[choice.memory] + MARGIN_BYTES
+    return weights[plan.memory] + MARGIN_BYTES
 
 
-def require_memory(choice: Choice) -> None:
+def require_memory(plan: LoadPlan) -> None:
     """Refuse before loading what would send the machine into swap."""
-    needed, there = needed_bytes(choice), devices.available_memory_bytes()
+    needed, there = needed_bytes(plan), devices.available_memory_bytes()
     if needed > there:
         raise ResourceExhausted("E-RUN-015", f"needs {needed / 1e9:.1f} GB, {there / 1e9:.1f} GB are free")
 
 
-def choose_device(wishes: Wishes) -> Device:
+def choose_device(options: LoadOptions) -> Device:
     """The device that was asked for; `auto` takes CUDA when both libraries have it."""
-    threads = wishes.threads or devices.usable_cpus()
-    if wishes.device == "cpu":
+    threads = options.threads or devices.usable_cpus()
+    if options.device == "cpu":
         return Device("cpu", threads)
     missing = [
         name
@@ -121,7 +142,7 @@ def choose_device(wishes: Wishes) -> Device:
         )
         if not there()
     ]
-    if missing and wishes.device == "cuda":
+    if missing and options.device == "cuda":
         raise RuntimeMissing("E-RUN-003", f"{' and '.join(missing)} built without CUDA")
     return Device("cpu" if missing else "cuda", threads)
 

@@ -38,6 +38,18 @@ class Deadline:
             raise OutOfTime("E-RUN-017", f"--timeout was {self._timeout_s:g} s")
 
 
+class Stopwatch:
+    """Seconds between stages, on the monotonic clock; used by one thread."""
+
+    def __init__(self) -> None:
+        self._lap_s = time.monotonic()
+
+    def lap_s(self) -> float:
+        """Return the seconds since the last lap, or since the start."""
+        previous, self._lap_s = self._lap_s, time.monotonic()
+        return self._lap_s - previous
+
+
 class NativeThread:
     """One thread for the calls into one native library."""
 

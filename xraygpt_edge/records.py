@@ -20,7 +20,7 @@ DEMO_NOTICE = (
     "What it says about a real radiograph is meaningless."
 )
 
-FinishReason = Literal["stop", "length", "timeout"]
+FinishReason = Literal["stop", "length", "timeout", "cancelled"]
 
 
 def notice(*, demo: bool) -> str:

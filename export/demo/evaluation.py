@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xraygpt_edge import Sampling, XrayGPT
-from xraygpt_edge.engine import Seen
+from xraygpt_edge.engine import EncodedImage
 
 from .dicom_files import PACKINGS, write_picture
 from .findings import LABELS, PLACED_LABELS, Case, mirrored, sample_case
@@ -36,7 +36,7 @@ PERMUTATIONS = 5
 PIPELINES = {"ONNX fp32 + F16": ("fp32", "F16"), "ONNX int8 + quantized": ("int8", None)}
 ANSWER = Sampling(max_tokens=160)
 
-Asked: TypeAlias = tuple[Seen, str]
+Asked: TypeAlias = tuple[EncodedImage, str]
 AskAll = Callable[[Sequence[Asked]], list[str]]
 
 
@@ -88,11 +88,11 @@ def _bundle_scores(
 ) -> Scores:
     vision, language = PIPELINES[pipeline]
     with XrayGPT.load(bundle, "cpu", threads=1, vision=vision, language=language) as model:
-        seen, seen_flipped = ([model.look(path) for path in paths] for paths in (files, flipped))
+        seen, seen_flipped = ([model.encode(path) for path in paths] for paths in (files, flipped))
         return score(cases, seen, seen_flipped, _asking(model))
 
 
-def score(cases: Sequence[Case], seen: Sequence[Seen], flipped: Sequence[Seen], ask: AskAll) -> Scores:
+def score(cases: Sequence[Case], seen: Sequence[EncodedImage], flipped: Sequence[EncodedImage], ask: AskAll) -> Scores:
     """Ask for every report and every question, and for the controls."""
     truth, swapped = label_table(cases), label_table([mirrored(case) for case in cases])
     said = _labels(ask([(image, REPORT_REQUEST) for image in seen]))
@@ -128,7 +128,7 @@ def balanced_questions(cases: Sequence[Case]) -> Iterator[Question]:
                 yield Question(int(number), yes_no_question(topic, random), truth)
 
 
-def _accuracy(questions: Sequence[Question], seen: Sequence[Seen], ask: AskAll) -> float:
+def _accuracy(questions: Sequence[Question], seen: Sequence[EncodedImage], ask: AskAll) -> float:
     said = ask([(seen[q.case], q.text) for q in questions])
     return float(np.mean([parse_yes(text) == q.truth for text, q in zip(said, questions, strict=True)]))
 
@@ -147,7 +147,7 @@ def _labels(texts: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _asking(model: XrayGPT) -> AskAll:
-    return lambda asked: [model.answer(seen, question, sampling=ANSWER).text for seen, question in asked]
+    return lambda asked: [model.ask(image, question, sampling=ANSWER).text for image, question in asked]
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def _torch_scores(
 
     original = Original.load(checkpoints)
     with _reading(bundle) as tensor_of:
-        seen, seen_flipped = ([original.look(tensor_of(path)) for path in paths] for paths in (files, flipped))
+        seen, seen_flipped = ([original.encode(tensor_of(path)) for path in paths] for paths in (files, flipped))
         return score(cases, seen, seen_flipped, original.ask_all)
 
 

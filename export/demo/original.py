@@ -15,8 +15,8 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from export import medclip
-from xraygpt_edge.engine import Seen
-from xraygpt_edge.generation.prompt import clean_answer
+from xraygpt_edge.engine import EncodedImage
+from xraygpt_edge.generation.answer import clean_answer
 from xraygpt_edge.records import Source
 
 from .train_language import Speaker, small_llama, speak
@@ -45,13 +45,13 @@ class Original:
         language.load_state_dict({name: value.float() for name, value in weights.items()})
         return cls(encoder, Speaker(nn.Linear(1, 1), language.eval(), pieces))
 
-    def look(self, tensor: NDArray[np.float32]) -> Seen:
+    def encode(self, tensor: NDArray[np.float32]) -> EncodedImage:
         """Encode the tensor of one radiograph."""
         with torch.no_grad():
-            return Seen(NOWHERE, self.encoder(torch.from_numpy(tensor))[0].numpy())
+            return EncodedImage(NOWHERE, self.encoder(torch.from_numpy(tensor))[0].numpy())
 
-    def ask_all(self, asked: Sequence[tuple[Seen, str]]) -> list[str]:
+    def ask_all(self, asked: Sequence[tuple[EncodedImage, str]]) -> list[str]:
         """The greedy answers."""
-        rows = torch.from_numpy(np.concatenate([seen.rows for seen, _ in asked]))
+        rows = torch.from_numpy(np.concatenate([image.embeddings for image, _ in asked]))
         said = speak(self.speaker, "demo", rows, [after("demo", [], question) for _, question in asked])
         return [clean_answer(text, [STOP]) for text in said]

@@ -13,7 +13,7 @@ import pytest
 from tests.soak import kill, locks, signals
 from tests.soak.folder import ROOT, command, finish, keys, records, write_bundle, write_folder
 from xraygpt_edge import Sampling, batch, bundle
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 
 pytestmark = pytest.mark.soak
 
@@ -95,6 +95,6 @@ def test_400_radiographs_are_answered_among_100_bad_files_of_every_kind(
     job = batch.Job(
         folder, demo, bundle.opened(demo).manifest_sha256, settings=batch.Settings(sampling=Sampling(max_tokens=24))
     )
-    summary = batch.run(job, tmp_path / "out", batch.Running(Wishes("cpu")))
+    summary = batch.run(job, tmp_path / "out", batch.Running(LoadOptions("cpu")))
     assert (summary.ok, summary.failed, summary.skipped) == (400, 100, 0)
     assert all(failure["error_id"].startswith(("E-IMG", "E-DCM")) for failure in summary.failures)

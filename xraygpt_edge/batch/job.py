@@ -10,12 +10,12 @@ from typing import Any
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.host import Load
 from xraygpt_edge.images import DEFAULT, ReadOptions
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 
 SCHEMA = 1
 DEFAULT_QUESTION = "Take a look at this chest x-ray and describe the findings and impression."
 """The training set's request for findings and impression."""
-AS_IT_SUITS = Wishes()
+AS_IT_SUITS = LoadOptions()
 """The machine decides how the model is loaded."""
 
 
@@ -56,7 +56,7 @@ class Job:
 class Running:
     """How a job is run; none of it changes what was asked."""
 
-    options: Wishes = AS_IT_SUITS
+    options: LoadOptions = AS_IT_SUITS
     """How the model is loaded."""
     parallel: int | None = None
     """Radiographs that are answered at the same time; None lets memory and cores decide."""

@@ -123,4 +123,11 @@ MODEL: dict[str, Entry] = {
         "It ended its answer before the first word.",
         "Ask the question in other words.",
     ),
+    "E-RUN-033": Entry(
+        18,
+        "llama.cpp could not compute a decode",
+        "Its library or the device that it runs on reported a failure of its own.",
+        "Try again with --device cpu; if it stays, run: xraygpt-edge doctor.",
+        "The answer was discarded.",
+    ),
 }

@@ -48,14 +48,14 @@ def ask(
     from xraygpt_edge.images import ReadOptions
 
     asked = read_question(question)
-    wishes = options.wishes(device, threads, memory)
+    loading = options.load_options(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     with (
         console.waiting(quiet=quiet or as_json) as screen,
-        XrayGPT.begin(find_bundle(bundle), wishes) as model,
+        XrayGPT.begin(find_bundle(bundle), loading) as model,
     ):
-        answer = model.ask(image, asked, sampling=sampling, template=template, options=reading, show=screen.show)
+        answer = model.ask(image, asked, sampling=sampling, template=template, options=reading, on_text=screen.on_text)
     if as_json:
         print(json.dumps(answer.to_dict(), ensure_ascii=True))
     else:

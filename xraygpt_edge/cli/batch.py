@@ -67,7 +67,7 @@ def batch(
     reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     settings = batches.Settings(template, reading, sampling)
-    running = batches.Running(options.wishes(device, threads, memory), slots(parallel), retry_failed)
+    running = batches.Running(options.load_options(device, threads, memory), slots(parallel), retry_failed)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)

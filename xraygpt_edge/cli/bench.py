@@ -29,9 +29,9 @@ def bench(
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
 
-    wishes = options.wishes(device, threads, memory)
+    loading = options.load_options(device, threads, memory)
     with console.waiting("Measuring ...", quiet=quiet or as_json):
-        found = measure(find_bundle(bundle), wishes)
+        found = measure(find_bundle(bundle), loading)
     if as_json:
         print(json.dumps(account(found)))
     else:

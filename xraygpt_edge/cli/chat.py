@@ -33,26 +33,26 @@ def chat(
     The model sees the image and what was said before, as far as its context reaches.
     """
     options.keep_offline(strict=strict)
-    from xraygpt_edge.chat import Conversation
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
+    from xraygpt_edge.conversation import Conversation
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.images import ReadOptions
 
-    wishes = options.wishes(device, threads, memory)
+    loading = options.load_options(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
-    with XrayGPT.begin(find_bundle(bundle), wishes) as model:
+    with XrayGPT.begin(find_bundle(bundle), loading) as model:
         with console.waiting(quiet=quiet):
-            seen = model.look(image, reading)
-        console.about_image(seen.source)
-        conversation = Conversation(model, seen, sampling, template)
+            encoded = model.encode(image, reading)
+        console.about_image(encoded.source)
+        conversation = Conversation(model, encoded, sampling, template)
         for question in questions(quiet=quiet):
             with console.waiting(quiet=quiet) as screen:
                 try:  # one question that fails does not end a conversation
-                    screen.finish(conversation.ask(question, screen.show))
+                    screen.finish(conversation.ask(question, screen.on_text))
                 except XrayGPTError as error:
                     screen.fail(error)
 

@@ -43,7 +43,7 @@ class Screen:
         self._shown = False
         self.spinner = WORDS.status(words) if not quiet else None
 
-    def show(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
         """Print a piece of the answer at once, if a terminal is watching."""
         text = printable(text if self._shown else text.lstrip())
         if self._streams and text:

@@ -12,8 +12,8 @@ from xraygpt_edge.errors import NotOffline, UsageError
 
 if TYPE_CHECKING:
     from xraygpt_edge.devices import Wish
+    from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.loading import Memory as MemoryWish
-    from xraygpt_edge.loading import Wishes
 
 Image = Annotated[Path, typer.Argument(help="A chest radiograph: DICOM, PNG or JPEG.", show_default=False)]
 Bundle = Annotated[
@@ -75,12 +75,14 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def wishes(device: str, threads: int | None, memory: str) -> Wishes:
-    """What --device, --threads and --memory say; raises UsageError."""
-    from xraygpt_edge.loading import Wishes
+def load_options(device: str, threads: int | None, memory: str) -> LoadOptions:
+    """What --device, --threads and --memory say, for one question at a time; raises UsageError."""
+    from xraygpt_edge.generation.capacity import Capacity
+    from xraygpt_edge.loading import LoadOptions
 
     wish = cast("Wish", one_of("--device", device, ("auto", "cpu", "cuda")))
-    return Wishes(wish, threads, memory=cast("MemoryWish", one_of("--memory", memory, ("low", "auto", "fast"))))
+    use = cast("MemoryWish", one_of("--memory", memory, ("low", "auto", "fast")))
+    return LoadOptions(wish, threads, memory=use, capacity=Capacity())
 
 
 def keep_offline(*, strict: bool) -> None:

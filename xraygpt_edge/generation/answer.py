@@ -1,100 +1,113 @@
-"""Tokens into the text of an answer: shown as it comes, cut at the stop text, with its reason to end."""
+"""Tokens into the text of an answer: cut at the stop text, cleaned, with its reason to end."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xraygpt_edge.errors import OutOfTime, UnusableOutput
-from xraygpt_edge.generation.prompt import TextStream, clean_answer
-from xraygpt_edge.generation.request import Token
+from xraygpt_edge.generation.detokenizer import Detokenizer
+from xraygpt_edge.native import Stopwatch
 from xraygpt_edge.records import FinishReason
 
-Show = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """What is taken out of a model's text before it is an answer."""
+
+    role: str = ""
+    """The model sometimes writes the role's name again before the answer itself: what stands before it goes."""
+    own_names: tuple[str, ...] = ()
+    """What the language model calls itself, from the data that it was tuned on."""
+    name: str = ""
+    """What stands in their place."""
+
+
+NO_CLEAN_UP = CleanUp()
+XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
+"""XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Where an answer's text ends, and what is taken out of it."""
+
+    stop: tuple[str, ...] = ()
+    clean_up: CleanUp = NO_CLEAN_UP
+
+
+PLAIN = Wording()
+"""The answer ends where the model ends it, and is taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the decoder produced for one prompt."""
+    """One generated answer."""
 
     text: str
-    """Cleaned; never empty unless tokens or time ran out."""
+    """Cleaned; never empty unless tokens or time ran out, or it was cancelled."""
     token_ids: tuple[int, ...]
     """Every token generated, the one that ended the answer included."""
     finish_reason: FinishReason
+    wait_s: float
+    """From the request until its prompt was begun: others came first."""
     prefill_s: float
-    """Until the first token."""
+    """From there to the first token."""
     decode_s: float
     """From the first token to the last."""
 
 
-class Stopwatch:
-    """Seconds between the stages of one answer, on the monotonic clock."""
-
-    def __init__(self) -> None:
-        self._lap_s = time.monotonic()
-
-    def lap_s(self) -> float:
-        """Seconds since the last lap, or since the start."""
-        previous, self._lap_s = self._lap_s, time.monotonic()
-        return self._lap_s - previous
-
-
 class Composer:
-    """Takes the tokens of one answer, one at a time."""
+    """Takes the tokens of one answer, one at a time; used by one thread."""
 
-    def __init__(self, stop: Sequence[str], show: Show | None = None) -> None:
-        """show: called with each piece of text as soon as it is certain."""
-        self._stop, self._show = stop, show
-        self._watch, self._prefill_s = Stopwatch(), 0.0
-        self._stream = TextStream(stop)
+    def __init__(self, wording: Wording) -> None:
+        self._wording = wording
+        self._watch = Stopwatch()
+        self._wait_s = self._prefill_s = 0.0
+        self._detokenizer = Detokenizer(wording.stop)
         self._token_ids: list[int] = []
 
     def __len__(self) -> int:
-        """Tokens taken so far."""
+        """Count the tokens taken so far."""
         return len(self._token_ids)
 
+    @property
+    def stopped(self) -> bool:
+        """A stop string has been generated."""
+        return self._detokenizer.stopped
+
     def begin(self) -> None:
-        """The decoder starts now: what was waited before is not counted."""
-        self._watch.lap_s()
+        """Note that the prompt is begun: what went before was waiting."""
+        self._wait_s = self._watch.lap_s()
 
-    def push(self, token: Token) -> bool:
-        """Take a token; whether the answer has ended with it, by the model's end or a stop string."""
-        self._prefill_s = self._prefill_s or self._watch.lap_s()
-        self._token_ids.append(token.id)
-        self._pass_on(self._stream.push(token.piece))
-        return token.is_end or self._stream.stopped
+    def push(self, token: int, data: bytes) -> str:
+        """Take a token and its bytes; return the text that is now certain."""
+        if not self._token_ids:
+            self._prefill_s = self._watch.lap_s()
+        self._token_ids.append(token)
+        return self._detokenizer.push(data)
 
-    def finish(self, reason: FinishReason) -> Generation:
-        """The answer; raises OutOfTime without a token, UnusableOutput when it ends before its first word."""
+    def finish(self, reason: FinishReason) -> tuple[str, Generation]:
+        """Return the text that was held back, and the answer.
+
+        Raises OutOfTime when time ran out before a token, UnusableOutput when the model ended before its first word.
+        """
         if reason == "timeout" and not self._token_ids:
             raise OutOfTime("E-RUN-017")
-        self._pass_on(self._stream.finish())
-        text = clean_answer(self._stream.text, self._stop)
+        held_back = self._detokenizer.finish()
+        text = clean_answer(self._detokenizer.text, self._wording.stop, self._wording.clean_up)
         if not text and reason == "stop":
             raise UnusableOutput("E-RUN-032")
-        return Generation(text, tuple(self._token_ids), reason, self._prefill_s, self._watch.lap_s())
-
-    def _pass_on(self, text: str) -> None:
-        if self._show and text:
-            self._show(text)
+        times = (self._wait_s, self._prefill_s, self._watch.lap_s() if self._token_ids else 0.0)
+        return held_back, Generation(text, tuple(self._token_ids), reason, *times)
 
 
-def compose(tokens: Iterable[Token], stop: Sequence[str], show: Show | None = None) -> Generation:
-    """Take tokens until the model ends, a stop string appears, or tokens or time run out.
-
-    show: called with each piece of text as soon as it is certain.
-    Raises OutOfTime before the first token, UnusableOutput for an answer that ends before its first word.
-    """
-    composer, produced = Composer(stop, show), False
-    try:
-        for token in tokens:
-            produced = True
-            if composer.push(token):
-                return composer.finish("stop")
-    except OutOfTime:
-        if not produced:
-            raise
-        return composer.finish("timeout")
-    return composer.finish("length")
+def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp = XRAYGPT_CLEAN_UP) -> str:
+    """Cut at the first stop string, drop a repeated role, name the model by its own name."""
+    for mark in stop:
+        text = text.split(mark, 1)[0]
+    if clean_up.role:
+        text = text.rsplit(clean_up.role, 1)[-1]
+    for name in clean_up.own_names:
+        text = text.replace(name, clean_up.name)
+    return text.strip()

@@ -1,8 +1,8 @@
-"""Guesses at the next words, from words that came before: radiology text repeats itself.
+"""Speculative decoding by prompt lookup: drafts from tokens that came before, since radiology text repeats itself.
 
-A guess decides nothing: the language model computes the logits behind every guessed token in one decode, and
-only what it would have said itself is kept. Where memory sets the pace, a guess costs little; where arithmetic does,
-nearly a decode of its own: so its price is measured. Words are looked up in the bundle's stock phrases, the question
+A draft decides nothing: the language model computes the logits behind every drafted token in one decode, and only what
+it would have said itself is accepted. Where memory sets the pace, a drafted token costs little; where arithmetic does,
+nearly a decode of its own: so its price is measured. N-grams are looked up in the bundle's stock phrases, the question
 and this answer; never in other answers, so that no patient's text can touch another's, not even in the last bit.
 """
 
@@ -15,106 +15,106 @@ from statistics import median
 
 END = -1
 """Between texts: nothing leads from one to the next."""
-KEY = 4
-"""Tokens that must agree before their continuation is guessed."""
-MOST = 6
-"""Tokens in one guess at most."""
-WORTH = 0.6
-"""Least share of right guesses: somewhat more than the price up to which guesses are made at all."""
-MEMORY = 0.7
-"""Weight of the past in the running share."""
-PATIENCE = 24
-"""After so many decodes without a guess one is tried again, and after twice as many each time that it was wrong."""
+N_GRAM = 4
+"""Tokens that must agree before their continuation is drafted."""
+DRAFT_MAX = 6
+"""Tokens in one draft at most."""
+ACCEPTANCE_LEAST = 0.6
+"""Acceptance rate below which no drafts are made: somewhat more than the price up to which they are made at all."""
+PAST_WEIGHT = 0.7
+"""Weight of the past in the running acceptance rate."""
+BACK_OFF = 24
+"""After so many decodes without a draft one is tried again, and after twice as many each time that it was wrong."""
 PAYS_BELOW = 0.4
-"""Highest price of a guess. Counted along the reports in `benchmarks`, guesses at 0.05 make an answer 1.20 times as
-fast, at 0.25 1.13, at 0.4 1.08, at 0.6 1.02 times."""
+"""Highest price of a drafted token. Counted along the reports in `benchmarks`, drafts at 0.05 make an answer 1.20 times
+as fast, at 0.25 1.13, at 0.4 1.08, at 0.6 1.02 times."""
 TRIES = 3
-"""Guesses, right or wrong, that tell the price."""
+"""Drafts, accepted or not, that tell the price."""
 
 
-class Phrases:
-    """Token ids of texts, and what followed any `KEY` of them."""
+class NGrams:
+    """Token ids of texts, and what followed any `N_GRAM` of them."""
 
     def __init__(self, texts: Iterable[Sequence[int]] = ()) -> None:
-        self._ids = [END] * KEY
+        self._ids = [END] * N_GRAM
         self._behind: dict[tuple[int, ...], int] = {}
         for text in texts:
             for token in text:
                 self.push(token)
-            self._ids += [END] * KEY
+            self._ids += [END] * N_GRAM
 
     def push(self, token: int) -> None:
         """Continue the last text."""
-        self._behind[tuple(self._ids[-KEY:])] = len(self._ids)
+        self._behind[tuple(self._ids[-N_GRAM:])] = len(self._ids)
         self._ids.append(token)
 
     def after(self, key: tuple[int, ...], most: int) -> list[int]:
-        """What followed these tokens the last time, at most so many."""
+        """Return what followed these tokens the last time, at most so many."""
         start = self._behind.get(key, len(self._ids))
         found = self._ids[start : start + most]
         return found[: found.index(END)] if END in found else found
 
 
 @dataclass(slots=True)
-class Price:
-    """What a guess costs with this model on this machine, as a share of a decode of one token."""
+class DraftPrice:
+    """What a drafted token costs with this model on this machine, as a share of a decode of one token."""
 
     _alone_s: float = math.inf
-    """The latest decode of one token: a neighbour's, since machines slow down. An answer begins with some, as a guess
-    needs `KEY` tokens before it."""
+    """The latest decode of one token: a neighbour's, since machines slow down. An answer begins with some, as a draft
+    needs `N_GRAM` tokens before it."""
     _tried: list[float] = field(default_factory=list)
 
-    def learn(self, guessed: int, took_s: float) -> None:
-        """How long one token and so many guesses took, with the look at their logits: a GPU is done only then."""
-        if not guessed:
+    def learn(self, drafted: int, took_s: float) -> None:
+        """Note how long one token and so many drafted took, with the look at their logits: a GPU is done only then."""
+        if not drafted:
             self._alone_s = took_s
         elif len(self._tried) < TRIES:
-            self._tried.append((took_s / self._alone_s - 1) / guessed)
+            self._tried.append((took_s / self._alone_s - 1) / drafted)
 
     @property
-    def of_a_guess(self) -> float:
+    def per_token(self) -> float:
         """The median of the tries; 0 before there are enough."""
         return median(self._tried) if len(self._tried) == TRIES else 0.0
 
 
 @dataclass(slots=True)
 class Drafter:
-    """Guesses for one answer."""
+    """Drafts for one answer."""
 
-    price: Price
-    stock: Phrases
-    own: Phrases
+    price: DraftPrice
+    stock: NGrams
+    own: NGrams
     """The question, continued by the answer."""
-    hit_rate: float = 0.8
-    """Running share of guessed tokens that were right; at first so low that one wrong guess ends the guessing."""
+    acceptance_rate: float = 0.8
+    """Running share of drafted tokens that were accepted; at first so low that one wrong draft ends the drafting."""
     _length: int = 1
-    """Of the next guess: twice as long after one that was right, as long as what was right of a wrong one."""
-    _patience: int = PATIENCE
+    """Of the next draft: twice as long after one that was accepted, as long as what was accepted of another."""
+    _back_off: int = BACK_OFF
     _last: list[int] = field(default_factory=list)
     _decodes_without: int = 0
 
     def push(self, token: int) -> None:
-        """A token of the answer."""
-        self._last = [*self._last, token][-KEY:]
+        """Take a token of the answer."""
+        self._last = [*self._last, token][-N_GRAM:]
         self.own.push(token)
 
-    def guess(self, room: int) -> list[int]:
-        """The next tokens; none when nothing is known, guesses were mostly wrong of late or cost too much here."""
-        if self.price.of_a_guess >= PAYS_BELOW:
+    def draft(self, room: int) -> list[int]:
+        """Return the next tokens; none when none is known, when drafts were mostly wrong of late or cost too much."""
+        if self.price.per_token >= PAYS_BELOW:
             return []
         self._decodes_without += 1
-        if self.hit_rate < WORTH and self._decodes_without < self._patience:
+        if self.acceptance_rate < ACCEPTANCE_LEAST and self._decodes_without < self._back_off:
             return []
         key, most = tuple(self._last), min(self._length, room)
         return self.own.after(key, most) or self.stock.after(key, most)
 
-    def learn(self, guessed: int, right: int) -> None:
-        """How many of the guessed tokens were right."""
-        if not guessed:
+    def learn(self, drafted: int, accepted: int) -> None:
+        """Note how many of the drafted tokens were accepted."""
+        if not drafted:
             return
-        all_right = right == guessed
-        if self.hit_rate < WORTH:
-            self._patience = PATIENCE if all_right else 2 * self._patience
-        self.hit_rate = MEMORY * self.hit_rate + (1 - MEMORY) * right / guessed
-        self._length = min(2 * self._length, MOST) if all_right else max(1, right)
+        whole = accepted == drafted
+        if self.acceptance_rate < ACCEPTANCE_LEAST:
+            self._back_off = BACK_OFF if whole else 2 * self._back_off
+        self.acceptance_rate = PAST_WEIGHT * self.acceptance_rate + (1 - PAST_WEIGHT) * accepted / drafted
+        self._length = min(2 * self._length, DRAFT_MAX) if whole else max(1, accepted)
         self._decodes_without = 0

@@ -1,4 +1,4 @@
-"""Rows of a GGUF's token embedding, so that words can stand in one batch with image rows.
+"""Embeddings of a GGUF's token embedding, so that words can stand in one batch with image rows.
 
 llama.cpp takes token ids or rows in a batch, never both. Looking a token up is only reading its row of
 `token_embd.weight` and undoing its quantization, which is done here by ggml's own functions: the rows
@@ -45,7 +45,7 @@ class _TypeTraits(ctypes.Structure):
     )
 
 
-class TokenRows:
+class EmbeddingTable:
     """Token ids into rows; reads only the rows that are asked for."""
 
     def __init__(self, path: Path, n_embd: int) -> None:

@@ -1,7 +1,7 @@
 """llama.cpp through its low-level API: the only importer of llama_cpp.
 
-Thin on purpose: a model, a context, one decode. What must be guarded is guarded in `decoder`,
-except the one thing that llama.cpp is never told: the width of a row.
+Thin on purpose: a model, a context, one decode. What must be guarded is guarded before it gets here,
+except the one thing that llama.cpp is never told: the width of an embedding.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
-from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
+from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing, UnusableOutput, XrayGPTError
 
 ABORTED = 2
 """What llama_decode returns when the abort callback said so."""
-NO_SLOT = 1
-"""What llama_decode returns when the KV cache is full."""
+NO_SLOT, INVALID_BATCH, NO_MEMORY = 1, -1, -2
+"""What else it returns: the KV cache is full, the batch is wrong, an allocation failed."""
 NO_VOCABULARY = 0
 """LLAMA_VOCAB_TYPE_NONE."""
 PLAIN_ATTENTION, FUSED_ATTENTION = 0, 1
@@ -45,15 +45,19 @@ takes a core, all threads wait for the one that lost it. Measured beside two bus
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Neighbouring positions of one sequence: token ids, or rows that stand in for them."""
+    """Neighbouring positions of one sequence: token ids, or embeddings that stand in for them."""
 
     content: NDArray[Any]
-    """int32 (n,) token ids, or float32 (n, n_embd) rows."""
+    """int32 (n,) token ids, or float32 (n, n_embd) embeddings."""
     start: int
     """Position of the first one."""
     sequence: int = 0
-    wants_logits: bool = False
-    """Compute the logits that follow the last one."""
+    n_logits: int = 0
+    """Compute the logits behind so many of its last positions."""
+
+
+class Aborted(Exception):
+    """A decode was cancelled; what its sequences hold behind their last whole decode is unknown."""
 
 
 class LlamaModel:
@@ -85,7 +89,7 @@ class LlamaModel:
         heads, kv_heads = lib.llama_model_n_head(self.handle), lib.llama_model_n_head_kv(self.handle)
         kv_width = 2 * self.n_embd * kv_heads // heads
         self.kv_bytes: int = KV_NUMBER_BYTES * kv_width * lib.llama_model_n_layer(self.handle)
-        """Of the cache, for one position."""
+        """Bytes of cache per position."""
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text: never a control token, no beginning-of-sequence."""
@@ -137,44 +141,52 @@ class LlamaContext:
         if not self.handle:
             raise ResourceExhausted("E-RUN-015", f"a KV cache of {n_ctx} positions could not be made")
 
-    def decode(self, spans: Sequence[Span]) -> None:
-        """Compute spans, all of tokens or all of rows, at most n_batch positions in all.
+    def decode(self, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
+        """Compute spans, all of token ids or all of embeddings, at most n_batch positions in all.
 
         In the order of their sequences: llama.cpp computes neighbours together, and others one after another.
-        Raises ValueError where llama.cpp would read past a buffer or abort the process.
+        Returns logits (n_logits, n_vocab) for each span, which may be NaN. Raises Aborted, ValueError where
+        llama.cpp would read past a buffer or abort the process, and what llama.cpp's status stands for.
         """
         batch, keep_alive = self._batch(spans)
         status = self._lib.llama_decode(self.handle, batch)
         del keep_alive
-        if status == ABORTED:
-            return  # whoever asked for it is waiting with the reason
-        if status == NO_SLOT:
-            raise ResourceExhausted("E-RUN-016", f"{self.n_ctx} positions")
         if status != 0:
-            raise ResourceExhausted("E-RUN-015", f"llama_decode returned {status}")
-
-    def logits(self, index: int = -1) -> NDArray[np.float32]:
-        """Logits (n_vocab,) after the position at index of the last decode; a copy."""
-        pointer = self._lib.llama_get_logits_ith(self.handle, index)
-        return np.ctypeslib.as_array(pointer, (self._model.n_vocab,)).astype(np.float32, copy=True)
+            raise self._failure(status)
+        ends = np.cumsum([len(span.content) for span in spans]).tolist()
+        return [self._logits(range(end - span.n_logits, end)) for span, end in zip(spans, ends, strict=True)]
 
     def cancel(self) -> None:
-        """Make the decode that is running return soon; safe from any thread."""
+        """Make the decode that is running raise Aborted soon; safe from any thread."""
         self._cancelled[0] = b"1"
 
-    def clear(self) -> None:
-        """Forget everything: the next radiograph finds an empty cache."""
+    def resume(self) -> None:
+        """Let the next decode run: a cancelled one is over."""
         self._cancelled[0] = b"\0"
+
+    def clear(self) -> None:
+        """Forget every sequence, and overwrite what was remembered."""
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self.handle), True)
 
     def forget_from(self, position: int, sequence: int = 0) -> None:
         """Forget a sequence's positions from this one on."""
-        self._cancelled[0] = b"\0"
         self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self.handle), sequence, position, -1)
 
     def copy(self, source: int, target: int) -> None:
         """Make the target sequence what the source is; what it was before is forgotten."""
         self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self.handle), source, target, -1, -1)
+
+    def state(self, sequence: int) -> bytes:
+        """Copy what the cache holds of a sequence."""
+        size = self._lib.llama_state_seq_get_size(self.handle, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = self._lib.llama_state_seq_get_data(self.handle, buffer, size, sequence)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, state: bytes) -> bool:
+        """Make a sequence what `state` returned; whether llama.cpp took it. Only for bytes that are known to be its."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        return bool(self._lib.llama_state_seq_set_data(self.handle, buffer, len(state), sequence))
 
     def close(self) -> None:
         """Give the memory back."""
@@ -182,16 +194,37 @@ class LlamaContext:
             self._lib.llama_free(self.handle)
             self.handle = None
 
+    def _failure(self, status: int) -> Exception:
+        if status == ABORTED:
+            return Aborted()
+        if status == NO_SLOT:
+            return ResourceExhausted("E-RUN-016", f"{self.n_ctx} tokens")
+        if status == INVALID_BATCH:
+            return XrayGPTError("E-BUG-001", "llama.cpp was given a batch that it does not take")
+        if status == NO_MEMORY:
+            return ResourceExhausted("E-RUN-015", "llama.cpp could not allocate what a decode needs")
+        return UnusableOutput("E-RUN-033", f"llama_decode returned {status}")
+
+    def _logits(self, positions: range) -> NDArray[np.float32]:
+        """Copy the logits behind positions of the last decode."""
+        found = np.empty((len(positions), self._model.n_vocab), np.float32)
+        for row, position in enumerate(positions):
+            pointer = self._lib.llama_get_logits_ith(self.handle, position)
+            found[row] = np.ctypeslib.as_array(pointer, (self._model.n_vocab,))
+        return found
+
     def _batch(self, spans: Sequence[Span]) -> tuple[Any, list[Any]]:
         """A llama_batch over numpy arrays, and the arrays, which must outlive the decode."""
         content = np.ascontiguousarray(np.concatenate([span.content for span in spans]))
         count = len(content)
         if not 0 < count <= self.n_batch:
             raise ValueError(f"{count} positions in a batch of {self.n_batch}")
-        is_rows = content.ndim == 2
-        if is_rows and (content.shape[1] != self._model.n_embd or content.dtype != np.float32):
-            raise ValueError(f"rows of {content.shape[1]} {content.dtype}, the model takes {self._model.n_embd}")
-        if not is_rows and (content.dtype != np.int32 or content.min() < 0 or content.max() >= self._model.n_vocab):
+        is_embeddings = content.ndim == 2
+        if is_embeddings and (content.shape[1] != self._model.n_embd or content.dtype != np.float32):
+            raise ValueError(f"embeddings of {content.shape[1]} {content.dtype}, the model takes {self._model.n_embd}")
+        if not is_embeddings and (
+            content.dtype != np.int32 or content.min() < 0 or content.max() >= self._model.n_vocab
+        ):
             raise ValueError(f"token ids must be int32 below {self._model.n_vocab}")
         positions = np.concatenate([np.arange(s.start, s.start + len(s.content), dtype=np.int32) for s in spans])
         ones = np.ones(count, dtype=np.int32)
@@ -199,11 +232,12 @@ class LlamaContext:
         # llama_batch wants, for each position, a pointer to its list of sequences.
         pointers = (sequences.ctypes.data + np.arange(count) * sequences.itemsize).astype(np.uintp)
         wants = np.zeros(count, dtype=np.int8)
-        wants[np.cumsum([len(s.content) for s in spans]) - 1] = [s.wants_logits for s in spans]
+        for span, end in zip(spans, np.cumsum([len(s.content) for s in spans]).tolist(), strict=True):
+            wants[end - span.n_logits : end] = 1
         lib = self._lib
         batch = lib.llama_batch()
         batch.n_tokens = count
-        if is_rows:
+        if is_embeddings:
             batch.embd = content.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         else:
             batch.token = content.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
@@ -247,6 +281,15 @@ def _low_level(name: str) -> Any:
         return import_module(f"llama_cpp.{name}")
     finally:
         del sys.modules["llama_cpp"]  # whoever imports the package later gets the whole one
+
+
+def build_identity() -> tuple[str, ...]:
+    """What tells one build of llama.cpp from another: its own words about itself, and each library file."""
+    lib = import_llama()
+    folder = Path(lib._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".so", ".dll", ".dylib"})
+    facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return (lib.llama_print_system_info().decode(), *facts)
 
 
 def gpu_offload_available() -> bool:

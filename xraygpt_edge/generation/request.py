@@ -1,8 +1,12 @@
-"""What is wanted of the language model."""
+"""What is wanted of the language model: all that decides one answer travels in one object."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from xraygpt_edge.generation.answer import PLAIN, Wording
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.native import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +24,26 @@ class Sampling:
     timeout_s: float | None = None
     """Give up this long after the call, reading and encoding counted in; None waits."""
     draft: bool = True
-    """Guess words ahead where an answer repeats known phrases: the same words, sooner. Only at temperature 0."""
+    """Decode drafts where an answer repeats known phrases: the same tokens, sooner. Only at temperature 0."""
 
 
 GREEDY = Sampling()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One generated token."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """A prompt, and how it is to be answered."""
 
-    id: int
-    piece: bytes
-    """Its UTF-8 bytes, which may be part of a character."""
-    is_end: bool
-    """The model ended its answer with it."""
+    prompt: Prompt
+    sampling: Sampling = GREEDY
+    wording: Wording = PLAIN
+    deadline: Deadline = field(default_factory=Deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One generated token, or text that was held back until the end."""
+
+    text: str
+    """What can now be shown; empty while a character or a stop string is incomplete."""
+    token_id: int | None

@@ -15,7 +15,7 @@ import msgspec
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.images import DEFAULT, ReadOptions
-from xraygpt_edge.loading import Wishes
+from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import Answer, Failure
 
 Kind = TypeVar("Kind")
@@ -28,7 +28,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """The bundle's folder, absolute."""
     questions: tuple[str, ...]
     """Those that will be asked: the longest decides how much room a sequence has."""
-    options: Wishes = Wishes()
+    options: LoadOptions = LoadOptions()
     template: str | None = None
     sampling: Sampling = GREEDY
     reading: ReadOptions = DEFAULT

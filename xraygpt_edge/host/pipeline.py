@@ -1,6 +1,6 @@
 """Tasks into records inside the model process: read ahead, encode, answer many at once.
 
-    inbox ──▶ ReadAhead ──▶ inbox ──▶ encode ──▶ waiting ──▶ Decoding ──▶ Reporter
+    inbox ──▶ ReadAhead ──▶ inbox ──▶ encode ──▶ waiting ──▶ Answering ──▶ inbox ──▶ Reporter
 
 Equal pixels are computed once: who comes later with the same image and question subscribes to the same answer.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
@@ -18,10 +20,14 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from xraygpt_edge.engine import Seen, XrayGPT
+from xraygpt_edge import provenance
+from xraygpt_edge.engine import EncodedImage, XrayGPT
 from xraygpt_edge.errors import InputRefused, XrayGPTError
 from xraygpt_edge.generation.answer import Generation
-from xraygpt_edge.host.decoding import Decoding, NotAnswered
+from xraygpt_edge.generation.prefix import Prefix
+from xraygpt_edge.generation.request import Piece
+from xraygpt_edge.generation.sequence import Event as AnswerEvent
+from xraygpt_edge.host.answering import Answering
 from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes, Task
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
 from xraygpt_edge.host.reporter import HEARTBEAT_S, ONE_TASK, Reporter, Say, Subscriber
@@ -30,28 +36,44 @@ from xraygpt_edge.images import Radiograph
 from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
 
-Inbox: TypeAlias = SimpleQueue[Command | Read]
-
 
 @dataclass(slots=True, eq=False)
 class SharedRequest:
     """One image and one question, for every task that asks them."""
 
     key: Key
-    seen: Seen
+    image: EncodedImage
+    prefix: Prefix | None
+    """Shared with other questions about the image."""
     deadline: Deadline
     subscribers: list[Subscriber]
     text: str = ""
     """As far as it has come."""
+    cancel: Callable[[], None] | None = None
+    """Ends its answer; None until that has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """More of an answer, or its end."""
+
+    request: SharedRequest
+    event: AnswerEvent
+
+
+Inbox: TypeAlias = SimpleQueue[Command | Read | Advance]
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """A model and the tasks on their way through it; a context manager. All but reading happens in one thread."""
+    """A model and the tasks on their way through it; a context manager.
+
+    All but reading and decoding happens in one thread.
+    """
 
     settings: Load
     model: XrayGPT
-    decoding: Decoding
+    answering: Answering
     reporter: Reporter
     _reads: deque[Read] = field(default_factory=deque)
     _waiting: deque[SharedRequest] = field(default_factory=deque)
@@ -65,13 +87,14 @@ class Pipeline:
         began_s = time.monotonic()
         model = _loaded(settings)
         try:
-            decoding = Decoding.create(model, settings)
+            answering = Answering.create(model, settings)
         except BaseException:
             model.close()
             raise
-        facts = replace(model.engine_facts(decoding.sampling, settings.template), n_ctx=decoding.n_ctx)
-        times = StageTimes(load_s=time.monotonic() - began_s)
-        return cls(settings, model, decoding, Reporter(model, facts, say, times))
+        reporter = Reporter(
+            provenance.bundle_facts(model.parts), answering.facts, say, StageTimes(load_s=time.monotonic() - began_s)
+        )
+        return cls(settings, model, answering, reporter)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +102,6 @@ class Pipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.decoding.close()
         self.model.close()
 
     def run(self, inbox: Inbox) -> None:
@@ -87,25 +109,26 @@ class Pipeline:
         read = partial(self.model.read, options=self.settings.reading)
         reader = ReadAhead(read, self.reporter.begin, inbox.put)
         facts = self.reporter.facts
-        self.reporter.say(Ready(self.decoding.slots, facts.device, facts.threads))
+        self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
         while True:
             self._take_messages(inbox, reader)
-            self._encode(reader)
-            self._fill_slots()
-            self._step()
-            self.reporter.beat()
+            self._begin_answers(inbox, reader)
+            self._beat()
 
     def _take_messages(self, inbox: Inbox, reader: ReadAhead) -> None:
-        """All that has come; with nothing else to do, wait for it."""
-        is_idle = not (self._reads or self._waiting or self.decoding.is_busy)
-        try:
-            self._take(inbox.get(block=is_idle, timeout=HEARTBEAT_S), reader)
+        """All that has come; wait for the first of it."""
+        with suppress(Empty):
+            self._take(inbox.get(timeout=HEARTBEAT_S), reader)
             while True:
                 self._take(inbox.get(block=False), reader)
-        except Empty:
-            return
 
-    def _take(self, message: Command | Read, reader: ReadAhead) -> None:
+    def _beat(self) -> None:
+        """A sign of life, unless llama.cpp has not returned since the last one."""
+        if self.reporter.is_beat_due and self.answering.is_alive:
+            self.answering.note(self.reporter.times)
+            self.reporter.beat()
+
+    def _take(self, message: Command | Read | Advance, reader: ReadAhead) -> None:
         match message:
             case Task():
                 self.reporter.add(message)
@@ -114,10 +137,19 @@ class Pipeline:
                 self._cancel(message.task)
             case Read():
                 self._reads.append(message)
+            case Advance():
+                self._advance(message.request, message.event)
+
+    def _begin_answers(self, inbox: Inbox, reader: ReadAhead) -> None:
+        """Fill the free slots; nothing is decoded meanwhile, so that all who come begin together."""
+        if self._reads or (self._waiting and self.answering.free):
+            with self.answering.scheduler.paused():
+                self._encode(reader)
+                self._fill_slots(inbox)
 
     def _encode(self, reader: ReadAhead) -> None:
         """Meet radiographs as long as there is room for their questions."""
-        while self._reads and len(self._waiting) < max(1, self.decoding.free):
+        while self._reads and len(self._waiting) < max(1, self.answering.free):
             read = self._reads.popleft()
             reader.release()
             if self.reporter.is_open(read.task):  # else it was cancelled
@@ -150,45 +182,48 @@ class Pipeline:
         """Encode, and wait for slots."""
         deadline = Deadline(self.settings.sampling.timeout_s)
         try:
-            seen = self.model.see(radiograph, subscriber.read_s, deadline)
+            image = self.model.encode_radiograph(radiograph, subscriber.read_s, deadline)
         except ONE_TASK as error:
             self.reporter.refuse(subscriber.task, [question for _, question in keys], error, radiograph.source)
             return
-        self.reporter.times.vision_s += seen.vision_s
+        self.reporter.times.vision_s += image.vision_s
+        prefix = self.model.prefix(image, self.settings.template) if len(keys) > 1 else None
         for key in keys:
-            self._requests[key] = SharedRequest(key, seen, deadline, [subscriber])
+            self._requests[key] = SharedRequest(key, image, prefix, deadline, [subscriber])
             self._waiting.append(self._requests[key])
 
-    def _fill_slots(self) -> None:
-        while self._waiting and self.decoding.free:
+    def _fill_slots(self, inbox: Inbox) -> None:
+        while self._waiting and self.answering.free:
             request = self._waiting.popleft()
-            on_text = partial(self._pass_on, request)
-            try:
-                self.decoding.start(request.key, request.key[1], request.seen.rows, request.deadline, on_text)
-            except ONE_TASK as error:
-                self._finish(request, error)
+            request.cancel = self.answering.start(
+                request.image, request.key[1], request.deadline, request.prefix, partial(_post, inbox, request)
+            )
 
-    def _pass_on(self, request: SharedRequest, text: str) -> None:
-        request.text += text
-        self.reporter.text(request.subscribers, request.key[1], text)
+    def _advance(self, request: SharedRequest, event: AnswerEvent) -> None:
+        """Pass text on; at the end, tell every subscriber, unless nobody waits for it any more."""
+        is_wanted = self._requests.get(request.key) is request
+        if isinstance(event, Piece):
+            self.reporter.times.tokens += event.token_id is not None
+            if is_wanted:
+                request.text += event.text
+                self.reporter.text(request.subscribers, request.key[1], event.text)
+            return
+        self.answering.in_work -= 1
+        if is_wanted:
+            self.answering.note(self.reporter.times)
+            self._finish(request, event)
 
-    def _step(self) -> None:
-        """One token for everybody."""
-        if self.decoding.is_busy:
-            ended = self.decoding.step()
-            self.decoding.note(self.reporter.times)
-            for key, result in ended:
-                self._finish(self._requests[key], result)
-
-    def _finish(self, request: SharedRequest, result: Generation | NotAnswered | XrayGPTError) -> None:
-        """Tell every subscriber."""
+    def _finish(self, request: SharedRequest, result: Generation | BaseException) -> None:
+        """Tell every subscriber; an error that is not one task's is raised."""
         del self._requests[request.key]
         question = request.key[1]
         for subscriber in request.subscribers:
             if isinstance(result, Generation):
-                self.reporter.answer(subscriber, question, result, request.seen.vision_s)
-            else:
+                self.reporter.answer(subscriber, question, result, request.image.vision_s)
+            elif isinstance(result, XrayGPTError):
                 self.reporter.refuse(subscriber.task, (question,), result, subscriber.source)
+            else:
+                raise result
         if isinstance(result, Generation) and result.finish_reason != "timeout":  # another time it may get further
             self._cache.keep(request.key, result)
 
@@ -205,8 +240,13 @@ class Pipeline:
         del self._requests[request.key]
         if request in self._waiting:
             self._waiting.remove(request)
-        else:
-            self.decoding.cancel(request.key)
+        elif request.cancel:
+            request.cancel()
+
+
+def _post(inbox: Inbox, request: SharedRequest, event: AnswerEvent) -> None:
+    """Called by the scheduler's thread."""
+    inbox.put(Advance(request, event))
 
 
 def pixel_hash(radiograph: Radiograph) -> bytes:
@@ -220,4 +260,4 @@ def _loaded(settings: Load) -> XrayGPT:
     """The model. Encoder and language model take turns here, so both stay, also with little memory."""
     o = settings.options
     memory: Memory = "fast" if o.memory == "fast" else "auto"
-    return XrayGPT.load(settings.bundle, o.device, o.threads, vision=o.vision, language=o.language, memory=memory)
+    return XrayGPT.load(settings.bundle, replace(o, memory=memory))

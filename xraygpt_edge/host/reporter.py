@@ -7,17 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
-
-from xraygpt_edge.engine import Seen, XrayGPT
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.host.messages import Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
-from xraygpt_edge.records import EngineFacts, Failure, Source
+from xraygpt_edge.provenance import answer_of
+from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing
 
 Say: TypeAlias = Callable[[Event], None]
-NO_EMBEDDINGS = np.empty((0, 0), np.float32)
-"""An answer does not keep the image embeddings: half a megabyte each for a 7B model."""
 HEARTBEAT_S = 5.0
 """A sign of life at least so often, as long as llama.cpp returns."""
 ONE_TASK = (InputRefused, OutOfTime, UnusableOutput, UsageError)
@@ -37,7 +33,7 @@ class Subscriber:
 class Reporter:
     """Knows which questions are open. For the thread that answers; another may ask `begin`."""
 
-    model: XrayGPT
+    bundle: BundleFacts
     facts: EngineFacts
     say: Say
     times: StageTimes
@@ -75,8 +71,8 @@ class Reporter:
 
     def answer(self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0) -> None:
         """An answer, with everything that made it; vision_s: 0 where the image was not encoded for it."""
-        seen = Seen(subscriber.source, NO_EMBEDDINGS, subscriber.read_s, vision_s=vision_s)
-        answer = self.model.signed(seen, question, generation, self.facts, load_s=0.0)
+        before = Timing(read_s=subscriber.read_s, vision_s=vision_s)
+        answer = answer_of(subscriber.source, question, generation, self.bundle, self.facts, before)
         self._record(Record.of(subscriber.task.number, question, answer))
 
     def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
@@ -87,16 +83,20 @@ class Reporter:
         for question in questions:
             self._record(Record.of(task.number, question, failure))
 
-    def beat(self, *, now: bool = False) -> None:
-        """A sign of life, if it is time for one."""
-        if now or time.monotonic() - self._beat_at_s > HEARTBEAT_S:
-            self._beat_at_s = time.monotonic()
-            self.say(Heartbeat(self.times))
+    @property
+    def is_beat_due(self) -> bool:
+        """Whether it is time for a sign of life."""
+        return time.monotonic() - self._beat_at_s > HEARTBEAT_S
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self._beat_at_s = time.monotonic()
+        self.say(Heartbeat(self.times))
 
     def _record(self, record: Record) -> None:
         questions = self._open[record.task]
         questions.discard(record.question)
         if not questions:
             del self._open[record.task]
-        self.beat(now=True)
+        self.beat()
         self.say(record)

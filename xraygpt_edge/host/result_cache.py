@@ -44,4 +44,4 @@ class ResultCache:
         kept = self._kept.get(key)
         if kept is None:
             return None
-        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, kept.prefill_s, kept.decode_s)
+        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, 0.0, kept.prefill_s, kept.decode_s)

@@ -1,0 +1,272 @@
+"""Every sequence of one model: admitted, given a slot with what it shares, computed step by step, ended.
+
+A step closes the gap between the tokens that are computed and the tokens that are wanted. What a template puts before
+the image is computed once where several sequences run, and each has a copy; one alone computes all of its prompt in
+one decode, so that the same request has the same last bits whoever came before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+
+from xraygpt_edge import devices
+from xraygpt_edge.devices import Device
+from xraygpt_edge.errors import UsageError
+from xraygpt_edge.generation.capacity import ONE_AT_A_TIME, Capacity, slots_for
+from xraygpt_edge.generation.context_tokens import ContextTokens, agreeing
+from xraygpt_edge.generation.decoding import Decoding, RunningDecode, Spent
+from xraygpt_edge.generation.drafter import Drafter, DraftPrice, NGrams
+from xraygpt_edge.generation.embedding_table import EmbeddingTable
+from xraygpt_edge.generation.llama import LlamaContext, LlamaModel
+from xraygpt_edge.generation.packing import N_BATCH, padded
+from xraygpt_edge.generation.prefix import Prefix
+from xraygpt_edge.generation.request import Sampling
+from xraygpt_edge.generation.saved_starts import SavedStarts
+from xraygpt_edge.generation.sequence import AnswerSequence, Sequence
+from xraygpt_edge.generation.slots import Pins, Slots
+
+LARGE_BYTES = 100_000_000
+"""Of the weights. A token of a smaller model takes less than a millisecond: keeping track of drafts costs more than
+they save (the demonstration's answers took 1.01 to 1.2 times as long), and so does a saved start of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreOptions:
+    """How a model is used; none of it changes what is asked."""
+
+    capacity: Capacity = ONE_AT_A_TIME
+    n_ctx: int = 2048
+    """Most tokens of a prompt and its answer: what the model was trained with, or less."""
+    n_batch: int = N_BATCH
+    phrases: tuple[str, ...] = ()
+    """What answers often say, to draft from."""
+    starts: SavedStarts | None = None
+    """Where the constant start of a prompt is kept from one process to the next."""
+
+
+DEFAULT = CoreOptions()
+
+
+@dataclass(slots=True)
+class Core:
+    """The one place that decodes; used by one thread, but for `running_decode`."""
+
+    model: LlamaModel
+    table: EmbeddingTable
+    device: Device
+    options: CoreOptions
+    spent: Spent = field(default_factory=Spent)
+    running_decode: RunningDecode = field(default_factory=RunningDecode)
+    pins: Pins = field(default_factory=Pins)
+    waiting: deque[Sequence] = field(default_factory=deque)
+    running: list[Sequence] = field(default_factory=list)
+    _decoding: Decoding | None = None
+    _price: DraftPrice = field(default_factory=DraftPrice)
+    _phrases: NGrams = field(init=False)
+    _most_slots: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.draft_from([self.model.tokenize(text) for text in self.options.phrases])
+        self._most_slots = max(self.options.capacity.n_slots, self.options.capacity.most_slots)
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of context that each slot has; 0 before the first request."""
+        return self._decoding.slots.context.n_ctx if self._decoding else 0
+
+    @property
+    def n_slots(self) -> int:
+        """Sequences that can run at once; before the first request, to begin with."""
+        return len(self._decoding.slots) if self._decoding else self.options.capacity.n_slots
+
+    @property
+    def draft_price(self) -> float:
+        """What a drafted token costs here, as a share of a decode of one; 0 before it was measured."""
+        return self._price.per_token
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a prompt and its answer."""
+        return min(self.options.n_ctx, self.model.n_ctx_train)
+
+    @property
+    def busy(self) -> bool:
+        """Something is to be computed."""
+        return bool(self.waiting or self.running)
+
+    def drafts(self, sampling: Sampling) -> bool:
+        """Whether drafts may be decoded: greedy, and the model is large enough and not repacked."""
+        is_greedy = sampling.draft and sampling.temperature == 0
+        return is_greedy and self._is_large and not self.model.repacked
+
+    def draft_from(self, texts: Many[Many[int]]) -> None:
+        """Draft from these token ids, beside the question and the answer itself."""
+        self._phrases = NGrams(texts)
+
+    def step(self) -> None:
+        """End what is not wanted, admit what fits, and compute once more for everybody."""
+        self._end_unwanted()
+        self._admit()
+        if self._decoding and self.running:
+            self._decoding.slots.close_gaps()
+            self._decoding.compute(self.running, may_draft=not self.waiting)
+        self._settle()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._decoding:
+            self._decoding.slots.context.close()
+            self._decoding = None
+        self.model.close()
+
+    def end_all(self, error: BaseException) -> None:
+        """Fail everybody who is here."""
+        for sequence in [*self.waiting, *self.running]:
+            if not sequence.ended:
+                sequence.fail(error)
+        self.waiting.clear()
+        self._settle()
+
+    # Who comes and who goes
+
+    def _end_unwanted(self) -> None:
+        for sequence in [*self.waiting, *self.running]:
+            if sequence.stopping or sequence.deadline.remaining_s() == 0.0:
+                sequence.finish(sequence.stopping or "timeout")
+        self.waiting = deque(sequence for sequence in self.waiting if not sequence.ended)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take back the slots of those who have ended; only what may be shared stays in them."""
+        decoding, ended = self._decoding, [sequence for sequence in self.running if sequence.ended]
+        if decoding is None or not ended:
+            return
+        self.running = [sequence for sequence in self.running if not sequence.ended]
+        for sequence in ended:
+            if sequence.keeps:
+                sequence.keeps.tokens = sequence.kept()
+                self.pins.add(sequence.keeps)
+            decoding.slots.release(sequence.slot, sequence.tokens.n_start if self._shares_starts else 0)
+        if decoding.poisoned and not self.running:
+            decoding.slots.clear()
+            decoding.poisoned = False
+
+    def _admit(self) -> None:
+        while self.waiting:
+            sequence = self.waiting[0]
+            try:
+                if not self._make_room(sequence):
+                    return
+                self._begin(sequence)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever asked
+                sequence.fail(error)
+            self.waiting.popleft()
+
+    # Room
+
+    def reserve(self, capacity: Capacity) -> None:
+        """Make room for so many sequences of such a length now; for when nothing runs."""
+        if capacity.n_ctx > self.most_tokens:
+            raise UsageError("E-USE-008", f"{capacity.n_ctx} tokens, the model takes {self.most_tokens}")
+        self._most_slots = capacity.most_slots
+        self._decoding = self._grown(padded(capacity.n_ctx), capacity.n_slots)
+
+    def _make_room(self, sequence: Sequence) -> bool:
+        """Whether a slot is free that is long enough; a larger context is made once nothing runs any more.
+
+        Raises UsageError when the request can never fit, ResourceExhausted when memory does not allow it.
+        """
+        n_ctx = max(self._needed(sequence), self.n_ctx, self.options.capacity.n_ctx)
+        n_slots = self.n_slots
+        if n_slots < self._most_slots and len(self.running) + len(self.waiting) > n_slots:
+            n_slots = self._affordable_slots(n_ctx)
+        if self._decoding is None or (n_slots, n_ctx) != (self.n_slots, self.n_ctx):
+            if self.running:
+                return False
+            self._decoding = self._grown(n_ctx, n_slots)
+        return self._decoding.slots.free > 0
+
+    def _needed(self, sequence: Sequence) -> int:
+        """Tokens of context for a request."""
+        tokens = sequence.prepare(self.model)
+        if len(tokens) + sequence.room > self.most_tokens:
+            what = f"prompt {len(tokens) - tokens.n_image} + image {tokens.n_image} + answer {sequence.room} tokens"
+            raise UsageError("E-USE-008", f"{what}, the model takes {self.most_tokens}")
+        return padded(len(tokens) + sequence.room)
+
+    def _affordable_slots(self, n_ctx: int) -> int:
+        """Slots for all who wait, as far as memory allows; where it allows no more, it is not asked again."""
+        free_bytes = devices.available_memory_bytes() + self.n_slots * self.n_ctx * self.model.kv_bytes
+        wanted = min(self._most_slots, max(2 * self.n_slots, len(self.waiting) + len(self.running)))
+        n_slots = max(self.n_slots, slots_for(self.model, self.device, n_ctx, free_bytes, wanted))
+        if n_slots == self.n_slots:
+            self._most_slots = n_slots
+        return n_slots
+
+    def _grown(self, n_ctx: int, n_slots: int) -> Decoding:
+        """A larger context that still holds what is pinned."""
+        kept = list(self._decoding.slots.pinned()) if self._decoding else []
+        if self._decoding:
+            self._decoding.slots.context.close()
+            self._decoding = None
+        context = LlamaContext(self.model, n_ctx, self.options.n_batch, self.device.threads, n_slots)
+        slots = Slots(context, n_slots, self.pins)
+        for keys, state in kept:
+            slots.restore(keys, state)
+        return Decoding(slots, self.table, self.running_decode, self._price, self.spent)
+
+    # What is shared
+
+    @property
+    def _is_large(self) -> bool:
+        return self.model.size_bytes >= LARGE_BYTES
+
+    @property
+    def _saves_starts(self) -> bool:
+        return self.options.starts is not None and self._is_large
+
+    @property
+    def _shares_starts(self) -> bool:
+        """Whether the constant start of a prompt is a decode of its own, for all who begin with it."""
+        return self.n_slots > 1 or self._saves_starts
+
+    def _begin(self, sequence: Sequence) -> None:
+        """Give a sequence its slot, with what it shares computed."""
+        if self._decoding is None:
+            raise ValueError("no context")
+        tokens, after = sequence.tokens, self._met(sequence.after)
+        most = len(tokens) - max(1, sequence.n_logits)  # what its own logits come from is its own
+        start = min(most, tokens.n_start) if self._shares_starts else 0
+        shared = max(start, min(most, agreeing(after.keys, tokens.keys)) if after else 0)
+        sequence.enter(self._decoding.slots.claim(tokens.keys[:shared]))
+        self.running.append(sequence)
+        if isinstance(sequence, AnswerSequence) and self.drafts(sequence.request.sampling):
+            sequence.drafter = Drafter(self._price, self._phrases, NGrams([tokens.last_run]))
+        if self._saves_starts and sequence.slot.n_computed < start:
+            self._take_saved(self._decoding, sequence, start)
+        self._decoding.prompt(sequence, start)
+        self._decoding.prompt(sequence, shared)
+
+    def _met(self, prefix: Prefix | None) -> ContextTokens | None:
+        """What a prefix stands for; from now on it is kept."""
+        if prefix is None:
+            return None
+        self.pins.add(prefix)
+        return prefix.prepare(self.model)
+
+    def _take_saved(self, decoding: Decoding, sequence: Sequence, start: int) -> None:
+        """The constant start as an earlier process computed it; else it is computed, and saved."""
+        slot, starts, keys = sequence.slot, self.options.starts, sequence.tokens.keys[:start]
+        if starts is None:
+            return
+        state = starts.read(keys)
+        decoding.slots.cut(slot, 0)
+        if state is not None and decoding.slots.context.restore(slot.number, state):
+            slot.keys = keys
+            return
+        decoding.slots.cut(slot, 0)
+        decoding.prompt(sequence, start)
+        if slot.n_computed == start:
+            starts.write(keys, decoding.slots.context.state(slot.number))

@@ -1,0 +1,264 @@
+"""One request on its way through the cache: what is computed, what is wanted next, where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+from concurrent.futures import Future
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xraygpt_edge.errors import OutOfTime
+from xraygpt_edge.generation.answer import Composer, Generation
+from xraygpt_edge.generation.context_tokens import ContextTokens, tokenise
+from xraygpt_edge.generation.drafter import Drafter
+from xraygpt_edge.generation.llama import LlamaModel
+from xraygpt_edge.generation.prefix import Prefix
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import Piece, Request
+from xraygpt_edge.generation.sampler import Sampler, is_near_tie, likeliest
+from xraygpt_edge.generation.slots import Slot
+from xraygpt_edge.native import Deadline
+from xraygpt_edge.records import FinishReason
+
+Logits: TypeAlias = NDArray[np.float32]
+NO_TOKEN = -1
+
+
+class Cancelled(Exception):
+    """Whoever asked did not want to wait any longer."""
+
+
+class Sequence:
+    """Tokens that are wanted behind each other; used by the scheduler's thread, but for `stopping`."""
+
+    def __init__(
+        self, prompt: Prompt | ContextTokens, deadline: Deadline, after: Prefix | None = None, *, n_logits: int = 1
+    ) -> None:
+        """n_logits: how many of the prompt's last positions need logits."""
+        self._prompt = prompt
+        self.deadline, self.after, self.n_logits = deadline, after, n_logits
+        self.room = 0
+        """Most tokens that may come behind the prompt."""
+        self.keeps: Prefix | None = None
+        """What it computed becomes this prefix when it has ended."""
+        self.stopping: FinishReason | None = None
+        """Somebody wants it to end at the next border of a step."""
+        self.ended = False
+        self.wanted: list[int] = []
+        """Token ids to decode next, behind the prompt."""
+        self.drafter: Drafter | None = None
+        self._logits: list[Logits] = []
+
+    def prepare(self, model: LlamaModel) -> ContextTokens:
+        """Tokenise the prompt; raises what `tokenise` raises."""
+        if isinstance(self._prompt, Prompt):
+            self._prompt = tokenise(model, self._prompt)
+        return self._prompt
+
+    @property
+    def tokens(self) -> ContextTokens:
+        """The tokenised prompt."""
+        if isinstance(self._prompt, Prompt):
+            raise TypeError("not tokenised yet")
+        return self._prompt
+
+    def enter(self, slot: Slot) -> None:
+        """Begin in a slot of the cache."""
+        self._slot = slot
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is computed."""
+        return self._slot
+
+    @property
+    def n_missing(self) -> int:
+        """Positions of the prompt that are not computed yet."""
+        return max(0, len(self.tokens) - self.slot.n_computed)
+
+    @property
+    def is_under_way(self) -> bool:
+        """It has taken more than its first token, so others' prompts should not hold it up."""
+        return False
+
+    def collect(self, logits: Logits) -> None:
+        """Take the logits (n, n_vocab) of a part of the prompt."""
+        self._logits.append(logits)
+        if not self.n_missing:
+            self.take_prompt(np.concatenate(self._logits))
+            self._logits = []
+
+    def take_prompt(self, logits: Logits) -> None:
+        """Take the logits (n_logits, n_vocab) behind the prompt."""
+        raise NotImplementedError
+
+    def take(self, logits: Logits) -> None:
+        """Take the logits (n_vocab,) behind the token that was wanted."""
+        raise NotImplementedError
+
+    def finish(self, reason: FinishReason) -> None:
+        """End."""
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error."""
+        raise NotImplementedError
+
+    def kept(self) -> ContextTokens:
+        """What its slot holds."""
+        return self.tokens
+
+
+class Measurement(Sequence):
+    """A prompt whose logits are wanted, and nothing behind it."""
+
+    def __init__(
+        self, prompt: Prompt | ContextTokens, deadline: Deadline, after: Prefix | None = None, *, n_logits: int = 1
+    ) -> None:
+        super().__init__(prompt, deadline, after, n_logits=n_logits)
+        self.result: Future[Logits] = Future()
+
+    def take_prompt(self, logits: Logits) -> None:
+        """Hand the logits over."""
+        self.ended = True
+        self.result.set_result(logits)
+
+    def finish(self, reason: FinishReason) -> None:
+        """End before the logits are there."""
+        self.fail(OutOfTime("E-RUN-017") if reason == "timeout" else Cancelled())
+
+    def fail(self, error: BaseException) -> None:
+        """Hand the error over."""
+        self.ended = True
+        self.result.set_exception(error)
+
+
+class Scored(Measurement):
+    """Given token ids behind a prefix: the logits that each would be chosen from."""
+
+    def __init__(self, prefix: Prefix, token_ids: Many[int], deadline: Deadline) -> None:
+        super().__init__(ContextTokens(()), deadline, prefix, n_logits=len(token_ids))
+        self._prefix, self._token_ids = prefix, token_ids
+
+    def prepare(self, model: LlamaModel) -> ContextTokens:
+        """Put the token ids behind the prefix; raises what `tokenise` raises."""
+        if not len(self.tokens):
+            self._prompt = self._prefix.prepare(model).followed_by(self._token_ids[:-1])
+        return self.tokens
+
+
+Event: TypeAlias = Piece | Generation | BaseException
+Tell: TypeAlias = Callable[[Event], object]
+
+
+class AnswerSequence(Sequence):
+    """A prompt and the answer behind it, token by token."""
+
+    def __init__(self, request: Request, sampler: Sampler, tell: Tell, after: Prefix | None = None) -> None:
+        """tell: called with each piece, and with the answer or the error at the end; it must return at once."""
+        super().__init__(request.prompt, request.deadline, after)
+        self.request, self._sampler = request, sampler
+        self.room = request.sampling.max_tokens
+        self._tell = tell
+        self._composer = Composer(request.wording)
+        self._answer: list[int] = []
+
+    def prepare(self, model: LlamaModel) -> ContextTokens:
+        """Tokenise the prompt; raises what `tokenise` raises."""
+        self._model = model
+        return super().prepare(model)
+
+    def enter(self, slot: Slot) -> None:
+        """Begin in a slot of the cache."""
+        super().enter(slot)
+        self._composer.begin()
+
+    @property
+    def is_under_way(self) -> bool:
+        """It has taken more than its first token, so others' prompts should not hold it up."""
+        return len(self._answer) > 1
+
+    @property
+    def n_left(self) -> int:
+        """Most tokens that may still come."""
+        return self.room - len(self._answer)
+
+    def would_choose(self, logits: Logits, ahead: int) -> int:  # noqa: ARG002 - what is given looks at the other one
+        """Return the token behind a draft, which greedy answers alone have; ahead: how many of it were accepted."""
+        return likeliest(logits)
+
+    def is_unsure(self, logits: Logits) -> bool:
+        """Whether sums in another order could turn the choice."""
+        return is_near_tie(logits)
+
+    def take_prompt(self, logits: Logits) -> None:
+        """Choose the first token."""
+        self.take(logits[-1])
+
+    def take(self, logits: Logits) -> None:
+        """Choose a token; end with it or want the next."""
+        token = self._sampler(logits)
+        self._answer.append(token)
+        self.wanted = [token]
+        if self.drafter:
+            self.drafter.push(token)
+        is_end = self._model.is_end(token)
+        text = self._composer.push(token, b"" if is_end else self._model.piece(token))
+        self._tell(Piece(text, token))
+        if is_end or self._composer.stopped:
+            self.finish("stop")
+        elif len(self._answer) >= self.room:
+            self.finish("length")
+
+    def finish(self, reason: FinishReason) -> None:
+        """Hand over what was held back, and the answer."""
+        try:
+            text, generation = self._composer.finish(reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever asked
+            self.fail(error)
+            return
+        self.ended = True
+        if text:
+            self._tell(Piece(text, None))
+        self._tell(generation)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand the error over."""
+        self.ended = True
+        self._tell(error)
+
+    def kept(self) -> ContextTokens:
+        """What its slot holds: the prompt, and the answer as far as it was decoded."""
+        return self.tokens.followed_by(self._answer[: self.slot.n_computed - len(self.tokens)])
+
+
+class GivenAnswer(AnswerSequence):
+    """An answer that is given: decoded as a generated one is, whatever the model would say."""
+
+    def __init__(self, request: Request, token_ids: Many[int], look: Callable[[Logits], object], tell: Tell) -> None:
+        """look: called with the logits (n_vocab,) behind the prompt, and behind each token."""
+        super().__init__(request, likeliest, tell)
+        self._given, self._look = tuple(token_ids), look
+
+    def take(self, logits: Logits) -> None:
+        """Want the next given token; end behind the last one."""
+        self._look(logits)
+        if not self.n_left:
+            self.ended = True
+            self._tell(Generation("", self._given, "length", 0.0, 0.0, 0.0))
+            return
+        self.wanted = [self._given[len(self._answer)]]
+        self._answer += self.wanted
+        if self.drafter:
+            self.drafter.push(*self.wanted)
+
+    def would_choose(self, logits: Logits, ahead: int) -> int:  # noqa: ARG002
+        """Return the given token instead of the model's."""
+        return self._given[len(self._answer) + ahead] if self.n_left > ahead else NO_TOKEN
+
+    def is_unsure(self, logits: Logits) -> bool:  # noqa: ARG002
+        """Never: what is given is certain."""
+        return False
