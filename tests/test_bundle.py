@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.tiny import N_EMBD, N_HEAD, rounded_frequencies, write_bundle
 from xraygpt_edge import bundle
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, UsageError, XrayGPTError
 
@@ -169,6 +171,21 @@ def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: str)
     (root / "manifest.json").write_text(text, "utf-8", errors="surrogatepass")
     with pytest.raises((BundleAltered, BundleIncompatible)):
         bundle.load(root)
+
+
+def test_a_bundle_with_rounded_rotary_frequencies_is_told_with_the_remedy_and_still_opens(tmp_path: Path) -> None:
+    root = write_bundle(tmp_path / "old", language={"more": rounded_frequencies()})
+    opened = bundle.load(root)
+    assert bundle.verify(opened) == []
+    (warned,) = bundle.warnings(opened)
+    assert "language-F32.gguf" in str(warned)
+    assert "Export the bundle again" in str(warned)
+
+
+def test_a_bundle_with_exact_rotary_frequencies_gives_no_warning(tmp_path: Path) -> None:
+    ones = np.ones(N_EMBD // N_HEAD // 2, np.float32)  # what version 0.1.0 stored for a float32 original
+    for number, language in enumerate(({}, {"more": {"rope_freqs.weight": ones}})):
+        assert bundle.warnings(bundle.load(write_bundle(tmp_path / str(number), language=language))) == []
 
 
 def test_no_folder_is_no_bundle(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, UsageError
+from xraygpt_edge.catalogue import CATALOGUE
+from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, RuntimeMissing, UsageError
 from xraygpt_edge.files import sha256_of, sync_folder
 from xraygpt_edge.generation.prompt import Template
 
@@ -128,6 +129,19 @@ class Problem:
         return f"{self.path} {self.what}"
 
 
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What a user should know about a bundle that is intact."""
+
+    id: str
+    where: str
+    """Names of files."""
+
+    def __str__(self) -> str:
+        entry = CATALOGUE[self.id]
+        return f"{self.id}: {entry.what} ({self.where}). {entry.fix}"
+
+
 def load(root: Path) -> Bundle:
     """Open a bundle folder; names and sizes are checked, and the hashes of its small files."""
     bundle = opened(root)
@@ -143,6 +157,13 @@ def opened(root: Path) -> Bundle:
 def verify(bundle: Bundle) -> list[Problem]:
     """Every difference between manifest and disk, hashes included; an empty list means intact."""
     return [*_disk_problems(bundle), *_unlisted(bundle), *_hash_problems(bundle)]
+
+
+def warnings(bundle: Bundle) -> list[Warned]:
+    """What an intact bundle computes otherwise than the published program; empty when nothing is known."""
+    language = [entry for entry in bundle.manifest.files if entry.role == "language"]
+    rounded = [entry.path for entry in language if _has_rounded_frequencies(bundle.path_of(entry))]
+    return [Warned("W-BND-001", ", ".join(rounded))] if rounded else []
 
 
 def install(source: Path, store: Path) -> Bundle:
@@ -276,6 +297,15 @@ def _unlisted(bundle: Bundle) -> Iterator[Problem]:
         name = path.relative_to(bundle.root).as_posix()
         if name not in listed and (path.is_symlink() or not path.is_dir()):
             yield Problem(name, "is not in the manifest")
+
+
+def _has_rounded_frequencies(language: Path) -> bool:
+    from xraygpt_edge.generation.gguf_file import changes_rotary_frequencies  # brings numpy and llama.cpp
+
+    try:
+        return changes_rotary_frequencies(language)
+    except (RuntimeMissing, BundleIncompatible):
+        return False  # whoever loads the model is told why it cannot be opened
 
 
 def _copy_synced(source: Path, target: Path) -> None:

@@ -40,6 +40,7 @@ def info(name: Name = None, as_json: options.AsJson = False) -> None:
         print((opened.root / bundle.MANIFEST).read_text("utf-8"))
     else:
         console.bundle_page(opened)
+    console.warnings(bundle.warnings(opened))
 
 
 @app.command()
@@ -49,12 +50,15 @@ def verify(name: Name = None, as_json: options.AsJson = False) -> int:
     from xraygpt_edge.cli import console
     from xraygpt_edge.cli.places import find_bundle
 
-    root = find_bundle(name)
-    problems = bundle.verify(bundle.opened(root))
+    opened = bundle.opened(find_bundle(name))
+    problems = bundle.verify(opened)
+    warned = [] if problems else bundle.warnings(opened)
     if as_json:
-        print(json.dumps({"schema": 1, "bundle": root.name, "problems": [str(problem) for problem in problems]}))
+        found = {"problems": list(map(str, problems)), "warnings": list(map(str, warned))}
+        print(json.dumps({"schema": 1, "bundle": opened.root.name, **found}))
     else:
-        console.verification(root, problems)
+        console.verification(opened.root, problems)
+        console.warnings(warned)
     return ExitCode.BUNDLE_ALTERED if problems else ExitCode.DONE
 
 
