@@ -42,7 +42,7 @@ OWNERS = {
     "pylibjpeg": {"dicom"},
     "PIL": {"images", "preprocess", "pixels", "inspection", "dicom", "cli", "reports", "bench"},
     "msgspec": {"bundle", "batch", "reports"},
-    "platformdirs": {"cli"},
+    "platformdirs": {"bundle"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "filelock": {"batch"},

@@ -6,86 +6,21 @@ because hashing 4 GB takes longer than answering.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import msgspec
-
+from xraygpt_edge.bundle.manifest import MANIFEST, NAME, FileEntry, Manifest, read
 from xraygpt_edge.catalogue import CATALOGUE
-from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, RuntimeMissing, UsageError
-from xraygpt_edge.files import sha256_of, sync_folder
+from xraygpt_edge.errors import BundleAltered, BundleIncompatible, RuntimeMissing, UsageError
+from xraygpt_edge.files import sha256_of
 from xraygpt_edge.generation.prompt import Template
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
-MANIFEST_MAX_BYTES = 1 << 20
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-ENVIRONMENT = "XRAYGPT_BUNDLE"
 HASHED_AT_LOAD_BYTES = 64 << 20
 """Files up to this size are hashed at every load: it takes less than 0.2 s."""
-
-
-class ImageRecipe(msgspec.Struct, frozen=True):
-    """How a radiograph becomes the encoder's tensor."""
-
-    size_px: int
-    fit: Literal["squash", "pad"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resample: Literal["bicubic"] = "bicubic"
-    channels: Literal["rgb"] = "rgb"
-
-
-class PromptRecipe(msgspec.Struct, frozen=True):
-    """The words that the language model was trained with."""
-
-    default: str
-    stop: tuple[str, ...]
-    templates: dict[str, Template]
-    phrases: tuple[str, ...] = ()
-    """What answers often say: guesses that save time and change no word."""
-
-
-class FileEntry(msgspec.Struct, frozen=True):
-    """One file of the bundle."""
-
-    path: str
-    """Relative to the bundle, with forward slashes."""
-    role: Literal["vision", "language", "external-data", "receipts", "licence", "parity"]
-    size: int
-    sha256: str
-    precision: str | None = None
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What `manifest.json` says; fields of later versions are kept out by `schema`."""
-
-    schema: int
-    id: str
-    kind: Literal["released", "medclip"]
-    rows: int
-    """Image rows for one radiograph."""
-    width: int
-    """Numbers in a row: the language model's embedding width."""
-    image: ImageRecipe
-    prompt: PromptRecipe
-    files: tuple[FileEntry, ...]
-    demo: bool = False
-    licence: str = ""
-    created_by: str = ""
-    sources: tuple[dict[str, Any], ...] = ()
-    tools: dict[str, str] = {}
-    parity: dict[str, Any] = {}
-    gates: dict[str, Any] = {}
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +80,13 @@ class Warned:
 def load(root: Path) -> Bundle:
     """Open a bundle folder; names and sizes are checked, and the hashes of its small files."""
     bundle = opened(root)
-    _raise_first(_disk_problems(bundle) or _hash_problems(bundle, HASHED_AT_LOAD_BYTES))
+    require_none(_disk_problems(bundle) or _hash_problems(bundle, HASHED_AT_LOAD_BYTES))
     return bundle
 
 
 def opened(root: Path) -> Bundle:
     """A bundle whose manifest was read and nothing else: what `verify` takes."""
-    return Bundle(root, *_read_manifest(root))
+    return Bundle(root, *read(root))
 
 
 def verify(bundle: Bundle) -> list[Problem]:
@@ -166,81 +101,8 @@ def warnings(bundle: Bundle) -> list[Warned]:
     return [Warned("W-BND-001", ", ".join(rounded))] if rounded else []
 
 
-def install(source: Path, store: Path) -> Bundle:
-    """Copy a bundle into the store; it appears there whole, verified, or not at all."""
-    bundle = load(source)
-    _raise_first(verify(bundle))
-    target = store / bundle.manifest.id
-    if target.exists():
-        raise UsageError("E-USE-006", f"{bundle.manifest.id} is already installed")
-    partial = store / f".{bundle.manifest.id}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, mode=0o700)
-    try:
-        for name in (MANIFEST, *(entry.path for entry in bundle.manifest.files)):
-            _copy_synced(source / name, partial / name)
-        _raise_first(verify(load(partial)))
-        partial.rename(target)
-        sync_folder(store)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return load(target)
-
-
-def installed(store: Path) -> list[Path]:
-    """Folders in the store that hold a manifest, by name."""
-    if not store.is_dir():
-        return []
-    found = (folder for folder in store.iterdir() if NAME.fullmatch(folder.name))
-    return sorted(folder for folder in found if not folder.name.startswith(".") and (folder / MANIFEST).is_file())
-
-
-def demo_root() -> Path:
-    """The demonstration bundle: in the installed package, or in the checkout."""
-    package = Path(__file__).parent
-    packed = package / "demo_bundle"
-    return packed if packed.is_dir() else package.parent / "models" / "demo"
-
-
-def find(wish: str | None, store: Path) -> Path:
-    """The folder that a wish names: a folder, an installed bundle, or what stands in for no wish."""
-    wish = wish or os.environ.get(ENVIRONMENT)
-    if wish:
-        return _find_named(wish, store)
-    candidates = installed(store)
-    if len(candidates) > 1:
-        raise UsageError("E-USE-007", ", ".join(folder.name for folder in candidates))
-    return candidates[0] if candidates else demo_root()
-
-
-def _find_named(wish: str, store: Path) -> Path:
-    if (Path(wish) / MANIFEST).is_file() or os.sep in wish:
-        return Path(wish)
-    if NAME.fullmatch(wish) and (store / wish / MANIFEST).is_file():
-        return store / wish
-    if wish == "demo":
-        return demo_root()
-    raise NoBundle("E-BND-001", f"no folder and no installed bundle of the name {wish!r}")
-
-
-def _read_manifest(root: Path) -> tuple[Manifest, str]:
-    path = root / MANIFEST
-    if not path.is_file():
-        raise NoBundle("E-BND-001", f"no {MANIFEST} in {root.name!r}")
-    if path.is_symlink() or path.stat().st_size > MANIFEST_MAX_BYTES:
-        raise BundleAltered("E-BND-010", f"{MANIFEST} is a link or over 1 MiB")
-    text = path.read_bytes()
-    try:
-        version = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
-        if version != SCHEMA:
-            raise BundleIncompatible("E-BND-020", f"schema {version}, this version reads {SCHEMA}")
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleAltered("E-BND-010", f"{MANIFEST}: {error}") from error
-    return manifest, hashlib.sha256(text).hexdigest()
-
-
-def _raise_first(problems: list[Problem]) -> None:
+def require_none(problems: list[Problem]) -> None:
+    """Raise BundleAltered with the first problem, if there is any."""
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise BundleAltered("E-BND-010", f"{problems[0]}{more}")
@@ -306,11 +168,3 @@ def _has_rounded_frequencies(language: Path) -> bool:
         return changes_rotary_frequencies(language)
     except (RuntimeMissing, BundleIncompatible):
         return False  # whoever loads the model is told why it cannot be opened
-
-
-def _copy_synced(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with source.open("rb") as reader, target.open("xb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
