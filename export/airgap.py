@@ -31,7 +31,7 @@ from export.measure import Meter
 from export.staging import appearing_folder
 from xraygpt_edge import __version__
 from xraygpt_edge import bundle as bundles
-from xraygpt_edge.bundle import Bundle
+from xraygpt_edge.bundle import Bundle, store
 from xraygpt_edge.errors import BundleAltered
 from xraygpt_edge.files import sha256_of
 
@@ -71,7 +71,7 @@ def make(kit: Kit, out: Path, meter: Meter) -> None:
             _collect_wheels(folder / "wheels", kit.extra, llama)
         with meter.measuring("bundle"):
             say(f"Copying the bundle {bundle.manifest.id}, {_size(bundle) / 1e9:.2f} GB.")
-            bundles.install(bundle.root, folder / "bundle")
+            store.install(bundle.root, folder / "bundle")
         with meter.measuring("instructions and hashes"):
             _write_instructions(folder, kit, bundle, llama)
             _make_readable(folder)

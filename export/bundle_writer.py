@@ -69,7 +69,8 @@ def finish(folder: Path, contents: Contents, out: Path) -> None:
     manifest = _manifest(contents, files)
     with replacing(folder / MANIFEST) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-    problems = bundles.verify(bundles.load(folder))
+    written = bundles.load(folder)
+    problems = [*bundles.verify(written), *bundles.warnings(written)]
     if problems:
         raise ExportRefused("The bundle that was just written does not verify.", [str(p) for p in problems])
     for path in (folder, *folder.rglob("*")):

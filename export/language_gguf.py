@@ -25,7 +25,6 @@ DType = np.dtype[Any]
 
 ARCHITECTURE = "llama"
 HALF_BYTES = 2
-ROTARY_FACTORS = "rope_freqs.weight"
 STEM = {
     "model.embed_tokens.weight": "token_embd.weight",
     "model.norm.weight": "output_norm.weight",
@@ -51,7 +50,8 @@ FLOAT_TYPES: dict[str, tuple[DType, LlamaFileType]] = {
 def convert(vicuna: Vicuna, target: Path, precision: str = "F16", *, name: str = "XrayGPT language model") -> None:
     """Write the model as F16 or F32; target appears whole or not at all.
 
-    Norms are kept as F32 in both. Raises ExportRefused for a weight that F16 cannot hold.
+    Norms are kept as F32 in both. Rotary frequencies are not stored: llama.cpp computes them from their base,
+    exactly as the published program does. Raises ExportRefused for a weight that F16 cannot hold.
     """
     dtype, file_type = FLOAT_TYPES[precision]
     names = list(vicuna.homes)
@@ -61,8 +61,6 @@ def convert(vicuna: Vicuna, target: Path, precision: str = "F16", *, name: str =
             shape = expected_shape(theirs, vicuna.shape)
             stored = _stored_type(shape, dtype)
             writer.add_tensor_info(gguf_name(theirs), shape, stored, stored.itemsize * math.prod(shape))
-        factors = rotary_factors(vicuna.shape)
-        writer.add_tensor_info(ROTARY_FACTORS, factors.shape, factors.dtype, factors.nbytes)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
@@ -70,7 +68,6 @@ def convert(vicuna: Vicuna, target: Path, precision: str = "F16", *, name: str =
         stream = track(vicuna.tensors(names), target.name, len(names), console=progress, transient=True)
         for theirs, tensor in stream:
             writer.write_tensor_data(converted(theirs, tensor, vicuna.shape, dtype))
-        writer.write_tensor_data(factors)
 
 
 def converted(name: str, tensor: Tensor, shape: LlamaShape, dtype: DType) -> NDArray[np.generic]:
@@ -93,12 +90,6 @@ def rotary_order(weight: Tensor, heads: int) -> Tensor:
     """
     rows, width = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
-
-
-def rotary_factors(shape: LlamaShape) -> NDArray[np.float32]:
-    """float32 (head_width / 2,): what llama.cpp divides its own frequencies by."""
-    factors: NDArray[np.float32] = (shape.exact_frequencies() / shape.rotary_frequencies()).numpy()
-    return factors
 
 
 def gguf_name(name: str) -> str:

@@ -31,6 +31,8 @@ from xraygpt_edge.generation.prompt import Template
 BASE = "F16"
 """What llama.cpp's quantizer reads; made even where the bundle does not keep it."""
 REFERENCE_ROWS = "reference-rows.npz"
+RULES = 2
+"""Raised when a step gives another result: no run goes on with files of older rules. 2: exact rotary frequencies."""
 VICUNA_FILES = (
     "config.json",
     "tokenizer.model",
@@ -196,7 +198,7 @@ def _require_width(image: ImageFacts, vicuna: Vicuna) -> None:
 
 def _fingerprint(plan: Plan, sources: tuple[dict[str, Any], ...]) -> str:
     """Changes whenever a step would give another result."""
-    facts = [sources, bundle_writer.tool_versions(), plan.source.options, plan.source.prompt.default]
+    facts = [RULES, sources, bundle_writer.tool_versions(), plan.source.options, plan.source.prompt.default]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

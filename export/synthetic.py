@@ -53,7 +53,7 @@ FULL = Dimensions(
     queries=32,
     swin=SwinConfig(),  # its defaults are Swin-tiny
     projected=512,
-    llama=LlamaShape(32, 4096, 32, 32, 128, 11008, 32000, 2048, 1e-6, 10000.0, tied=False, is_half=True),
+    llama=LlamaShape(32, 4096, 32, 32, 128, 11008, 32000, 2048, 1e-6, 10000.0, tied=False),
 )
 SMALL = Dimensions(
     eva=Blip2VisionConfig(num_hidden_layers=9),  # the published blocks, fewer of them
@@ -61,7 +61,7 @@ SMALL = Dimensions(
     queries=32,
     swin=SwinConfig(),
     projected=512,
-    llama=LlamaShape(19, 2048, 16, 16, 128, 5632, 32000, 2048, 1e-6, 10000.0, tied=False, is_half=True),
+    llama=LlamaShape(19, 2048, 16, 16, 128, 5632, 32000, 2048, 1e-6, 10000.0, tied=False),
 )
 """1.1 billion language parameters, with Vicuna's size of heads: the same kind of work, in a quarter of the time."""
 TINY = Dimensions(
@@ -72,7 +72,7 @@ TINY = Dimensions(
     queries=32,
     swin=SwinConfig(embed_dim=32, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8]),
     projected=512,
-    llama=LlamaShape(3, 256, 4, 4, 64, 512, 600, 2048, 1e-6, 10000.0, tied=False, is_half=True),
+    llama=LlamaShape(3, 256, 4, 4, 64, 512, 600, 2048, 1e-6, 10000.0, tied=False),
 )
 
 

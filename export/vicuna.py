@@ -27,7 +27,7 @@ LAYER = (
     "mlp.down_proj.weight",
 )
 UNUSED_END = ".rotary_emb.inv_freq"
-"""Follows from rope_theta; early versions stored it."""
+"""Follows from rope_theta. Early versions stored it, often in float16; the published program computes it anew."""
 MAPPED_MAX_BYTES = 1 << 30
 """Pages of a mapped shard count as memory once touched; map it anew after this much."""
 WHOLE_NORM_MIN = 0.1
@@ -54,20 +54,13 @@ class LlamaShape:
     rope_base: float
     tied: bool
     """The output matrix is the embedding matrix."""
-    is_half: bool
-    """The original is a float16 model, and its rotary frequencies were rounded with it."""
 
     def rotary_frequencies(self) -> Tensor:
-        """float32 (head_width / 2,): radians a position for each rotated pair, as the original has them.
+        """Radians a position for each rotated pair, float32 (head_width / 2,).
 
-        An original that was cast to float16 keeps its table of frequencies in float16 too. Rounding
-        moves the first logits by up to 0.02, so a faithful copy rounds as well.
+        Exact whatever type the weights have: the published program makes its tables of cosines and sines
+        once, in float32, before it is cast to float16.
         """
-        exact = self.exact_frequencies()
-        return exact.half().float() if self.is_half else exact
-
-    def exact_frequencies(self) -> Tensor:
-        """float32 (head_width / 2,): what the formula gives."""
         steps = torch.arange(0, self.head_width, 2, dtype=torch.int64).float()
         return 1.0 / (self.rope_base ** (steps / self.head_width))
 
@@ -203,7 +196,6 @@ def _shape(config: Mapping[str, Any]) -> LlamaShape:
         norm_eps=config["rms_norm_eps"],
         rope_base=config.get("rope_theta") or 10000.0,
         tied=bool(config.get("tie_word_embeddings")),
-        is_half=config.get("torch_dtype") == "float16",
     )
 
 

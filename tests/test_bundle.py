@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.tiny import N_EMBD, N_HEAD, rounded_frequencies, write_bundle
 from xraygpt_edge import bundle
+from xraygpt_edge.bundle import store
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, UsageError, XrayGPTError
 
 FILES = {
@@ -171,6 +174,21 @@ def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: str)
         bundle.load(root)
 
 
+def test_a_bundle_with_rounded_rotary_frequencies_is_told_with_the_remedy_and_still_opens(tmp_path: Path) -> None:
+    root = write_bundle(tmp_path / "old", language={"more": rounded_frequencies()})
+    opened = bundle.load(root)
+    assert bundle.verify(opened) == []
+    (warned,) = bundle.warnings(opened)
+    assert "language-F32.gguf" in str(warned)
+    assert "Export the bundle again" in str(warned)
+
+
+def test_a_bundle_with_exact_rotary_frequencies_gives_no_warning(tmp_path: Path) -> None:
+    ones = np.ones(N_EMBD // N_HEAD // 2, np.float32)  # what version 0.1.0 stored for a float32 original
+    for number, language in enumerate(({}, {"more": {"rope_freqs.weight": ones}})):
+        assert bundle.warnings(bundle.load(write_bundle(tmp_path / str(number), language=language))) == []
+
+
 def test_no_folder_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(NoBundle):
         bundle.load(tmp_path / "nowhere")
@@ -182,39 +200,39 @@ def test_a_precision_that_was_not_exported_is_named_with_those_that_were(tmp_pat
 
 
 def test_an_installed_bundle_is_whole_and_is_found_by_name(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    installed = bundle.install(write(tmp_path / "usb" / "tiny"), store)
+    folder = tmp_path / "store"
+    installed = store.install(write(tmp_path / "usb" / "tiny"), folder)
     assert bundle.verify(installed) == []
-    assert bundle.find("tiny", store) == store / "tiny"
-    assert bundle.installed(store) == [store / "tiny"]
+    assert store.find("tiny", folder) == folder / "tiny"
+    assert store.installed(folder) == [folder / "tiny"]
 
 
 def test_an_altered_bundle_is_not_installed_and_leaves_nothing_behind(tmp_path: Path) -> None:
     root = write(tmp_path / "usb" / "tiny")
     (root / "extra.bin").write_bytes(b"x")
     with pytest.raises(BundleAltered):
-        bundle.install(root, tmp_path / "store")
-    assert bundle.installed(tmp_path / "store") == []
+        store.install(root, tmp_path / "store")
+    assert store.installed(tmp_path / "store") == []
 
 
 def test_an_installed_bundle_is_never_overwritten(tmp_path: Path) -> None:
     root = write(tmp_path / "usb" / "tiny")
-    bundle.install(root, tmp_path / "store")
+    store.install(root, tmp_path / "store")
     with pytest.raises(UsageError):
-        bundle.install(root, tmp_path / "store")
+        store.install(root, tmp_path / "store")
 
 
 def test_of_several_installed_bundles_none_is_taken_by_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XRAYGPT_BUNDLE", raising=False)
     for name in ("a", "b"):
-        bundle.install(write(tmp_path / name, break_field("id", value=name)), tmp_path / "store")
+        store.install(write(tmp_path / name, break_field("id", value=name)), tmp_path / "store")
     with pytest.raises(UsageError, match="a, b"):
-        bundle.find(None, tmp_path / "store")
+        store.find(None, tmp_path / "store")
 
 
 def test_the_environment_names_the_bundle_when_no_option_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write(tmp_path / "usb" / "tiny")
     monkeypatch.setenv("XRAYGPT_BUNDLE", str(root))
-    assert bundle.find(None, tmp_path / "store") == root
+    assert store.find(None, tmp_path / "store") == root
     with pytest.raises(NoBundle):
-        bundle.find("another", tmp_path / "store")
+        store.find("another", tmp_path / "store")

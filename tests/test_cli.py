@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import write_bundle
+from tests.tiny import rounded_frequencies, write_bundle
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
 
 ERROR_LINE = re.compile(r"xraygpt-edge: error (E-[A-Z]{3}-\d{3}): .+ Help: xraygpt-edge explain E-[A-Z]{3}-\d{3}\n")
@@ -317,4 +317,19 @@ def test_explain_tells_meaning_and_remedy_of_every_id() -> None:
 def test_bundles_are_listed_and_verified(demo: Path) -> None:
     assert "demonstration" in run("bundle", "list").stdout
     assert run("bundle", "verify", demo).returncode == 0
-    assert json.loads(run("bundle", "verify", demo, "--json").stdout)["problems"] == []
+    found = json.loads(run("bundle", "verify", demo, "--json").stdout)
+    assert (found["problems"], found["warnings"]) == ([], [])
+
+
+def test_an_older_bundle_with_rounded_rotary_frequencies_is_told_in_one_line_and_answers(
+    film: Path, tmp_path: Path
+) -> None:
+    root = write_bundle(tmp_path / "old", language={"more": rounded_frequencies()})
+    for command in ("verify", "info"):
+        done = run("bundle", command, root)
+        assert done.returncode == 0
+        told = [line for line in done.stderr.splitlines() if line.startswith("warning W-BND-001")]
+        assert len(told) == 1
+        assert "Export the bundle again" in told[0]
+    assert len(json.loads(run("bundle", "verify", root, "--json").stdout)["warnings"]) == 1
+    assert run("ask", film, "findings?", "--bundle", root, "--max-tokens", "4").returncode == 0

@@ -161,7 +161,7 @@ def test_other_dimensions_in_the_same_layout_export_unchanged(tmp_path, monkeypa
             embed_dim=24, depths=[1, 2, 1], num_heads=[1, 2, 4], patch_size=8, window_size=7, mlp_ratio=2.0
         ),
         projected=128,
-        llama=synthetic.LlamaShape(2, 192, 6, 2, 32, 288, 700, 1024, 1e-5, 10000.0, tied=False, is_half=False),
+        llama=synthetic.LlamaShape(2, 192, 6, 2, 32, 288, 700, 1024, 1e-5, 10000.0, tied=False),
     )
     monkeypatch.setattr(synthetic, "TINY", sizes)
     source = synthetic.make(kind, "tiny", 3, tmp_path / "made")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -20,6 +22,7 @@ CONTROL = ["<unk>", "<s>", "</s>"]
 BYTES = [f"<0x{value:02X}>" for value in range(256)]
 LETTERS = ["\u2581", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ?.,:#</>"]
 TOKENS = CONTROL + BYTES + LETTERS
+NORMS = ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
 TEMPLATES = {
     "demo": {
         "before": "Look.###Patient: <Img>",
@@ -34,8 +37,10 @@ TEMPLATES = {
 }
 
 
-def write_language(target: Path, *, width: int = N_EMBD, nan: bool = False) -> Path:
-    """A llama model of one layer with random weights."""
+def write_language(
+    target: Path, *, width: int = N_EMBD, nan: bool = False, more: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> Path:
+    """A llama model of one layer with random weights; more: further tensors by name."""
     random = np.random.default_rng(7)
     writer = gguf.GGUFWriter(target, "llama")
     writer.add_context_length(N_CTX)
@@ -52,24 +57,29 @@ def write_language(target: Path, *, width: int = N_EMBD, nan: bool = False) -> P
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
 
-    def matrix(name: str, *shape: int) -> None:
-        weights = (random.normal(size=shape) * 0.2).astype(np.float32)
-        writer.add_tensor(f"{name}.weight", weights)
-
-    matrix("token_embd", len(TOKENS), width)
-    matrix("output", len(TOKENS), width)
-    for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-        matrix(f"blk.0.{part}", width, width)
-    matrix("blk.0.ffn_gate", N_FF, width)
-    matrix("blk.0.ffn_up", N_FF, width)
-    matrix("blk.0.ffn_down", width, N_FF)
-    for norm in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
-        writer.add_tensor(f"{norm}.weight", np.full(width, np.nan if nan else 1.0, np.float32))
+    for name, shape in _matrices(width).items():
+        writer.add_tensor(f"{name}.weight", (random.normal(size=shape) * 0.2).astype(np.float32))
+    norms = {f"{norm}.weight": np.full(width, np.nan if nan else 1.0, np.float32) for norm in NORMS}
+    for name, vector in {**norms, **more}.items():
+        writer.add_tensor(name, vector)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return target
+
+
+def _matrices(width: int) -> dict[str, tuple[int, int]]:
+    ends = {name: (len(TOKENS), width) for name in ("token_embd", "output")}
+    attention = {f"blk.0.{part}": (width, width) for part in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    mlp = {"blk.0.ffn_gate": (N_FF, width), "blk.0.ffn_up": (N_FF, width), "blk.0.ffn_down": (width, N_FF)}
+    return {**ends, **attention, **mlp}
+
+
+def rounded_frequencies(head_width: int = N_EMBD // N_HEAD) -> dict[str, np.ndarray]:
+    """The tensor by which version 0.1.0 rounded rotary frequencies to float16, float32 (head_width / 2,)."""
+    exact = (10000.0 ** -(np.arange(0, head_width, 2) / head_width)).astype(np.float32)
+    return {"rope_freqs.weight": exact / exact.astype(np.float16).astype(np.float32)}
 
 
 def write_encoder(target: Path, *, rows: int = 2, width: int = N_EMBD, nan: bool = False) -> Path:

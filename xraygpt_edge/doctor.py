@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from xraygpt_edge import bundle, devices, offline
+from xraygpt_edge.bundle.store import demo_root, installed
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.worker import Reader
@@ -172,7 +173,7 @@ def _telemetry() -> CheckResult:
 
 def _trial() -> CheckResult:
     """One decode with the demonstration bundle, in a child process."""
-    command = [sys.executable, "-c", TRIAL, str(bundle.demo_root())]
+    command = [sys.executable, "-c", TRIAL, str(demo_root())]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     try:
         done = subprocess.run(command, capture_output=True, timeout=TRIAL_S, env=environment, check=False)
@@ -187,7 +188,7 @@ def _trial() -> CheckResult:
 
 
 def _bundles(store: Path) -> Iterator[CheckResult]:
-    for root in [*bundle.installed(store), bundle.demo_root()]:
+    for root in [*installed(store), demo_root()]:
         try:
             opened = bundle.load(root)
         except XrayGPTError as error:

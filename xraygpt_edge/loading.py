@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from platformdirs import user_cache_path
-
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge import devices, vision
 from xraygpt_edge.bundle import Bundle, FileEntry
+from xraygpt_edge.bundle.store import starts_folder
 from xraygpt_edge.devices import Device, Wish
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.generation import llama
@@ -26,7 +25,6 @@ Memory = Literal["low", "auto", "fast"]
 """low: the encoder has left before the language model comes. auto: both stay. fast: the language model's
 weights are also kept in another order, which takes their size again. Some CPUs multiply that faster, others
 slower, so nobody gets it unasked: `bench --memory fast` tells."""
-APP = "xraygpt-edge"
 MARGIN_BYTES = 300_000_000
 """What a question needs besides the weights: libraries, a picture, the KV cache."""
 VISION_FOR = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32", "int8")}
@@ -108,11 +106,6 @@ def saved_starts(plan: LoadPlan) -> SavedStarts:
     settings = (plan.device.name, plan.device.threads, plan.memory)
     identity = (bundle.manifest_sha256, file.path, file.sha256, *llama.build_identity(), devices.processor(), *settings)
     return SavedStarts(starts_folder(), json.dumps(identity))
-
-
-def starts_folder() -> Path:
-    """The user's cache folder for saved starts."""
-    return user_cache_path(APP, appauthor=False) / "starts"
 
 
 def needed_bytes(plan: LoadPlan) -> int:

@@ -55,6 +55,15 @@ MODEL: dict[str, Entry] = {
         "The bundle's image recipe gives a tensor of another shape than its encoder takes.",
         "Export the bundle again.",
     ),
+    "W-BND-001": Entry(
+        0,
+        "the language model was exported with rounded rotary frequencies",
+        "Version 0.1.0 rounded them to float16 for a float16 original and stored what that changes in the GGUF "
+        "(rope_freqs.weight). The published program uses exact ones. Answers from such a bundle drift from the "
+        "original's, the more the later the word: first logits of small models are off by up to 0.03.",
+        "Export the bundle again from the original files: docs/export.md.",
+        "The bundle is intact and answers.",
+    ),
     "E-RUN-001": Entry(
         14,
         "ONNX Runtime is missing or cannot be loaded",

@@ -41,8 +41,8 @@ def ask(
     The answer is streamed to a terminal. Research software, not a medical device.
     """
     options.keep_offline(strict=strict)
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.images import ReadOptions

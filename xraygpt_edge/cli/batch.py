@@ -58,8 +58,8 @@ def batch(
     options.keep_offline(strict=strict)
     from xraygpt_edge import batch as batches
     from xraygpt_edge import bundle as bundles
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import progress
-    from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.images import PROFILES, ReadOptions
 

@@ -26,8 +26,8 @@ def bench(
     Close other programs first: threads that wait for each other show every disturbance.
     """
     from xraygpt_edge.bench import bench as measure
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
 
     loading = options.load_options(device, threads, memory)
     with console.waiting("Measuring ...", quiet=quiet or as_json):

@@ -20,10 +20,10 @@ Name = Annotated[str | None, typer.Argument(metavar="NAME|DIR", help="By default
 def list_bundles(as_json: options.AsJson = False) -> None:
     """Every bundle that can answer on this computer."""
     from xraygpt_edge import bundle
+    from xraygpt_edge.bundle.store import bundle_store, demo_root, installed
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import bundle_store
 
-    folders = [*bundle.installed(bundle_store()), bundle.demo_root()]
+    folders = [*installed(bundle_store()), demo_root()]
     rows = [console.bundle_row(bundle.load(folder)) for folder in folders if folder.is_dir()]
     console.table(rows, as_json=as_json)
 
@@ -32,29 +32,33 @@ def list_bundles(as_json: options.AsJson = False) -> None:
 def info(name: Name = None, as_json: options.AsJson = False) -> None:
     """What a bundle holds, where it comes from and under which licence."""
     from xraygpt_edge import bundle
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
 
     opened = bundle.load(find_bundle(name))
     if as_json:
         print((opened.root / bundle.MANIFEST).read_text("utf-8"))
     else:
         console.bundle_page(opened)
+    console.warnings(bundle.warnings(opened))
 
 
 @app.command()
 def verify(name: Name = None, as_json: options.AsJson = False) -> int:
     """Compare every file of a bundle with its manifest, hashes included."""
     from xraygpt_edge import bundle
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
 
-    root = find_bundle(name)
-    problems = bundle.verify(bundle.opened(root))
+    opened = bundle.opened(find_bundle(name))
+    problems = bundle.verify(opened)
+    warned = [] if problems else bundle.warnings(opened)
     if as_json:
-        print(json.dumps({"schema": 1, "bundle": root.name, "problems": [str(problem) for problem in problems]}))
+        found = {"problems": list(map(str, problems)), "warnings": list(map(str, warned))}
+        print(json.dumps({"schema": 1, "bundle": opened.root.name, **found}))
     else:
-        console.verification(root, problems)
+        console.verification(opened.root, problems)
+        console.warnings(warned)
     return ExitCode.BUNDLE_ALTERED if problems else ExitCode.DONE
 
 
@@ -63,10 +67,9 @@ def install(
     folder: Annotated[Path, typer.Argument(help="A bundle folder, for example on a USB stick.")],
 ) -> None:
     """Copy a bundle to this computer, verified before and after."""
-    from xraygpt_edge import bundle
-    from xraygpt_edge.cli.places import bundle_store
+    from xraygpt_edge.bundle import store
 
-    installed = bundle.install(folder, bundle_store())
+    installed = store.install(folder, store.bundle_store())
     print(
         f"Installed {installed.manifest.id}. Ask it: xraygpt-edge ask IMAGE QUESTION --bundle {installed.manifest.id}"
     )

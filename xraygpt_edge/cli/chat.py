@@ -33,8 +33,8 @@ def chat(
     The model sees the image and what was said before, as far as its context reaches.
     """
     options.keep_offline(strict=strict)
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.conversation import Conversation
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError

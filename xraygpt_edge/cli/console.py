@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from xraygpt_edge.bundle import Bundle, Problem
+from xraygpt_edge.bundle import Bundle, Problem, Warned
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.records import Answer, Source
 
@@ -146,6 +146,12 @@ def verification(root: Path, problems: Sequence[Problem]) -> None:
         DATA.print(f"{printable(str(problem))}")
     words = f"{len(problems)} problems: copy the bundle again" if problems else "every file is what the manifest says"
     WORDS.print(Text(f"{root.name}: {words}."))
+
+
+def warnings(warned: Sequence[Warned]) -> None:
+    """What to know about an intact bundle, a line each."""
+    for warning in warned:
+        WORDS.print(Text(f"warning {printable(str(warning))}", style="yellow"), soft_wrap=True)
 
 
 UPPER_HALF = "\u2580"

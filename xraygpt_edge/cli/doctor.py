@@ -11,8 +11,8 @@ from xraygpt_edge.errors import ExitCode
 
 def doctor(as_json: options.AsJson = False) -> int:
     """Look at this machine: CPU, memory, libraries, GPU, bundles."""
+    from xraygpt_edge.bundle.store import bundle_store
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import bundle_store
     from xraygpt_edge.doctor import examine
 
     results = list(examine(bundle_store()))

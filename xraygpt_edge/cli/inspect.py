@@ -44,8 +44,8 @@ def inspect(
     """
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge import inspection
+    from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.cli.places import find_bundle
     from xraygpt_edge.images import PROFILES, ReadOptions
     from xraygpt_edge.worker import Reader
 

@@ -7,42 +7,17 @@ are equal to the last bit to those that llama.cpp would have looked up.
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.errors import BundleIncompatible
-from xraygpt_edge.generation.llama import import_ggml
+from xraygpt_edge.generation.gguf_file import FLOAT32, find_tensor, ggml_functions
 
-TENSOR = b"token_embd.weight"
-FLOAT32 = 0
-"""GGML_TYPE_F32, which needs no conversion."""
-
-ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-
-
-class _InitParams(ctypes.Structure):
-    """gguf_init_params."""
-
-    _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))
-
-
-class _TypeTraits(ctypes.Structure):
-    """The beginning of ggml_type_traits."""
-
-    _fields_ = (
-        ("type_name", ctypes.c_char_p),
-        ("blck_size", ctypes.c_int64),
-        ("blck_size_interleave", ctypes.c_int64),
-        ("type_size", ctypes.c_size_t),
-        ("is_quantized", ctypes.c_bool),
-        ("to_float", ToFloat),
-    )
+TENSOR = "token_embd.weight"
 
 
 class EmbeddingTable:
@@ -50,22 +25,14 @@ class EmbeddingTable:
 
     def __init__(self, path: Path, n_embd: int) -> None:
         """Find the tensor in a GGUF file that llama.cpp has loaded; raises BundleIncompatible without it."""
-        ggml = _functions(import_ggml())
-        gguf = ggml.gguf_init_from_file(os.fsencode(path), _InitParams(no_alloc=True, ctx=None))
-        if not gguf:
-            raise BundleIncompatible("E-BND-023", path.name)
-        try:
-            number = ggml.gguf_find_tensor(gguf, TENSOR)
-            if number < 0:
-                raise BundleIncompatible("E-BND-023", f"{path.name} has no token embedding")
-            kind = ggml.gguf_get_tensor_type(gguf, number)
-            self._start: int = ggml.gguf_get_data_offset(gguf) + ggml.gguf_get_tensor_offset(gguf, number)
-            self.size_bytes: int = ggml.gguf_get_tensor_size(gguf, number)
-        finally:
-            ggml.gguf_free(gguf)
-        self._row_bytes: int = ggml.ggml_row_size(kind, n_embd)
+        stored = find_tensor(path, TENSOR)
+        if stored is None:
+            raise BundleIncompatible("E-BND-023", f"{path.name} has no token embedding")
+        ggml = ggml_functions()
+        self._start, self.size_bytes = stored.start_bytes, stored.size_bytes
+        self._row_bytes: int = ggml.ggml_row_size(stored.kind, n_embd)
         self._count, self._n_embd = self.size_bytes // self._row_bytes, n_embd
-        self._to_float = None if kind == FLOAT32 else ggml.ggml_get_type_traits(kind).contents.to_float
+        self._to_float = None if stored.kind == FLOAT32 else ggml.ggml_get_type_traits(stored.kind).contents.to_float
         self._path = path
 
     def of(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -86,23 +53,3 @@ class EmbeddingTable:
         row = np.empty(self._n_embd, np.float32)
         self._to_float(stored, row.ctypes.data, self._n_embd)
         return row
-
-
-def _functions(ggml: Any) -> Any:
-    """The library with the types of what is called here."""
-    handle, size = ctypes.c_void_p, ctypes.c_size_t
-    types: dict[str, tuple[Any, list[Any]]] = {
-        "gguf_init_from_file": (handle, [ctypes.c_char_p, _InitParams]),
-        "gguf_free": (None, [handle]),
-        "gguf_find_tensor": (ctypes.c_int64, [handle, ctypes.c_char_p]),
-        "gguf_get_tensor_type": (ctypes.c_int, [handle, ctypes.c_int64]),
-        "gguf_get_tensor_offset": (size, [handle, ctypes.c_int64]),
-        "gguf_get_tensor_size": (size, [handle, ctypes.c_int64]),
-        "gguf_get_data_offset": (size, [handle]),
-        "ggml_row_size": (size, [ctypes.c_int, ctypes.c_int64]),
-        "ggml_get_type_traits": (ctypes.POINTER(_TypeTraits), [ctypes.c_int]),
-    }
-    for name, (result, arguments) in types.items():
-        function = getattr(ggml, name)
-        function.restype, function.argtypes = result, arguments
-    return ggml
