@@ -15,7 +15,7 @@ import xraygpt_edge
 
 LAYERS = (
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
-    {"catalogue", "records", "offline", "identity", "seccomp"},
+    {"catalogue", "records", "offline", "identity", "seccomp", "version"},
     {"errors"},
     {"files", "devices", "pixels", "native", "notes", "sandbox"},
     {"generation", "ledger"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xraygpt_edge.offline import silence
+from xraygpt_edge.version import __version__
 
 if TYPE_CHECKING:
     from xraygpt_edge.conversation import Conversation
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from xraygpt_edge.images import ReadOptions
     from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.records import Answer, Failure
-
-__version__ = "0.1.0"
 
 silence()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import xraygpt_edge
 from xraygpt_edge import loading
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.parts import Parts
 from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Source, Timing
+from xraygpt_edge.version import __version__
 
 
 def bundle_facts(parts: Parts) -> BundleFacts:
@@ -27,7 +27,7 @@ def engine_facts(parts: Parts, sampling: Sampling = GREEDY, template: str | None
     """Return the program and the settings that answer; waits for the language model."""
     plan, scheduler = parts.plan, parts.wait_for_language()
     return EngineFacts(
-        version=xraygpt_edge.__version__,
+        version=__version__,
         device=plan.device.name,
         providers=parts.providers,
         threads=plan.device.threads,

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import xraygpt_edge
 from xraygpt_edge.batch.job import Job
 from xraygpt_edge.ledger import Answered, Records, Row, write_whole
+from xraygpt_edge.version import __version__
 
 SUMMARY = "summary.json"
 SCHEMA = 1
@@ -130,5 +130,5 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "bundle": summary.bundle,
         "engine": summary.engine,
         "studies": summary.studies,
-        "version": xraygpt_edge.__version__,
+        "version": __version__,
     }

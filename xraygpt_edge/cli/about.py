@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-import xraygpt_edge
 from xraygpt_edge.catalogue import CATALOGUE, Entry
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.records import NOTICE
+from xraygpt_edge.version import __version__
 
 
 def version(wanted: bool) -> None:
@@ -21,7 +21,7 @@ def version(wanted: bool) -> None:
     from xraygpt_edge.loading import library_versions
 
     facts = {
-        "xraygpt-edge": xraygpt_edge.__version__,
+        "xraygpt-edge": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         **library_versions(),
