@@ -90,7 +90,7 @@ class Pipeline:
         self.reporter.say(Ready(self.decoding.slots, facts.device, facts.threads))
         while True:
             self._take_messages(inbox, reader)
-            self._encode(reader)
+            self._encode(inbox, reader)
             self._fill_slots()
             self._step()
             self.reporter.beat()
@@ -115,14 +115,15 @@ class Pipeline:
             case Read():
                 self._reads.append(message)
 
-    def _encode(self, reader: ReadAhead) -> None:
-        """Meet radiographs as long as there is room for their questions."""
+    def _encode(self, inbox: Inbox, reader: ReadAhead) -> None:
+        """Meet radiographs, those too that come meanwhile, as long as there is room for their questions."""
         while self._reads and len(self._waiting) < max(1, self.decoding.free):
             read = self._reads.popleft()
             reader.release()
             if self.reporter.is_open(read.task):  # else it was cancelled
                 self.reporter.times.read_s += read.read_s
                 self._meet(read)
+            self._take_messages(inbox, reader)
 
     def _meet(self, read: Read) -> None:
         """A radiograph is encoded for those of its questions that nobody has asked about it before."""
