@@ -111,14 +111,15 @@ class Pipeline:
         facts = self.reporter.facts
         self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
         while True:
+            with suppress(Empty):
+                self._take(inbox.get(timeout=HEARTBEAT_S), reader)
             self._take_messages(inbox, reader)
             self._begin_answers(inbox, reader)
             self._beat()
 
     def _take_messages(self, inbox: Inbox, reader: ReadAhead) -> None:
-        """All that has come; wait for the first of it."""
+        """All that has come."""
         with suppress(Empty):
-            self._take(inbox.get(timeout=HEARTBEAT_S), reader)
             while True:
                 self._take(inbox.get(block=False), reader)
 
@@ -144,17 +145,18 @@ class Pipeline:
         """Fill the free slots; nothing is decoded meanwhile, so that all who come begin together."""
         if self._reads or (self._waiting and self.answering.free):
             with self.answering.scheduler.paused():
-                self._encode(reader)
+                self._encode(inbox, reader)
                 self._fill_slots(inbox)
 
-    def _encode(self, reader: ReadAhead) -> None:
-        """Meet radiographs as long as there is room for their questions."""
+    def _encode(self, inbox: Inbox, reader: ReadAhead) -> None:
+        """Meet radiographs, those too that come meanwhile, as long as there is room for their questions."""
         while self._reads and len(self._waiting) < max(1, self.answering.free):
             read = self._reads.popleft()
             reader.release()
             if self.reporter.is_open(read.task):  # else it was cancelled
                 self.reporter.times.read_s += read.read_s
                 self._meet(read)
+            self._take_messages(inbox, reader)
 
     def _meet(self, read: Read) -> None:
         """A radiograph is encoded for those of its questions that nobody has asked about it before."""
