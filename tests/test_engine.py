@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.pictures import draw_folder
+from export.demo.texts import TOPICS, yes_no_question
 from tests.tiny import N_EMBD, write_bundle
-from xraygpt_edge import Sampling, XrayGPT
-from xraygpt_edge.chat import Conversation
-from xraygpt_edge.errors import InputRefused, OutOfTime, UsageError
+from xraygpt_edge import Answer, EncodedImage, Failure, LoadOptions, Sampling, XrayGPT
+from xraygpt_edge.errors import InputRefused, OutOfTime
+from xraygpt_edge.generation.capacity import Capacity
+from xraygpt_edge.generation.llama import LlamaContext, Span
+from xraygpt_edge.vision import Vision
+
+QUESTIONS = (
+    *("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?"),
+    *("Is there a pleural effusion?", "pleura?", "Is there a pneumothorax?"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +42,25 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_rows_prompt_ids_and_logits_are_what_the_contract_says(tiny: XrayGPT, film: Path) -> None:
+@pytest.fixture(scope="module")
+def demonstration(demo: Path) -> Iterator[XrayGPT]:
+    with XrayGPT.load(demo, "cpu", threads=1) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def examples(root: Path) -> list[Path]:
+    return sorted((root / "examples").glob("*.dcm"))
+
+
+def test_embeddings_prompt_ids_and_logits_are_what_the_contract_says(tiny: XrayGPT, film: Path) -> None:
     rows = tiny.embed(film)
     before, after = tiny.prompt_ids("findings?", template="demo")
     first = tiny.first_logits(film, "findings?", template="demo")
     assert (rows.shape, rows.dtype) == ((2, N_EMBD), np.float32)
     assert before[0] == 1
     assert 1 not in after
-    assert (first.shape, first.dtype) == ((tiny.parts.decoder.n_vocab,), np.float32)
+    assert (first.shape, first.dtype) == ((tiny.parts.wait_for_language().model.n_vocab,), np.float32)
 
 
 def test_the_first_token_of_an_answer_is_the_likeliest_of_the_first_logits(tiny: XrayGPT, film: Path) -> None:
@@ -46,7 +70,7 @@ def test_the_first_token_of_an_answer_is_the_likeliest_of_the_first_logits(tiny:
 
 def test_text_is_shown_as_it_is_generated_and_is_the_text_of_the_answer(tiny: XrayGPT, film: Path) -> None:
     shown: list[str] = []
-    answer = tiny.ask(film, "findings?", sampling=Sampling(max_tokens=20), show=shown.append)
+    answer = tiny.ask(film, "findings?", sampling=Sampling(max_tokens=20), on_text=shown.append)
     assert len(shown) > 3
     assert "".join(shown).strip() == answer.text
 
@@ -57,7 +81,7 @@ def test_one_radiograph_never_colours_the_answer_about_the_next(tiny: XrayGPT, f
     sampling = Sampling(max_tokens=12)
     first, between, again = (tiny.ask(path, "findings?", sampling=sampling).token_ids for path in (film, other, film))
     assert first == again
-    with XrayGPT.load(tiny.parts.bundle.root, device="cpu") as fresh:
+    with XrayGPT.load(tiny.parts.plan.bundle.root, device="cpu") as fresh:
         assert fresh.ask(other, "findings?", sampling=sampling).token_ids == between
 
 
@@ -73,20 +97,183 @@ def test_no_time_at_all_is_an_error_and_little_time_cuts_the_answer(tiny: XrayGP
         tiny.ask(film, "findings?", sampling=Sampling(timeout_s=0.0))
 
 
-def test_a_conversation_forgets_its_oldest_turns_and_never_the_image(tiny: XrayGPT, film: Path) -> None:
-    talk = Conversation(tiny, tiny.look(film), Sampling(max_tokens=20))
-    for number in range(8):
-        talk.ask(f"question {number} " + "x" * 60)
-    assert talk.forgotten > 0
-    assert len(talk.turns) + talk.forgotten == 8
-    with pytest.raises(UsageError):
-        talk.ask("x" * 2000)
+def test_a_stream_gives_the_pieces_of_the_answer_as_they_come(tiny: XrayGPT, film: Path) -> None:
+    sampling = Sampling(max_tokens=20)
+    with tiny.stream(film, "findings?", sampling=sampling) as stream:
+        pieces = list(stream)
+        answer = stream.answer()
+    assert answer.token_ids == tiny.ask(film, "findings?", sampling=sampling).token_ids
+    assert tuple(piece.token_id for piece in pieces if piece.token_id is not None) == answer.token_ids
+    assert "".join(piece.text for piece in pieces).strip() == answer.text
 
 
-def test_the_demonstration_answers_a_follow_up(demo: Path, phantom: Path) -> None:
-    with XrayGPT.load(demo, device="cpu") as model:
-        talk = Conversation(model, model.look(phantom), Sampling(max_tokens=60))
-        first, second = talk.ask("Describe the given chest x-ray image in detail."), talk.ask("Is the heart enlarged?")
-    assert first.bundle.demo
-    assert second.text.lower().startswith(("yes", "no"))
-    assert second.finish_reason == "stop"
+def test_a_stream_that_is_left_in_the_middle_is_cancelled(tiny: XrayGPT, film: Path) -> None:
+    with tiny.stream(film, "findings?", sampling=Sampling(max_tokens=300)) as stream:
+        next(stream)
+    assert stream.answer().finish_reason in {"cancelled", "length"}
+    with tiny.stream(film, "findings?", sampling=Sampling(max_tokens=300)) as stream:
+        stream.cancel()
+        assert stream.answer().finish_reason == "cancelled"
+
+
+def test_an_image_is_encoded_once_for_many_questions(tiny: XrayGPT, film: Path, encoded: list[int]) -> None:
+    image = tiny.encode(film)
+    for question in ("a?", "b?", "c?"):
+        by_image = tiny.ask(image, question, sampling=Sampling(max_tokens=4))
+        np.testing.assert_array_equal(tiny.first_logits(image, question).argmax(), by_image.token_ids[0])
+        assert len(encoded) == 1
+    by_path = tiny.ask(film, "c?", sampling=Sampling(max_tokens=4))
+    assert by_path.token_ids == by_image.token_ids
+    assert by_path.input == by_image.input
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each image that is encoded from now on."""
+    found, embed = list[int](), Vision.embed
+    monkeypatch.setattr(Vision, "embed", lambda self, *a: (found.append(1), embed(self, *a))[1])
+    return found
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
+    """Spans that are computed from now on."""
+    found: list[Span] = []
+    decode = LlamaContext.decode
+
+    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
+        found.extend(spans)
+        return decode(self, spans)
+
+    monkeypatch.setattr(LlamaContext, "decode", noted)
+    return found
+
+
+# Many questions
+
+
+def test_many_questions_are_answered_in_their_order_and_as_each_alone(
+    demonstration: XrayGPT, examples: list[Path]
+) -> None:
+    tasks = [(path, question) for path in examples for question in QUESTIONS[:2]]
+    answers = list(demonstration.ask_all(tasks))
+    assert [answer.question for answer in answers] == [question for _, question in tasks]
+    assert [answer.text for answer in answers] == [demonstration.ask(*task).text for task in tasks]
+
+
+def test_what_fails_is_a_value_in_its_place_and_the_next_goes_on(tiny: XrayGPT, film: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.dcm").write_text("not a radiograph")
+    image, sampling = tiny.encode(film), Sampling(max_tokens=4)
+    tasks = [
+        (film, "a?"),
+        (tmp_path / "text.dcm", "a?"),
+        (image, "x" * 2000),
+        (tmp_path / "none.png", "a?"),
+        (film, "b?"),
+    ]
+    found = list(tiny.ask_all(tasks, sampling=sampling))
+    assert [type(result) for result in found] == [Answer, Failure, Failure, Failure, Answer]
+    assert found[2].error_id == "E-USE-008"
+    assert found[4].token_ids == tiny.ask(film, "b?", sampling=sampling).token_ids
+    late = list(tiny.ask_all([(image, "a?"), (image, "b?")], sampling=Sampling(timeout_s=0.0)))
+    assert [result.error_id for result in late] == ["E-RUN-017", "E-RUN-017"]
+    assert list(tiny.ask_all([])) == []
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_neighbours_about_one_image_encode_it_once_and_decode_it_once(
+    tiny: XrayGPT, film: Path, encoded: list[int], decoded: list[Span], count: int
+) -> None:
+    before, _ = tiny.prompt_ids("")
+    list(tiny.ask_all([(film, f"question {n}?") for n in range(count)], sampling=Sampling(max_tokens=4)))
+    assert len(encoded) == 1
+    image = [span for span in decoded if span.content.ndim == 2 and span.start + len(span.content) > len(before)]
+    assert sum(span.start <= len(before) for span in image) == 1
+
+
+def test_questions_are_taken_as_they_are_needed_and_an_unfinished_round_is_given_up(
+    tiny: XrayGPT, film: Path, decoded: list[Span]
+) -> None:
+    image, taken = tiny.encode(film), list[int]()
+
+    def endless() -> Iterator[tuple[EncodedImage, str]]:
+        while True:
+            taken.append(1)
+            yield image, f"question {len(taken)}?"
+
+    results = tiny.ask_all(endless(), sampling=Sampling(max_tokens=100))
+    for _ in range(3):
+        next(results)
+    assert len(taken) <= 3 + tiny.parts.plan.capacity.most_slots
+    results.close()
+    tiny.prompt_ids("")
+    decoded.clear()
+    time.sleep(0.1)
+    assert decoded == []
+
+
+# Threads
+
+
+def ask_in_threads(model: XrayGPT, paths: list[Path], questions: Sequence[str]) -> list[tuple[Path, str, Answer]]:
+    """Each radiograph in a thread of its own, encoded there."""
+
+    def ask(path: Path) -> list[tuple[Path, str, Answer]]:
+        image = model.encode(path)
+        return [(path, question, model.ask(image, question)) for question in questions]
+
+    with ThreadPoolExecutor(len(paths)) as pool:
+        return [said for each in pool.map(ask, paths) for said in each]
+
+
+def test_eight_threads_get_the_answers_that_each_gets_alone(demo: Path, demonstration: XrayGPT, tmp_path: Path) -> None:
+    films = draw_folder(tmp_path / "films", 8, 256)
+    with XrayGPT.load(demo, "cpu", threads=1) as shared:
+        found = ask_in_threads(shared, films, QUESTIONS)
+        assert shared.parts.wait_for_language().n_slots > 1
+    assert len(found) == 48
+    images = {path: demonstration.encode(path) for path in films}
+    different = [
+        (path.name, question)
+        for path, question, answer in found
+        if answer.token_ids != demonstration.ask(images[path], question).token_ids
+    ]
+    assert different == []
+    assert len({answer.text for _, _, answer in found}) > 8
+
+
+@pytest.mark.slow
+def test_400_questions_of_eight_threads_are_answered_as_each_alone_and_memory_does_not_grow(
+    demonstration: XrayGPT, tmp_path: Path
+) -> None:
+    films = draw_folder(tmp_path / "films", 8, 256)
+    random = np.random.default_rng(0)
+    drawn = dict.fromkeys(yes_no_question(topic, random) for _ in range(20) for topic in TOPICS)
+    questions = [*QUESTIONS[:3], *drawn][:50]
+    process, used = psutil.Process(), list[int]()
+    found = []
+    for start in range(0, len(questions), 10):
+        found += ask_in_threads(demonstration, films, questions[start : start + 10])
+        used.append(process.memory_info().rss)
+    assert len(found) == 400
+    images = {path: demonstration.encode(path) for path in films}
+    with XrayGPT.load(
+        demonstration.parts.plan.bundle.root, LoadOptions("cpu", threads=1, capacity=Capacity(1))
+    ) as alone:
+        different = [
+            (path.name, question)
+            for path, question, answer in found
+            if answer.token_ids != alone.ask(images[path], question).token_ids
+        ]
+    assert different == []
+    assert used[-1] - used[0] < 10_000_000
+
+
+def test_several_threads_encode_at_the_same_time_what_each_encodes_alone(
+    demonstration: XrayGPT, examples: list[Path]
+) -> None:
+    alone = [demonstration.embed(path) for path in examples]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(demonstration.embed, examples))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)

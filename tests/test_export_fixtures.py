@@ -7,12 +7,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from xraygpt_edge.decoder import PromptIds
-
 from tests.export_fixtures import MEDCLIP, RELEASED, expected, export, medclip_source, released_source
 from xraygpt_edge import XrayGPT
-from xraygpt_edge.generation.prompt import Turn, render
-from xraygpt_edge.generation.request import Sampling
+from xraygpt_edge.generation.prompt import Prompt, Turn, around
+from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.images import read_radiograph
 from xraygpt_edge.preprocess import to_tensor
 
@@ -55,7 +53,7 @@ def test_pixels_are_those_of_the_original(bundle):
     with XrayGPT.load(root, device="cpu") as model:
         for n in images(arrays):
             radiograph = read_radiograph(folder / f"images/{n}.png")
-            tensor = to_tensor(radiograph, model.parts.bundle.manifest.image)
+            tensor = to_tensor(radiograph, model.parts.plan.bundle.manifest.image)
             np.testing.assert_allclose(tensor, arrays[f"pixels_{n}"], atol=1e-5, rtol=0)
 
 
@@ -73,21 +71,21 @@ def test_rows_are_those_of_the_original(bundle, precision):
                 np.testing.assert_allclose(rows, wanted, atol=1e-4, rtol=0)
 
 
-def prompt_of(case, model):
-    template = model.parts.bundle.template(case["template"])
+def texts_of(case, model):
+    template = model.parts.plan.bundle.template(case["template"])
     if "turns" not in case:
-        return render(template, case["question"])
+        return around(template, case["question"])
     *past, (question, _) = case["turns"]
-    return render(template, question, [Turn(*turn) for turn in past])
+    return around(template, question, [Turn(*turn) for turn in past])
 
 
 def test_prompts_have_the_token_ids_of_the_original_in_all_cases(released):
     facts, _ = expected(RELEASED)
     with XrayGPT.load(released, device="cpu") as model:
         for case in facts["cases"]:
-            ids = model.parts.decoder.tokenize(prompt_of(case, model))
-            assert list(ids.before) == case["ids_before"]
-            assert list(ids.after) == case["ids_after"]
+            before, after = model.parts.wait_for_language().token_ids(*texts_of(case, model))
+            assert before == case["ids_before"]
+            assert after == case["ids_after"]
     assert len(facts["cases"]) == 28
 
 
@@ -96,13 +94,13 @@ def test_answers_are_those_of_the_original_in_all_cases(released, precision):
     facts, arrays = expected(RELEASED)
     with XrayGPT.load(released, device="cpu", language=precision) as model:
         for k, case in enumerate(facts["cases"]):
-            ids = PromptIds(tuple(case["ids_before"]), tuple(case["ids_after"]))
-            rows = arrays[f"embeds_{case['image_index']}"]
-            first = model.parts.decoder.first_logits(ids, rows)
+            rows, scheduler = arrays[f"embeds_{case['image_index']}"], model.parts.wait_for_language()
+            prompt = Prompt((tuple(case["ids_before"]), rows, tuple(case["ids_after"])))
+            first = scheduler.first_logits(prompt)
             np.testing.assert_allclose(first, arrays[f"logits_{k}"], atol=LOGITS[precision], rtol=0)
             sure = next((n for n, m in enumerate(case["greedy_margins"]) if m < MARGIN), len(case["greedy_ids"]))
-            answer = [token.id for token in model.parts.decoder.generate(ids, rows, Sampling(max_tokens=24))]
-            assert answer[:sure] == case["greedy_ids"][:sure]
+            answer = scheduler.submit(Request(prompt, Sampling(max_tokens=24))).result().token_ids
+            assert list(answer[:sure]) == case["greedy_ids"][:sure]
 
 
 def test_the_public_names_give_the_original_first_logits(released):
@@ -111,6 +109,7 @@ def test_the_public_names_give_the_original_first_logits(released):
         for k, case in enumerate(facts["cases"]):
             if "question" in case:
                 image = RELEASED / case["image"]
-                ids = PromptIds(*map(tuple, model.prompt_ids(case["question"], template=case["template"])))
-                first = model.parts.decoder.first_logits(ids, model.embed(image))
+                before, after = map(tuple, model.prompt_ids(case["question"], template=case["template"]))
+                prompt = Prompt((before, model.embed(image), after))
+                first = model.parts.wait_for_language().first_logits(prompt)
                 np.testing.assert_allclose(first, arrays[f"logits_{k}"], atol=LOGITS["F32"], rtol=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from xraygpt_edge import Sampling, XrayGPT, devices, loading
@@ -29,26 +30,41 @@ def test_with_little_memory_the_encoder_has_left_before_the_language_model_comes
     demo: Path, phantom: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    close, load = Vision.close, loading.load_decoder
+    close, load = Vision.close, loading.begin_language
     monkeypatch.setattr(Vision, "close", lambda self: (events.append("encoder closed"), close(self))[1])
-    monkeypatch.setattr(loading, "load_decoder", lambda choice: (events.append("language model"), load(choice))[1])
+    monkeypatch.setattr(loading, "begin_language", lambda plan: (events.append("language model"), load(plan))[1])
     with XrayGPT.load(demo, "cpu", memory="low") as model:
         first = model.ask(phantom, "findings?", sampling=SHORT)
         assert events == ["encoder closed", "language model"]
         assert model.ask(phantom, "findings?", sampling=SHORT).token_ids == first.token_ids
 
 
+def broken(*_: object, **__: object) -> None:
+    raise BundleIncompatible("E-BND-023", "language.gguf")
+
+
 def test_what_loading_in_the_background_finds_wrong_ends_the_question(
     demo: Path, phantom: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: loading.Choice) -> None:
-        raise BundleIncompatible("E-BND-023", "language.gguf")
-
-    monkeypatch.setattr(loading, "load_decoder", broken)
+    monkeypatch.setattr("xraygpt_edge.generation.scheduler.LlamaModel", broken)
     with XrayGPT.begin(demo, LoadOptions("cpu")) as model, pytest.raises(BundleIncompatible):
         model.ask(phantom, "findings?")
     with pytest.raises(BundleIncompatible):
         XrayGPT.load(demo, "cpu")
+
+
+@pytest.mark.parametrize("stage", ["choose", "begin_language", "load_encoder"])
+def test_what_cannot_be_loaded_leaves_no_process_behind(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    before = set(psutil.Process().children())
+    monkeypatch.setattr(loading, stage, broken)
+    with pytest.raises(BundleIncompatible):
+        XrayGPT.load(demo, "cpu")
+    left = [process for process in psutil.Process().children() if process not in before]
+    for process in left:
+        process.kill()
+    assert left == []
 
 
 def test_little_memory_is_enough_for_low_where_auto_is_refused(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
