@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from xraygpt_edge.generation.prompt import Template, TextStream, Turn, clean_answer, render
+from xraygpt_edge.bundle import XRAYGPT_CLEAN_UP
+from xraygpt_edge.generation.prompt import CleanUp, Template, TextStream, Turn, clean_answer, render
 
 DEMO = Template("Look.###Patient: <Img>", "</Img> {question}###Doctor:", " {answer}###Patient: {question}###Doctor:")
 
@@ -36,7 +37,11 @@ def test_braces_in_a_question_stay_plain_text(text: str) -> None:
     ],
 )
 def test_an_answer_is_cut_at_the_stop_text_and_cleaned_as_the_original_does(generated: str, answer: str) -> None:
-    assert clean_answer(generated, ["###"]) == answer
+    assert clean_answer(generated, ["###"], XRAYGPT_CLEAN_UP) == answer
+
+
+def test_a_bundle_without_clean_up_words_gets_its_answer_cut_and_nothing_more() -> None:
+    assert clean_answer(" Doctor: I am ChatDoctor.### and", ["###"], CleanUp()) == "Doctor: I am ChatDoctor."
 
 
 @pytest.mark.parametrize("pieces", [[b"No.###"], [b"No.#", b"##"], [b"No.", b"#", b"#", b"#"], [b"No.##", b"#x"]])

@@ -58,6 +58,8 @@ class Decoder:
         self._context: LlamaContext | None = None
         self.phrases = Phrases()
         """What answers often say, to guess ahead from."""
+        self.n_ctx_most = min(MAX_CONTEXT, model.n_ctx_train)
+        """Most positions of prompt, image and answer."""
         self._price = Price()
         self._thread = NativeThread("decoder")
         self.n_embd, self.n_vocab = model.n_embd, model.n_vocab
@@ -138,7 +140,7 @@ class Decoder:
         if not np.isfinite(rows).all():
             raise UnusableOutput("E-RUN-031", "in the image rows")
         needed = len(ids) + len(rows) + max_tokens
-        most = min(MAX_CONTEXT, self.model.n_ctx_train)
+        most = self.n_ctx_most
         if needed > most:
             raise UsageError(
                 "E-USE-008",

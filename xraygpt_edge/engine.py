@@ -145,7 +145,8 @@ class XrayGPT:
         load_s = seen.wait_s + watch.lap_s()
         ids = self.ids(question, template, history)
         tokens = decoder.generate(ids, seen.rows, sampling, deadline)
-        generation = compose(tokens, self.parts.bundle.manifest.prompt.stop, show)
+        words = self.parts.bundle.manifest.prompt
+        generation = compose(tokens, words.stop, words.clean_up, show)
         return self.signed(seen, question, generation, self.engine_facts(sampling, template), load_s)
 
     def signed(self, seen: Seen, question: str, generation: Generation, facts: EngineFacts, load_s: float) -> Answer:

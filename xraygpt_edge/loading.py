@@ -77,8 +77,8 @@ def load_encoder(choice: Choice) -> Vision:
     """Open the encoder; raises BundleIncompatible when it is not what the manifest says."""
     manifest = choice.bundle.manifest
     encoder = Vision.load(choice.bundle.path_of(choice.vision_file), manifest.image.size_px, choice.device)
-    if (encoder.n_rows, encoder.n_embd) != (manifest.rows, manifest.width):
-        found = f"manifest {manifest.rows} x {manifest.width}, encoder {encoder.n_rows} x {encoder.n_embd}"
+    if (encoder.n_rows, encoder.n_embd) != (manifest.n_image_tokens, manifest.n_embd):
+        found = f"manifest {manifest.n_image_tokens} x {manifest.n_embd}, encoder {encoder.n_rows} x {encoder.n_embd}"
         raise BundleIncompatible("E-BND-021", found)
     devices.trim_memory()
     return encoder
@@ -86,11 +86,12 @@ def load_encoder(choice: Choice) -> Vision:
 
 def load_decoder(choice: Choice) -> Decoder:
     """Open the language model; one of another width than the manifest's would read past the image rows."""
-    path, width = choice.bundle.path_of(choice.language_file), choice.bundle.manifest.width
+    manifest, path = choice.bundle.manifest, choice.bundle.path_of(choice.language_file)
     decoder = Decoder.load(path, choice.device, repack=choice.memory == "fast")
-    if decoder.n_embd != width:
-        raise BundleIncompatible("E-BND-021", f"manifest {width}, language model {decoder.n_embd}")
-    decoder.phrases = Phrases(decoder.model.tokenize(text) for text in choice.bundle.manifest.prompt.phrases)
+    if decoder.n_embd != manifest.n_embd:
+        raise BundleIncompatible("E-BND-021", f"manifest {manifest.n_embd}, language model {decoder.n_embd}")
+    decoder.phrases = Phrases(decoder.model.tokenize(text) for text in manifest.prompt.phrases)
+    decoder.n_ctx_most = min(manifest.n_ctx, decoder.model.n_ctx_train)
     return decoder
 
 

@@ -16,7 +16,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.decoder import MAX_CONTEXT, N_BATCH, Decoder, PromptIds, chooser, padded
+from xraygpt_edge.decoder import N_BATCH, Decoder, PromptIds, chooser, padded
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput, UsageError
 from xraygpt_edge.generation.embedding_table import TokenRows
@@ -92,7 +92,7 @@ class ParallelDecoder:
     ) -> ParallelDecoder:
         """Make the context and compute the start of the prompt; raises UsageError when a request cannot fit."""
         model = single.model
-        needed, most = shape.positions, min(MAX_CONTEXT, model.n_ctx_train)
+        needed, most = shape.positions, single.n_ctx_most
         if needed > most:
             raise UsageError("E-USE-008", f"prompt, image and answer take {needed} positions, the model takes {most}")
         context = LlamaContext(model, padded(needed), n_batch, device.threads, places)

@@ -190,7 +190,8 @@ class Answering:
         self.busy.vision_s += seen.vision_s
         for question in new:
             ids = self.model.ids(question, self.plan.settings.template)
-            composer = Composer(self.model.parts.bundle.manifest.prompt.stop)
+            words = self.model.parts.bundle.manifest.prompt
+            composer = Composer(words.stop, words.clean_up)
             work = Work((pixels, question), ids, seen, [member], deadline, composer)
             self._works[work.key] = work
             self._waiting.append(work)

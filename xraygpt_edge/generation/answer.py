@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from xraygpt_edge.errors import OutOfTime, UnusableOutput
-from xraygpt_edge.generation.prompt import TextStream, clean_answer
+from xraygpt_edge.generation.prompt import CleanUp, TextStream, clean_answer
 from xraygpt_edge.generation.request import Token
 from xraygpt_edge.records import FinishReason
 
@@ -44,9 +44,9 @@ class Stopwatch:
 class Composer:
     """Takes the tokens of one answer, one at a time."""
 
-    def __init__(self, stop: Sequence[str], show: Show | None = None) -> None:
+    def __init__(self, stop: Sequence[str], clean_up: CleanUp, show: Show | None = None) -> None:
         """show: called with each piece of text as soon as it is certain."""
-        self._stop, self._show = stop, show
+        self._stop, self._clean_up, self._show = stop, clean_up, show
         self._watch, self._prefill_s = Stopwatch(), 0.0
         self._stream = TextStream(stop)
         self._token_ids: list[int] = []
@@ -71,7 +71,7 @@ class Composer:
         if reason == "timeout" and not self._token_ids:
             raise OutOfTime("E-RUN-017")
         self._pass_on(self._stream.finish())
-        text = clean_answer(self._stream.text, self._stop)
+        text = clean_answer(self._stream.text, self._stop, self._clean_up)
         if not text and reason == "stop":
             raise UnusableOutput("E-RUN-032")
         return Generation(text, tuple(self._token_ids), reason, self._prefill_s, self._watch.lap_s())
@@ -81,13 +81,13 @@ class Composer:
             self._show(text)
 
 
-def compose(tokens: Iterable[Token], stop: Sequence[str], show: Show | None = None) -> Generation:
+def compose(tokens: Iterable[Token], stop: Sequence[str], clean_up: CleanUp, show: Show | None = None) -> Generation:
     """Take tokens until the model ends, a stop string appears, or tokens or time run out.
 
     show: called with each piece of text as soon as it is certain.
     Raises OutOfTime before the first token, UnusableOutput for an answer that ends before its first word.
     """
-    composer, produced = Composer(stop, show), False
+    composer, produced = Composer(stop, clean_up, show), False
     try:
         for token in tokens:
             produced = True

@@ -1,6 +1,6 @@
 """Questions into the text around the image, and model text into an answer.
 
-The words belong to the model: templates and stop strings come from the bundle's manifest.
+The words belong to the model: templates, stop strings and what is cleaned come from the bundle's manifest.
 """
 
 from __future__ import annotations
@@ -65,11 +65,7 @@ class CleanUp:
     """What stands in their place."""
 
 
-XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
-"""XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation)."""
-
-
-def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp = XRAYGPT_CLEAN_UP) -> str:
+def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp) -> str:
     """Cut at the first stop string, drop a repeated role, name the model by its own name."""
     for mark in stop:
         text = text.split(mark, 1)[0]
