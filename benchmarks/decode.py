@@ -27,7 +27,7 @@ def ours(task: Task, *, repack: bool) -> Measure:
         "ours.decode",
         language=str(task.language_path),
         threads=task.threads,
-        n_rows=task.opened.manifest.rows,
+        n_rows=task.opened.manifest.n_image_tokens,
         tokens=task.sizes.decoded,
         repack=repack,
     )

@@ -32,7 +32,7 @@ def _replayed(task: Task, what: str, *, draft: bool) -> Raw:
         "drafted.replayed",
         language=str(task.language_path),
         demo=str(task.demo),
-        n_rows=task.opened.manifest.rows,
+        n_rows=task.opened.manifest.n_image_tokens,
         threads=task.threads,
         what=what,
         draft=draft,

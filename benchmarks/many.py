@@ -33,7 +33,7 @@ def ours(task: Task) -> Measure:
         "ours.many",
         language=str(task.language_path),
         threads=task.threads,
-        n_rows=task.opened.manifest.rows,
+        n_rows=task.opened.manifest.n_image_tokens,
         sequences=list(task.sizes.sequences),
         tokens=task.sizes.decoded_by_many,
     )

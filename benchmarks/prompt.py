@@ -32,7 +32,7 @@ def ours(task: Task, *, repack: bool) -> Measure:
         "ours.prompt",
         language=str(task.language_path),
         threads=task.threads,
-        n_rows=task.opened.manifest.rows,
+        n_rows=task.opened.manifest.n_image_tokens,
         repetitions=task.sizes.repetitions,
         repack=repack,
     )

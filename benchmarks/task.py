@@ -81,4 +81,4 @@ class Task:
     @property
     def positions(self) -> int:
         """Of the prompt, image rows counted in."""
-        return WORDS_BEFORE + self.opened.manifest.rows + WORDS_AFTER
+        return WORDS_BEFORE + self.opened.manifest.n_image_tokens + WORDS_AFTER

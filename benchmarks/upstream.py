@@ -33,7 +33,7 @@ WIDTHS: dict[int, Scale] = {4096: "full", 2048: "small", 256: "tiny"}
 
 def twin_scale(manifest: Manifest) -> Scale | None:
     """The random model of this bundle's shape; None where the export cannot draw one."""
-    return None if manifest.demo else WIDTHS.get(manifest.width)
+    return None if manifest.demo else WIDTHS.get(manifest.n_embd)
 
 
 def vision(kind: str, scale: Scale, size_px: int, threads: int, repetitions: int) -> Raw:

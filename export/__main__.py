@@ -180,6 +180,14 @@ def parity(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of a bundle's manifest: models/manifest.schema.json."""
+    from xraygpt_edge.bundle.manifest import json_schema
+
+    print(json_schema().decode(), end="")
+
+
+@app.command()
 def airgap(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle that goes along.")],
     out: Annotated[Path, typer.Option(help="Folder of the kit; must not exist yet.")],

@@ -12,6 +12,7 @@ import msgspec
 
 from export.errors import ExportRefused
 from export.image_path import ImageFacts
+from export.language_gguf import ARCHITECTURE
 from export.terms import Terms
 from xraygpt_edge import __version__
 from xraygpt_edge import bundle as bundles
@@ -47,6 +48,8 @@ class Contents:
     bundle_id: str
     demo: bool
     image: ImageFacts
+    n_ctx: int
+    """Most tokens of context."""
     prompt: PromptRecipe
     terms: Terms
     vision: Mapping[str, Path]
@@ -99,8 +102,10 @@ def _manifest(contents: Contents, files: tuple[FileEntry, ...]) -> Manifest:
         schema=SCHEMA,
         id=contents.bundle_id,
         kind=contents.image.kind,
-        rows=contents.image.rows,
-        width=contents.image.width,
+        architecture=ARCHITECTURE,
+        n_image_tokens=contents.image.rows,
+        n_embd=contents.image.width,
+        n_ctx=contents.n_ctx,
         image=contents.image.recipe,
         prompt=contents.prompt,
         files=files,

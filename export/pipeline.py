@@ -25,7 +25,7 @@ from export.prompts import XRAYGPT
 from export.staging import Workshop, appearing
 from export.terms import RESEARCH, Terms
 from export.vicuna import Vicuna, find_shards, open_vicuna
-from xraygpt_edge.bundle import NAME, PromptRecipe
+from xraygpt_edge.bundle import N_CTX, NAME, PromptRecipe
 from xraygpt_edge.generation.prompt import Template
 
 BASE = "F16"
@@ -101,6 +101,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
         bundle_id=plan.bundle_id,
         demo=source.is_demo,
         image=image,
+        n_ctx=min(N_CTX, vicuna.shape.context),
         prompt=source.prompt,
         terms=source.terms,
         vision=_vision_files(plan, shop),

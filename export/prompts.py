@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xraygpt_edge.bundle import PromptRecipe
+from xraygpt_edge.bundle import XRAYGPT_CLEAN_UP, PromptRecipe
 from xraygpt_edge.generation.prompt import Template
 
 DEMO = Template(
@@ -48,4 +48,10 @@ PHRASES = (
 )
 """Turns that reports of chest radiographs often take. A wrong guess costs a little time and no word."""
 
-XRAYGPT = PromptRecipe(default="demo", stop=("###",), templates={"demo": DEMO, "train": TRAIN}, phrases=PHRASES)
+XRAYGPT = PromptRecipe(
+    default="demo",
+    stop=("###",),
+    templates={"demo": DEMO, "train": TRAIN},
+    phrases=PHRASES,
+    clean_up=XRAYGPT_CLEAN_UP,
+)

@@ -14,7 +14,9 @@ import pytest
 from tests.tiny import N_EMBD, N_HEAD, rounded_frequencies, write_bundle
 from xraygpt_edge import bundle
 from xraygpt_edge.bundle import store
+from xraygpt_edge.bundle.manifest import json_schema
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle, UsageError, XrayGPTError
+from xraygpt_edge.generation.answer import CleanUp
 
 FILES = {
     "vision-int8.onnx": b"vision" * 50,
@@ -28,11 +30,12 @@ Edit = Callable[[dict[str, Any]], None]
 
 def manifest() -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": 2,
         "id": "tiny",
         "kind": "medclip",
-        "rows": 1,
-        "width": 256,
+        "architecture": "llama",
+        "n_image_tokens": 1,
+        "n_embd": 256,
         "image": {"size_px": 224, "fit": "pad", "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
         "prompt": {
             "default": "demo",
@@ -149,11 +152,18 @@ def break_field(*path: str | int, value: Any) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "error"),
     [
-        (break_field("schema", value=2), BundleIncompatible),
-        (break_field("schema", value="1"), BundleIncompatible),
+        (break_field("schema", value=3), BundleIncompatible),
+        (break_field("schema", value="2"), BundleIncompatible),
+        (break_field("schema", value=True), BundleIncompatible),
+        (break_field("schema", value=[2]), BundleIncompatible),
+        (break_field("architecture", value="gemma3"), BundleIncompatible),
+        (break_field("architecture", value=None), BundleAltered),
         (break_field("id", value="../x"), BundleAltered),
-        (break_field("kind", value="other"), BundleAltered),
-        (break_field("rows", value="many"), BundleAltered),
+        (break_field("kind", value="../x"), BundleAltered),
+        (break_field("n_image_tokens", value="many"), BundleAltered),
+        (break_field("n_embd", value=0), BundleAltered),
+        (break_field("n_ctx", value=-1), BundleAltered),
+        (break_field("prompt", "clean_up", value={"own_names": "ChatDoctor"}), BundleAltered),
         (break_field("files", 0, "size", value=1.5), BundleAltered),
         (break_field("files", 0, "sha256", value="0"), BundleAltered),
         (break_field("files", 1, "path", value="VISION-INT8.onnx"), BundleAltered),
@@ -164,6 +174,48 @@ def break_field(*path: str | int, value: Any) -> Edit:
 def test_a_manifest_that_does_not_make_sense_is_refused(tmp_path: Path, edit: Edit, error: type[XrayGPTError]) -> None:
     with pytest.raises(error):
         bundle.load(write(tmp_path / "tiny", edit))
+
+
+def as_schema_1(facts: dict[str, Any]) -> None:
+    """The same manifest as version 0.1.0 wrote it."""
+    facts["schema"] = 1
+    facts["rows"], facts["width"] = facts.pop("n_image_tokens"), facts.pop("n_embd")
+    del facts["architecture"]
+
+
+def test_a_bundle_of_schema_1_says_the_same_in_todays_words(tmp_path: Path) -> None:
+    old = bundle.load(write(tmp_path / "old", as_schema_1)).manifest
+    new = bundle.load(write(tmp_path / "new")).manifest
+    assert (old.schema, old.kind, old.architecture) == (1, "medclip", "llama")
+    assert (old.n_image_tokens, old.n_embd, old.n_ctx) == (1, 256, 2048)
+    assert (old.files, old.image, old.prompt.templates) == (new.files, new.image, new.prompt.templates)
+    assert old.prompt.clean_up == CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
+    assert new.prompt.clean_up == CleanUp()
+
+
+def test_a_field_of_schema_1_that_does_not_make_sense_is_named_by_its_own_name(tmp_path: Path) -> None:
+    def break_rows(facts: dict[str, Any]) -> None:
+        as_schema_1(facts)
+        facts["rows"] = "many"
+
+    with pytest.raises(BundleAltered, match=r"\$\.rows"):
+        bundle.load(write(tmp_path / "old", break_rows))
+
+
+def test_a_family_that_this_version_never_heard_of_opens_when_its_fields_are_known(tmp_path: Path) -> None:
+    words = {"role": "Assistant:", "own_names": ["Somebody"], "name": "it"}
+
+    def edit(facts: dict[str, Any]) -> None:
+        facts["kind"], facts["prompt"]["clean_up"] = "llava-rad", words
+
+    manifest = bundle.load(write(tmp_path / "new", edit)).manifest
+    assert manifest.kind == "llava-rad"
+    assert manifest.prompt.clean_up == CleanUp("Assistant:", ("Somebody",), "it")
+
+
+def test_the_published_json_schema_is_that_of_what_is_read(root: Path) -> None:
+    """When it is not: python -m export schema > models/manifest.schema.json."""
+    assert (root / "models/manifest.schema.json").read_bytes() == json_schema()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\ud800", "[" * 100_000, '{"schema": NaN}'])

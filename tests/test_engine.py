@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from benchmarks.pictures import draw_folder
 from export.demo.texts import TOPICS, yes_no_question
 from tests.tiny import N_EMBD, write_bundle
 from xraygpt_edge import Answer, EncodedImage, Failure, LoadOptions, Sampling, XrayGPT
-from xraygpt_edge.errors import InputRefused, OutOfTime
+from xraygpt_edge.errors import InputRefused, OutOfTime, UsageError
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.llama import LlamaContext, Span
 from xraygpt_edge.vision import Vision
@@ -73,6 +74,27 @@ def test_text_is_shown_as_it_is_generated_and_is_the_text_of_the_answer(tiny: Xr
     answer = tiny.ask(film, "findings?", sampling=Sampling(max_tokens=20), on_text=shown.append)
     assert len(shown) > 3
     assert "".join(shown).strip() == answer.text
+
+
+def test_a_bundle_says_how_many_tokens_of_context_it_takes(tmp_path: Path, film: Path) -> None:
+    with XrayGPT.load(write_bundle(tmp_path / "short", n_ctx=64), device="cpu") as model:
+        assert model.ask(film, "findings?", sampling=Sampling(max_tokens=1)).token_ids
+        with pytest.raises(UsageError, match="takes 64"):
+            model.ask(film, "findings?", sampling=Sampling(max_tokens=64))
+
+
+def test_a_bundle_of_schema_1_answers_as_that_of_schema_2(tiny: XrayGPT, tmp_path: Path, film: Path) -> None:
+    root = write_bundle(tmp_path / "old")
+    path = root / "manifest.json"
+    facts = json.loads(path.read_text("utf-8"))
+    facts |= {"schema": 1, "rows": facts.pop("n_image_tokens"), "width": facts.pop("n_embd")}
+    del facts["architecture"]
+    path.write_text(json.dumps(facts), "utf-8")
+    sampling = Sampling(max_tokens=12)
+    with XrayGPT.load(root, device="cpu") as old:
+        found = old.ask(film, "findings?", sampling=sampling)
+        wanted = tiny.ask(film, "findings?", sampling=sampling)
+    assert (found.token_ids, found.text, found.bundle.kind) == (wanted.token_ids, wanted.text, wanted.bundle.kind)
 
 
 def test_one_radiograph_never_colours_the_answer_about_the_next(tiny: XrayGPT, film: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from export import bundle_parity, language_gguf, medclip, receipts, released, synthetic
 from export.checkpoints import load_tensors
 from export.errors import ExportRefused, GateMissed
+from export.prompts import XRAYGPT
 from tests.export_fixtures import VICUNA, export, medclip_source, released_source
 from tests.test_export_refusals import vicuna_with
 from xraygpt_edge import bundle as bundles
@@ -42,7 +43,9 @@ def test_a_bundle_verifies_and_names_its_sources_and_tools(tmp_path):
     bundle = bundles.load(tmp_path / "tiny")
     manifest = bundle.manifest
     assert bundles.verify(bundle) == []
-    assert (manifest.kind, manifest.rows, manifest.width) == ("released", 32, 256)
+    assert (manifest.kind, manifest.n_image_tokens, manifest.n_embd) == ("released", 32, 256)
+    assert (manifest.schema, manifest.architecture, manifest.n_ctx) == (2, "llama", 2048)
+    assert manifest.prompt.clean_up == XRAYGPT.clean_up
     assert {source["name"] for source in manifest.sources} >= {"eva", "blip2", "checkpoint", "vicuna/config.json"}
     assert manifest.tools["torch"]
     assert [f.precision for f in manifest.files if f.role == "language"] == ["Q4_K_M", "Q8_0"]
@@ -170,7 +173,7 @@ def test_other_dimensions_in_the_same_layout_export_unchanged(tmp_path, monkeypa
     (folder / "config.json").write_text(json.dumps({**config, "num_key_value_heads": 2, "torch_dtype": "float32"}))
     result = export(source, tmp_path / "tiny", "int8,fp16", "Q8_0,Q4_K_M")
     manifest = bundles.load(tmp_path / "tiny").manifest
-    assert (manifest.rows, manifest.width) == ((8 if kind == "released" else 1), 192)
+    assert (manifest.n_image_tokens, manifest.n_embd) == ((8 if kind == "released" else 1), 192)
     assert result.figures["language"]["F16"]["mean_kl"] < 1e-5
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xraygpt_edge.bundle import XRAYGPT_CLEAN_UP
 from xraygpt_edge.generation.answer import NO_CLEAN_UP, CleanUp, clean_answer
 from xraygpt_edge.generation.detokenizer import Detokenizer
 from xraygpt_edge.generation.prompt import Template, Turn, around, render
@@ -49,7 +50,11 @@ def test_braces_in_a_question_stay_plain_text(text: str) -> None:
     ],
 )
 def test_an_answer_is_cut_at_the_stop_text_and_cleaned_as_the_original_does(generated: str, answer: str) -> None:
-    assert clean_answer(generated, ["###"]) == answer
+    assert clean_answer(generated, ["###"], XRAYGPT_CLEAN_UP) == answer
+
+
+def test_a_bundle_without_clean_up_words_gets_its_answer_cut_and_nothing_more() -> None:
+    assert clean_answer(" Doctor: I am ChatDoctor.### and", ["###"], CleanUp()) == "Doctor: I am ChatDoctor."
 
 
 def test_without_clean_up_an_answer_is_taken_as_it_is() -> None:

@@ -115,11 +115,12 @@ def write_bundle(root: Path, *, rows: int = 2, width: int = N_EMBD, **edits: Any
     encoder = write_encoder(root / "vision-fp32.onnx", **{"rows": rows, "width": width, **edits.pop("encoder", {})})
     language = write_language(root / "language-F32.gguf", **{"width": width, **edits.pop("language", {})})
     manifest = {
-        "schema": 1,
+        "schema": 2,
         "id": "tiny",
         "kind": "medclip",
-        "rows": rows,
-        "width": width,
+        "architecture": "llama",
+        "n_image_tokens": rows,
+        "n_embd": width,
         "image": {"size_px": 224, "fit": "pad", "mean": [0.5] * 3, "std": [0.25] * 3},
         "prompt": {"default": "demo", "stop": ["###"], "templates": TEMPLATES},
         "files": [_entry(encoder, "vision", "fp32"), _entry(language, "language", "F32")],

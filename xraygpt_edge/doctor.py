@@ -49,7 +49,7 @@ from xraygpt_edge.engine import XrayGPT
 with XrayGPT.load(Path(sys.argv[1]), "cpu") as model:
     manifest = model.parts.plan.bundle.manifest
     from xraygpt_edge.generation.prompt import Prompt
-    image = np.zeros((manifest.rows, manifest.width), np.float32)
+    image = np.zeros((manifest.n_image_tokens, manifest.n_embd), np.float32)
     assert np.isfinite(model.parts.wait_for_language().first_logits(Prompt(("a", image, "b")))).all()
 """
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xraygpt_edge import loading, provenance
 from xraygpt_edge.devices import Wish
 from xraygpt_edge.errors import InputRefused, XrayGPTError
-from xraygpt_edge.generation.answer import XRAYGPT_CLEAN_UP, Generation, Wording
+from xraygpt_edge.generation.answer import Generation, Wording
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt, Turn, around, render
 from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
@@ -303,7 +303,8 @@ class XrayGPT:
     @property
     def wording(self) -> Wording:
         """Where this bundle's answers end, and what is taken out of them."""
-        return Wording(tuple(self.parts.plan.bundle.manifest.prompt.stop), XRAYGPT_CLEAN_UP)
+        words = self.parts.plan.bundle.manifest.prompt
+        return Wording(words.stop, words.clean_up)
 
     def prefix(self, image: EncodedImage, template: str | None = None) -> Prefix:
         """Return a prompt's beginning up to and with the image, for several questions about it."""

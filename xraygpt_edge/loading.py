@@ -84,8 +84,8 @@ def load_encoder(plan: LoadPlan) -> Vision:
     """Open the encoder; raises BundleIncompatible when it is not what the manifest says."""
     manifest = plan.bundle.manifest
     encoder = Vision.load(plan.bundle.path_of(plan.vision_file), manifest.image.size_px, plan.device)
-    if (encoder.n_rows, encoder.n_embd) != (manifest.rows, manifest.width):
-        found = f"manifest {manifest.rows} x {manifest.width}, encoder {encoder.n_rows} x {encoder.n_embd}"
+    if (encoder.n_rows, encoder.n_embd) != (manifest.n_image_tokens, manifest.n_embd):
+        found = f"manifest {manifest.n_image_tokens} x {manifest.n_embd}, encoder {encoder.n_rows} x {encoder.n_embd}"
         raise BundleIncompatible("E-BND-021", found)
     devices.trim_memory()
     return encoder
@@ -93,11 +93,9 @@ def load_encoder(plan: LoadPlan) -> Vision:
 
 def begin_language(plan: LoadPlan) -> Scheduler:
     """Begin to open the language model, and return at once."""
-    options = CoreOptions(
-        capacity=plan.capacity, phrases=tuple(plan.bundle.manifest.prompt.phrases), starts=saved_starts(plan)
-    )
-    path = plan.bundle.path_of(plan.language_file)
-    return Scheduler(path, plan.device, options, n_embd=plan.bundle.manifest.width, repack=plan.memory == "fast")
+    manifest, path = plan.bundle.manifest, plan.bundle.path_of(plan.language_file)
+    options = CoreOptions(plan.capacity, manifest.n_ctx, phrases=manifest.prompt.phrases, starts=saved_starts(plan))
+    return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, repack=plan.memory == "fast")
 
 
 def saved_starts(plan: LoadPlan) -> SavedStarts:

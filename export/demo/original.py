@@ -15,6 +15,7 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from export import medclip
+from export.prompts import XRAYGPT
 from xraygpt_edge.engine import EncodedImage
 from xraygpt_edge.generation.answer import clean_answer
 from xraygpt_edge.records import Source
@@ -54,4 +55,4 @@ class Original:
         """The greedy answers."""
         rows = torch.from_numpy(np.concatenate([image.embeddings for image, _ in asked]))
         said = speak(self.speaker, "demo", rows, [after("demo", [], question) for _, question in asked])
-        return [clean_answer(text, [STOP]) for text in said]
+        return [clean_answer(text, [STOP], XRAYGPT.clean_up) for text in said]

@@ -8,12 +8,24 @@ store     those of this user: found, installed, listed
 from __future__ import annotations
 
 from xraygpt_edge.bundle.bundle import Bundle, Problem, Warned, load, opened, verify, warnings
-from xraygpt_edge.bundle.manifest import MANIFEST, NAME, SCHEMA, FileEntry, ImageRecipe, Manifest, PromptRecipe
+from xraygpt_edge.bundle.manifest import (
+    MANIFEST,
+    N_CTX,
+    NAME,
+    SCHEMA,
+    XRAYGPT_CLEAN_UP,
+    FileEntry,
+    ImageRecipe,
+    Manifest,
+    PromptRecipe,
+)
 
 __all__ = [
     "MANIFEST",
     "NAME",
+    "N_CTX",
     "SCHEMA",
+    "XRAYGPT_CLEAN_UP",
     "Bundle",
     "FileEntry",
     "ImageRecipe",

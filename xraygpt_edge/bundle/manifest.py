@@ -1,21 +1,34 @@
-"""What a bundle's `manifest.json` says."""
+"""What a bundle's `manifest.json` says: schema 2, and schema 1, which version 0.1.0 wrote.
+
+Code decides by the fields. A family's word (`kind`) is for people.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle
+from xraygpt_edge.generation.answer import CleanUp
 from xraygpt_edge.generation.prompt import Template
 
-SCHEMA = 1
+SCHEMA = 2
+"""What is written."""
 MANIFEST = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ARCHITECTURES = ("llama",)
+"""Language models that this version runs."""
+N_CTX = 2048
+XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
+"""XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation), which schema 1 leaves unsaid."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+PlainName = Annotated[str, msgspec.Meta(pattern=rf"^{NAME.pattern}$")]
 
 
 class ImageRecipe(msgspec.Struct, frozen=True):
@@ -37,6 +50,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     templates: dict[str, Template]
     phrases: tuple[str, ...] = ()
     """What answers often say: guesses that save time and change no word."""
+    clean_up: CleanUp = CleanUp()
+    """What is taken out of an answer; nothing when left out."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -50,16 +65,21 @@ class FileEntry(msgspec.Struct, frozen=True):
     precision: str | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What `manifest.json` says; fields of later versions are kept out by `schema`."""
 
     schema: int
     id: str
-    kind: Literal["released", "medclip"]
-    rows: int
-    """Image rows for one radiograph."""
-    width: int
-    """Numbers in a row: the language model's embedding width."""
+    kind: PlainName
+    """The model's family, for people."""
+    architecture: PlainName
+    """Of the language model, by GGUF's name."""
+    n_image_tokens: Count
+    """Image embeddings of one radiograph."""
+    n_embd: Count
+    """Numbers in an embedding: the language model's width."""
+    n_ctx: Count = N_CTX
+    """Most tokens of context: prompt, image and answer."""
     image: ImageRecipe
     prompt: PromptRecipe
     files: tuple[FileEntry, ...]
@@ -73,6 +93,25 @@ class Manifest(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class PromptOfSchema1(PromptRecipe, frozen=True):
+    """A prompt of schema 1: the program itself held XrayGPT's words."""
+
+    clean_up: CleanUp = XRAYGPT_CLEAN_UP
+
+
+class ManifestOfSchema1(Manifest, frozen=True, kw_only=True):
+    """A manifest of version 0.1.0, which knew two forms of one model."""
+
+    kind: Literal["released", "medclip"]
+    architecture: Literal["llama"] = "llama"
+    n_image_tokens: Count = msgspec.field(name="rows")
+    n_embd: Count = msgspec.field(name="width")
+    prompt: PromptOfSchema1
+
+
+READABLE = {1: ManifestOfSchema1, SCHEMA: Manifest}
+
+
 def read(root: Path) -> tuple[Manifest, str]:
     """The manifest of a bundle folder, and its SHA-256; raises NoBundle, BundleAltered, BundleIncompatible."""
     path = root / MANIFEST
@@ -82,10 +121,24 @@ def read(root: Path) -> tuple[Manifest, str]:
         raise BundleAltered("E-BND-010", f"{MANIFEST} is a link or over 1 MiB")
     text = path.read_bytes()
     try:
-        version = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
-        if version != SCHEMA:
-            raise BundleIncompatible("E-BND-020", f"schema {version}, this version reads {SCHEMA}")
-        manifest = msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=_layout(text))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleAltered("E-BND-010", f"{MANIFEST}: {error}") from error
+    if manifest.architecture not in ARCHITECTURES:
+        found = f"architecture {manifest.architecture}, this version runs {', '.join(ARCHITECTURES)}"
+        raise BundleIncompatible("E-BND-020", found)
     return manifest, hashlib.sha256(text).hexdigest()
+
+
+def json_schema() -> bytes:
+    """JSON Schema of what is written, as text with a line break at its end."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Manifest)), indent=1) + b"\n"
+
+
+def _layout(text: bytes) -> type[Manifest]:
+    """The fields that a manifest must have, by its schema number; raises BundleIncompatible for another number."""
+    version = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
+    if type(version) is not int or version not in READABLE:
+        found = f"schema {version}, this version reads {' and '.join(map(str, READABLE))}"
+        raise BundleIncompatible("E-BND-020", found)
+    return READABLE[version]

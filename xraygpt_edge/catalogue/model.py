@@ -25,7 +25,7 @@ MODEL: dict[str, Entry] = {
     "E-BND-020": Entry(
         13,
         "the bundle was written for another version of this program",
-        "The manifest's schema number is not the one that this version reads.",
+        "The manifest's schema number, or the architecture of its language model, is none that this version knows.",
         "Update xraygpt-edge, or export the bundle again with this version.",
     ),
     "E-BND-021": Entry(
@@ -60,7 +60,7 @@ MODEL: dict[str, Entry] = {
         "the language model was exported with rounded rotary frequencies",
         "Version 0.1.0 rounded them to float16 for a float16 original and stored what that changes in the GGUF "
         "(rope_freqs.weight). The published program uses exact ones. Answers from such a bundle drift from the "
-        "original's, the more the later the word: first logits of small models are off by up to 0.03.",
+        "original's, the more the later the word: first logits of small models are off by up to 0.05.",
         "Export the bundle again from the original files: docs/export.md.",
         "The bundle is intact and answers.",
     ),

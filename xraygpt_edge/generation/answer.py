@@ -24,8 +24,6 @@ class CleanUp:
 
 
 NO_CLEAN_UP = CleanUp()
-XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
-"""XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class Composer:
         return held_back, Generation(text, tuple(self._token_ids), reason, *times)
 
 
-def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp = XRAYGPT_CLEAN_UP) -> str:
+def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp) -> str:
     """Cut at the first stop string, drop a repeated role, name the model by its own name."""
     for mark in stop:
         text = text.split(mark, 1)[0]

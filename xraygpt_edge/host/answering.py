@@ -38,7 +38,7 @@ class Answering:
         """Make room for as many answers as fit; raises UsageError for a question that does not fit even alone."""
         scheduler = model.parts.wait_for_language()
         prompts = [model.prompt_ids(question, load.template) for question in load.questions]
-        n_image = model.parts.plan.bundle.manifest.rows
+        n_image = model.parts.plan.bundle.manifest.n_image_tokens
         n_tokens = max(len(before) + n_image + len(after) for before, after in prompts) + load.sampling.max_tokens
         slots = load.slots or _slots_that_fit(scheduler, model, n_tokens, load)
         scheduler.reserve(Capacity(slots, slots, n_tokens))
