@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.pairs import Raw
 from benchmarks.task import WORDS_AFTER, WORDS_BEFORE
 from xraygpt_edge.devices import Device
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.engine import XrayGPT
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
@@ -20,7 +21,6 @@ from xraygpt_edge.generation.packing import padded
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.scheduler import Scheduler
-from xraygpt_edge.vision import Vision
 
 FIRST_PLAIN_TOKEN = 3
 """Behind LLaMA's unknown, beginning and end."""
@@ -80,7 +80,7 @@ def many(language: str, threads: int, n_rows: int, sequences: list[int], tokens:
 
 def vision(path: str, size_px: int, threads: int, repetitions: int) -> Raw:
     """Seconds for one image."""
-    encoder = Vision.load(Path(path), size_px, Device("cpu", threads))
+    encoder = Encoder.load(Path(path), size_px, Device("cpu", threads))
     tensor = np.random.default_rng(0).standard_normal((1, 3, size_px, size_px), np.float32)
     times_s = []
     for _ in range(repetitions + 1):

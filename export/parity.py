@@ -13,9 +13,9 @@ from export.pictures import picture_tensor
 from export.receipts import Case
 from xraygpt_edge.bundle import ImageRecipe
 from xraygpt_edge.devices import Device
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.generation.prompt import Prompt, Template, around
 from xraygpt_edge.generation.scheduler import Scheduler
-from xraygpt_edge.vision import Vision
 
 Figures = dict[str, float]
 Parity = dict[str, dict[str, Figures]]
@@ -95,7 +95,7 @@ def kl(original: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.
 
 
 def _rows(model: Path, recipe: ImageRecipe, cases: Sequence[Case], device: Device) -> Rows:
-    encoder = Vision.load(model, recipe.size_px, device)
+    encoder = Encoder.load(model, recipe.size_px, device)
     rows = [encoder.embed(picture_tensor(case.picture, recipe)) for case in cases]
     encoder.close()
     return rows

@@ -9,8 +9,8 @@ from export.parity import Parity
 
 TITLES = {
     "vision": "Image rows against the original in torch, float32",
-    "language": "Answers along the original's own, with the original's image rows",
-    "together": "The same, with the exported encoder's image rows",
+    "language": "Answers along the original's own, with the original's image embeddings",
+    "together": "The same, with the exported encoder's image embeddings",
 }
 WORDS = {
     "max_abs": "largest diff.",

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.images import Radiograph
-from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.imaging.images import Radiograph
+from xraygpt_edge.imaging.preprocess import to_tensor
 from xraygpt_edge.records import Source
 
 SIZES_PX = ((224, 224), (288, 352), (420, 300))

@@ -25,7 +25,7 @@ KEPT_MAX_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPrompt:
-    """Token ids around image rows."""
+    """Token ids around image embeddings."""
 
     before: tuple[int, ...]
     rows: NDArray[np.float32]

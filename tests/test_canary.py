@@ -27,8 +27,8 @@ from tests.drawn_dicom import as_bytes, chest, dataset
 from tests.tiny import write_bundle
 from xraygpt_edge.cli.app import app
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import ReadOptions
-from xraygpt_edge.worker import Reader
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
 
 TEXT_TAGS = (
     "PatientName", "PatientID", "OtherPatientNames", "PatientAddress", "PatientBirthName", "PatientMotherBirthName",
@@ -302,7 +302,7 @@ def test_nothing_is_written_beside_the_result(tmp_path: Path, read: str) -> None
         place.mkdir()
     root = Path(__file__).resolve().parent.parent
     code = f"import sys; sys.path.append({str(root)!r})\n"
-    code += "from pathlib import Path; from xraygpt_edge import images, worker\n"
+    code += "from pathlib import Path; from xraygpt_edge.imaging import images, isolated\n"
     code += f"for name in sys.argv[1:]:\n    p = Path(name)\n    try: {read}\n    except Exception as e: print(e)\n"
     names = []
     for number, data in enumerate(failing()[::6]):

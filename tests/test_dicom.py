@@ -22,9 +22,9 @@ from pydicom.uid import (
 
 from tests import golden
 from tests.drawn_dicom import as_bytes, chest, dataset
-from xraygpt_edge.dicom.codestream import bare_j2k, j2k_stream
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import Radiograph, ReadOptions, read_bytes
+from xraygpt_edge.imaging.dicom.codestream import bare_j2k, j2k_stream
+from xraygpt_edge.imaging.images import Radiograph, ReadOptions, read_bytes
 
 LOOKS = frozenset({"W-IMG-003", "W-IMG-004", "W-IMG-005", "W-IMG-006", "W-IMG-007", "W-IMG-008"})
 """What the picture looks like: these drawings are no chests."""
@@ -381,7 +381,7 @@ def test_a_jpeg_baseline_stream_is_pillows_picture() -> None:
 def test_a_deflate_bomb_is_stopped() -> None:
     ds = encoded(dataset(chest()), DeflatedExplicitVRLittleEndian)
     whole = as_bytes(ds)
-    from xraygpt_edge.dicom.container import meta_information
+    from xraygpt_edge.imaging.dicom.container import meta_information
 
     head = whole[: meta_information(whole).end]
     packer = zlib.compressobj(9, wbits=-15)

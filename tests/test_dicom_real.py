@@ -13,7 +13,7 @@ import pytest
 
 from tests import golden
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import Radiograph, read_radiograph
+from xraygpt_edge.imaging.images import Radiograph, read_radiograph
 
 pytestmark = pytest.mark.shared
 

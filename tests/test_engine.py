@@ -18,10 +18,10 @@ from benchmarks.pictures import draw_folder
 from export.demo.texts import TOPICS, yes_no_question
 from tests.tiny import N_EMBD, write_bundle
 from xraygpt_edge import Answer, EncodedImage, Failure, LoadOptions, Sampling, XrayGPT
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.errors import InputRefused, OutOfTime, UsageError
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.llama import LlamaContext, Span
-from xraygpt_edge.vision import Vision
 
 QUESTIONS = (
     *("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?"),
@@ -152,8 +152,8 @@ def test_an_image_is_encoded_once_for_many_questions(tiny: XrayGPT, film: Path, 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each image that is encoded from now on."""
-    found, embed = list[int](), Vision.embed
-    monkeypatch.setattr(Vision, "embed", lambda self, *a: (found.append(1), embed(self, *a))[1])
+    found, embed = list[int](), Encoder.embed
+    monkeypatch.setattr(Encoder, "embed", lambda self, *a: (found.append(1), embed(self, *a))[1])
     return found
 
 

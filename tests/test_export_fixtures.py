@@ -11,8 +11,8 @@ from tests.export_fixtures import MEDCLIP, RELEASED, expected, export, medclip_s
 from xraygpt_edge import XrayGPT
 from xraygpt_edge.generation.prompt import Prompt, Turn, around
 from xraygpt_edge.generation.request import Request, Sampling
-from xraygpt_edge.images import read_radiograph
-from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.imaging.images import read_radiograph
+from xraygpt_edge.imaging.preprocess import to_tensor
 
 pytestmark = [pytest.mark.shared, pytest.mark.export]
 

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 import sentencepiece
 from gguf import GGUFWriter, TokenType
+from xraygpt_edge.decoder import Decoder
 
 from export import synthetic
 from export.errors import ExportRefused
@@ -20,7 +21,6 @@ from export.language_gguf import convert
 from export.prompts import XRAYGPT
 from export.vicuna import open_vicuna
 from export.vocabulary import read_vocabulary, write_vocabulary
-from xraygpt_edge.decoder import Decoder
 from xraygpt_edge.devices import Device
 from xraygpt_edge.generation.prompt import Prompt, render
 

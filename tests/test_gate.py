@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xraygpt_edge import gate
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import read_radiograph
-from xraygpt_edge.notes import Notes
+from xraygpt_edge.imaging import gate
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.images import read_radiograph
 
 REAL_CHESTS = (
     "dx_canon_pa_mono1_j2k_scrubbed.dcm", "cr_philips_pa_mono1_j2k_lossy.dcm", "cr_fuji_pa_mono1_nopreamble.dcm",

@@ -37,7 +37,7 @@ from xraygpt_edge.host import (
     supervisor,
 )
 from xraygpt_edge.host.messages import Cancel, Command, Garbled, packed, unpacked
-from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import Failure
 

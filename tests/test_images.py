@@ -13,7 +13,7 @@ from PIL import Image
 from tests import golden
 from tests.drawn_dicom import chest, write
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import FILE_MAX_BYTES, ReadOptions, read_bytes, read_file, read_radiograph
+from xraygpt_edge.imaging.images import FILE_MAX_BYTES, ReadOptions, read_bytes, read_file, read_radiograph
 
 EIGHT_BITS = (chest() >> 4).astype(np.uint8)
 
@@ -169,6 +169,8 @@ def test_importing_the_reader_imports_no_decoder() -> None:
     import subprocess
     import sys
 
-    code = "import sys, xraygpt_edge.worker; sys.exit(any(n in sys.modules for n in ('pydicom', 'PIL', 'gdcm')))"
+    code = (
+        "import sys, xraygpt_edge.imaging.isolated; sys.exit(any(n in sys.modules for n in ('pydicom', 'PIL', 'gdcm')))"
+    )
     root = Path(__file__).resolve().parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

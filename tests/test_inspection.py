@@ -21,11 +21,11 @@ from pydicom import dcmread
 from tests.drawn_dicom import chest, write
 from tests.test_cli import COLOUR, ERROR_LINE, failed, run
 from tests.test_preprocess import Spec
-from xraygpt_edge.images import PROFILES, ReadOptions
-from xraygpt_edge.inspection import half_blocks, inspect, views
-from xraygpt_edge.preprocess import to_tensor
+from xraygpt_edge.imaging.images import PROFILES, ReadOptions
+from xraygpt_edge.imaging.inspection import half_blocks, inspect, views
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.preprocess import to_tensor
 from xraygpt_edge.records import NOTICE
-from xraygpt_edge.worker import Reader
 
 HALF_BLOCK = "\u2580"
 CPU_MAX_S = 2.0

@@ -34,10 +34,10 @@ def tried(family, kind=socket.SOCK_STREAM):
 """
 READER_THAT_TRIES = """
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.worker import Reader, process
+from xraygpt_edge.imaging.isolated import Reader, process
 hostile = '''
 import socket
-from xraygpt_edge import images
+from xraygpt_edge.imaging import images
 from xraygpt_edge.errors import InputRefused
 def read(*_):
     found = []
@@ -153,7 +153,7 @@ def test_calls_by_the_numbers_of_another_architecture_are_no_way_round() -> None
 def test_the_reader_says_which_way_the_network_is_gone_and_reads_as_before(phantom: Path) -> None:
     code = f"""
 from pathlib import Path
-from xraygpt_edge.worker import Reader
+from xraygpt_edge.imaging.isolated import Reader
 with Reader() as reader:
     print(reader.protection.no_network, reader.read(Path({str(phantom)!r})).pixels.shape)
 """

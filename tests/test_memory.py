@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from xraygpt_edge import Sampling, XrayGPT, devices, loading
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.vision import Vision
 
 SHORT = Sampling(max_tokens=8)
 
@@ -30,8 +30,8 @@ def test_with_little_memory_the_encoder_has_left_before_the_language_model_comes
     demo: Path, phantom: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    close, load = Vision.close, loading.begin_language
-    monkeypatch.setattr(Vision, "close", lambda self: (events.append("encoder closed"), close(self))[1])
+    close, load = Encoder.close, loading.begin_language
+    monkeypatch.setattr(Encoder, "close", lambda self: (events.append("encoder closed"), close(self))[1])
     monkeypatch.setattr(loading, "begin_language", lambda plan: (events.append("language model"), load(plan))[1])
     with XrayGPT.load(demo, "cpu", memory="low") as model:
         first = model.ask(phantom, "findings?", sampling=SHORT)

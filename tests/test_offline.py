@@ -108,7 +108,7 @@ def test_in_75_seconds_nothing_is_sent_or_written_and_without_our_protection_it_
     "start_it",
     [
         "import xraygpt_edge",
-        "from xraygpt_edge.vision import Vision",
+        "from xraygpt_edge.encoder import Encoder",
         "from xraygpt_edge.cli import main",
         "import runpy; runpy.run_module('xraygpt_edge', run_name='started_as_a_module')",
     ],
@@ -124,7 +124,7 @@ def test_telemetry_is_off_before_onnxruntime_is_imported_however_we_are_started(
 def test_a_process_that_imported_onnxruntime_unprotected_is_refused(tmp_path: Path) -> None:
     code = (
         "import sys, types; sys.modules['onnxruntime'] = types.ModuleType('onnxruntime')\n"
-        "from xraygpt_edge.vision import import_onnxruntime\n"
+        "from xraygpt_edge.encoder import import_onnxruntime\n"
         "from xraygpt_edge.errors import NotOffline\n"
         "try: import_onnxruntime()\nexcept NotOffline as error: print(error.error_id, int(error.code))"
     )

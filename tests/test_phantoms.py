@@ -13,7 +13,7 @@ from export.demo.dicom_files import DX, PACKINGS, Packing, write_examples, write
 from export.demo.findings import LABELS, PLACED_LABELS, Case, mirrored, sample_case
 from export.demo.phantoms import draw, places
 from export.demo.pictures import label_table, picture
-from xraygpt_edge.images import read_radiograph
+from xraygpt_edge.imaging.images import read_radiograph
 
 SIDED = [
     Case(7, effusion=("large", "")),

@@ -6,7 +6,7 @@ import pytest
 
 from tests import golden
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.pixels import (
+from xraygpt_edge.imaging.pixels import (
     BitLayout,
     Census,
     Lut,

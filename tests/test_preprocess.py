@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xraygpt_edge.images import Radiograph
-from xraygpt_edge.preprocess import fit, to_tensor
+from xraygpt_edge.imaging.images import Radiograph
+from xraygpt_edge.imaging.preprocess import fit, to_tensor
 from xraygpt_edge.records import Source
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

@@ -22,10 +22,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tests import payloads
 from tests.sample_batch import LATERAL, answer, record, source, write_batch
 from xraygpt_edge.cli.app import run
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.isolated.process import ENTRY
 from xraygpt_edge.reports import to_dicom_sr
 from xraygpt_edge.reports.rows import read_batch
-from xraygpt_edge.worker import Reader
-from xraygpt_edge.worker.process import ENTRY
 
 REAL = (
     "dx_dog_lateral_mono1.dcm",
@@ -212,7 +212,7 @@ def test_the_program_itself_parses_no_file_for_a_report(
 
     batch = batch_of(tmp_path, ("a.dcm", dicom_file(films)))
     parsing = [module for name, module in sys.modules.items() if name.split(".")[0] == "pydicom"]
-    for module in [*parsing, *(m for n, m in sys.modules.items() if n.startswith("xraygpt_edge.dicom"))]:
+    for module in [*parsing, *(m for n, m in sys.modules.items() if n.startswith("xraygpt_edge.imaging.dicom"))]:
         for name in ("dcmread", "read_dataset", "read_partial", "read_identity"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, poisoned)
@@ -223,12 +223,12 @@ def test_a_file_that_crashes_or_hangs_the_reader_is_one_line_and_the_next_one_is
     tmp_path: Path, films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = (
-        "import os, time; from xraygpt_edge import dicom; real = dicom.read_identity; "
+        "import os, time; from xraygpt_edge.imaging import dicom; real = dicom.read_identity; "
         "dicom.read_identity = lambda data: "
         "os.abort() if b'CRASH' in data else time.sleep(60) if b'HANG' in data else real(data)"
     )
     begin, serve = ENTRY.rsplit("; ", 1)
-    monkeypatch.setattr("xraygpt_edge.worker.process.ENTRY", f"{begin}; {hostile}; {serve}")
+    monkeypatch.setattr("xraygpt_edge.imaging.isolated.process.ENTRY", f"{begin}; {hostile}; {serve}")
     monkeypatch.setattr(to_dicom_sr, "Reader", partial(Reader, deadline_s=2.0))
     names = {"a.dcm": "CRASH^JANE", "b.dcm": "HANG^JANE", "c.dcm": "DOE^JANE"}
     files = [

@@ -93,7 +93,7 @@ def test_embeddings_of_another_type_or_shape_are_refused_as_well(scheduler: Sche
 def test_embeddings_with_nan_or_inf_are_refused(scheduler: Scheduler, value: float) -> None:
     embeddings = image()
     embeddings[1, 3] = value
-    with pytest.raises(UnusableOutput, match="image rows"):
+    with pytest.raises(UnusableOutput, match="image embeddings"):
         ask(scheduler, prompt(embeddings))
 
 

@@ -222,7 +222,7 @@ def test_nan_in_one_radiograph_is_refused_and_its_neighbour_is_answered(language
     with scheduled(language, 2) as scheduler:
         with scheduler.paused():
             refused, good = scheduler.submit(Request(bad)), scheduler.submit(Request(prompt(1), ends_early(1)))
-        with pytest.raises(UnusableOutput, match="image rows"):
+        with pytest.raises(UnusableOutput, match="image embeddings"):
             refused.result()
         assert good.result().token_ids == answer(single, 1)
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.drawn_dicom import chest, write
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import ReadOptions, read_radiograph
-from xraygpt_edge.worker import Reader
-from xraygpt_edge.worker.process import ENTRY
+from xraygpt_edge.imaging.images import ReadOptions, read_radiograph
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.isolated.process import ENTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,10 +85,10 @@ def test_a_crash_is_tried_once_again_and_then_refuses_the_file(tmp_path: Path, m
         child_of(reader).kill()
         assert reader.read(path).pixels.any()  # died once: read by a fresh one
 
-    dying = "import os; from xraygpt_edge import images; images.read_with_account = lambda *a: os.abort()"
+    dying = "import os; from xraygpt_edge.imaging import images; images.read_with_account = lambda *a: os.abort()"
     start, serve = ENTRY.rsplit("; ", 1)
     assert serve == "serve()"
-    monkeypatch.setattr("xraygpt_edge.worker.process.ENTRY", f"{start}; {dying}; {serve}")
+    monkeypatch.setattr("xraygpt_edge.imaging.isolated.process.ENTRY", f"{start}; {dying}; {serve}")
     with Reader() as reader:
         for _ in range(2):
             with pytest.raises(InputRefused) as refusal:
@@ -119,7 +119,7 @@ def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_when_the_program_is_killed_the_worker_dies_too() -> None:
     code = (
-        "from xraygpt_edge.worker import Reader; import time; r = Reader(); r.start(); r.protection;"
+        "from xraygpt_edge.imaging.isolated import Reader; import time; r = Reader(); r.start(); r.protection;"
         "print(r._child._process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as parent:

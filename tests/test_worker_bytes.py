@@ -8,8 +8,8 @@ import pytest
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import DEFAULT, FILE_MAX_BYTES, ReadOptions
-from xraygpt_edge.worker import Reader
+from xraygpt_edge.imaging.images import DEFAULT, FILE_MAX_BYTES, ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
 
 MEMORY_BYTES = 400 << 20
 

@@ -17,8 +17,8 @@ import pytest
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.worker import Reader
-from xraygpt_edge.worker.process import ENTRY
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.isolated.process import ENTRY
 
 SIZES = [(96, 80), (70, 120), (128, 72), (75, 75), (80, 160), (150, 90)]
 
@@ -119,9 +119,9 @@ def test_a_child_outlives_the_thread_that_first_needed_it() -> None:
 
 
 def test_starting_does_not_wait_for_a_file_that_another_thread_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = "import time; from xraygpt_edge import images; images.read_with_account = lambda *a: time.sleep(60)"
+    slow = "import time; from xraygpt_edge.imaging import images; images.read_with_account = lambda *a: time.sleep(60)"
     begin, serve = ENTRY.rsplit("; ", 1)
-    monkeypatch.setattr("xraygpt_edge.worker.process.ENTRY", f"{begin}; {slow}; {serve}")
+    monkeypatch.setattr("xraygpt_edge.imaging.isolated.process.ENTRY", f"{begin}; {slow}; {serve}")
     reader = Reader(deadline_s=1.5)
     assert reader.protection
     with ThreadPoolExecutor(1) as pool:

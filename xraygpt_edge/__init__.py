@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xraygpt_edge.engine import EncodedImage, XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.generation.request import Sampling
-    from xraygpt_edge.images import ReadOptions
+    from xraygpt_edge.imaging.images import ReadOptions
     from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.records import Answer, Failure
 

@@ -20,8 +20,8 @@ from typing import Literal
 from xraygpt_edge import bundle, devices, offline
 from xraygpt_edge.bundle.store import demo_root, installed
 from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.sandbox import NetworkCut
-from xraygpt_edge.worker import Reader
 
 State = Literal["ok", "warn", "fail"]
 
@@ -106,7 +106,7 @@ def _memory() -> CheckResult:
 
 
 def _onnxruntime() -> CheckResult:
-    from xraygpt_edge.vision import import_onnxruntime
+    from xraygpt_edge.encoder import import_onnxruntime
 
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(installed) > 1:
@@ -132,8 +132,8 @@ def _llama() -> CheckResult:
 
 
 def _cuda() -> CheckResult:
+    from xraygpt_edge.encoder import cuda_available
     from xraygpt_edge.generation.llama import gpu_offload_available
-    from xraygpt_edge.vision import cuda_available
 
     there = {"ONNX Runtime": cuda_available(), "llama.cpp": gpu_offload_available()}
     if all(there.values()):

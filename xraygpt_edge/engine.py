@@ -20,13 +20,13 @@ from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt, Turn, around, render
 from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
 from xraygpt_edge.generation.stream import Stream
-from xraygpt_edge.images import Radiograph, ReadOptions
+from xraygpt_edge.imaging.images import Radiograph, ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.preprocess import to_tensor
 from xraygpt_edge.loading import LoadOptions, Memory
 from xraygpt_edge.native import Deadline, Stopwatch
 from xraygpt_edge.parts import Parts
-from xraygpt_edge.preprocess import to_tensor
 from xraygpt_edge.records import Answer, Failure, Source, Timing
-from xraygpt_edge.worker import Reader
 
 DEFAULT_READING = ReadOptions()
 OnText: TypeAlias = Callable[[str], None]

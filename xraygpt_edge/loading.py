@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Literal
 
 from xraygpt_edge import bundle as bundles
-from xraygpt_edge import devices, vision
+from xraygpt_edge import devices
 from xraygpt_edge.bundle import Bundle, FileEntry
 from xraygpt_edge.bundle.store import starts_folder
 from xraygpt_edge.devices import Device, Wish
+from xraygpt_edge.encoder import Encoder, cuda_available
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.generation import llama
 from xraygpt_edge.generation.capacity import SHARED, Capacity
 from xraygpt_edge.generation.core import CoreOptions
 from xraygpt_edge.generation.saved_starts import SavedStarts
 from xraygpt_edge.generation.scheduler import Scheduler
-from xraygpt_edge.vision import Vision
 
 Memory = Literal["low", "auto", "fast"]
 """low: the encoder has left before the language model comes. auto: both stay. fast: the language model's
@@ -80,13 +80,13 @@ def choose(root: Path, options: LoadOptions) -> LoadPlan:
     return plan
 
 
-def load_encoder(plan: LoadPlan) -> Vision:
+def load_encoder(plan: LoadPlan) -> Encoder:
     """Open the encoder; raises BundleIncompatible when it is not what the manifest says."""
     manifest = plan.bundle.manifest
-    encoder = Vision.load(plan.bundle.path_of(plan.vision_file), manifest.image.size_px, plan.device)
-    if (encoder.n_rows, encoder.n_embd) != (manifest.n_image_tokens, manifest.n_embd):
-        found = f"manifest {manifest.n_image_tokens} x {manifest.n_embd}, encoder {encoder.n_rows} x {encoder.n_embd}"
-        raise BundleIncompatible("E-BND-021", found)
+    encoder = Encoder.load(plan.bundle.path_of(plan.vision_file), manifest.image.size_px, plan.device)
+    promised, found = (manifest.n_image_tokens, manifest.n_embd), (encoder.n_image_tokens, encoder.n_embd)
+    if promised != found:
+        raise BundleIncompatible("E-BND-021", f"manifest {promised}, encoder {found}")
     devices.trim_memory()
     return encoder
 
@@ -128,7 +128,7 @@ def choose_device(options: LoadOptions) -> Device:
     missing = [
         name
         for name, there in (
-            ("onnxruntime", vision.cuda_available),
+            ("onnxruntime", cuda_available),
             ("llama-cpp-python", llama.gpu_offload_available),
         )
         if not there()

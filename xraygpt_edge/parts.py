@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from xraygpt_edge import loading
 from xraygpt_edge.devices import trim_memory
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.loading import LoadPlan
 from xraygpt_edge.native import Deadline, NativeThread, wait
-from xraygpt_edge.vision import Vision
 
 
 class Parts:
@@ -29,7 +29,7 @@ class Parts:
         """Of the encoder, once it is there."""
         self._thread = NativeThread("encoder")
         self._beginning, self._encoding = Lock(), Lock()
-        self._encoder: Future[Vision] | None = None
+        self._encoder: Future[Encoder] | None = None
         self._scheduler: Scheduler | None = None
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Parts:
     def encode(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> NDArray[np.float32]:
         """Encode one image tensor into image embeddings (n_image_tokens, n_embd), one caller after another.
 
-        No decode runs meanwhile: both need all cores. Raises what `Vision.embed` raises.
+        No decode runs meanwhile: both need all cores. Raises what `Encoder.embed` raises.
         """
         with self._encoding:
             encoder = wait(self._begin_encoder())
@@ -67,7 +67,7 @@ class Parts:
             self._close_encoder()
         self._thread.close()
 
-    def _begin_encoder(self) -> Future[Vision]:
+    def _begin_encoder(self) -> Future[Encoder]:
         with self._beginning:
             if self._encoder is None:
                 self._encoder = self._thread.start(lambda: loading.load_encoder(self.plan))

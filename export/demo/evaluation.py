@@ -179,9 +179,9 @@ def _torch_scores(
 def _reading(bundle: Path) -> Iterator[Callable[[Path], NDArray[np.float32]]]:
     """A function from a file to the encoder's tensor, as the program reads it."""
     from xraygpt_edge.bundle import load
-    from xraygpt_edge.images import ReadOptions
-    from xraygpt_edge.preprocess import to_tensor
-    from xraygpt_edge.worker import Reader
+    from xraygpt_edge.imaging.images import ReadOptions
+    from xraygpt_edge.imaging.isolated import Reader
+    from xraygpt_edge.imaging.preprocess import to_tensor
 
     recipe = load(bundle).manifest.image
     with Reader() as reader:

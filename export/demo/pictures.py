@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xraygpt_edge.pixels import BitLayout, Census, histogram, look_up, mimic_table, stored_values
+from xraygpt_edge.imaging.pixels import BitLayout, Census, histogram, look_up, mimic_table, stored_values
 
 from .findings import LABELS, Case, sample_case
 from .phantoms import PLACE_GRID, draw, places

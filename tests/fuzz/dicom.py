@@ -29,8 +29,8 @@ from pydicom.uid import (
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import ReadOptions
-from xraygpt_edge.worker import Reader
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
 
 EIGHT_BIT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 CONTAINED = frozenset({"E-DCM-020", "E-DCM-021", "E-DCM-022"})

@@ -24,7 +24,7 @@ from tests.soak.folder import ROOT
 
 EVERY_S = 1.0
 GROWTH_MAX = 1.05
-ROLES = {"xraygpt_edge.host.child": "model", "from xraygpt_edge.worker": "reader"}
+ROLES = {"xraygpt_edge.host.child": "model", "from xraygpt_edge.imaging.isolated": "reader"}
 
 
 def draw(folder: Path, count: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.host import Load
-from xraygpt_edge.images import DEFAULT, ReadOptions
+from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
 
 SCHEMA = 1

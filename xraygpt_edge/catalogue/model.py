@@ -93,7 +93,7 @@ MODEL: dict[str, Entry] = {
     "E-RUN-016": Entry(
         15,
         "the language model's context is full",
-        "Prompt, image rows and answer share one context.",
+        "Prompt, image embeddings and answer share one context.",
         "Ask for fewer tokens with --max-tokens.",
     ),
     "E-RUN-017": Entry(
@@ -121,7 +121,7 @@ MODEL: dict[str, Entry] = {
     "E-RUN-031": Entry(
         18,
         "the model computed values that are not numbers",
-        "NaN or Inf appeared in the image tensor, the image rows or the logits. ONNX Runtime and llama.cpp go on "
+        "NaN or Inf appeared in the image tensor, the image embeddings or the logits. ONNX Runtime and llama.cpp go on "
         "silently and produce text about nothing.",
         "Check the bundle with: xraygpt-edge bundle verify.",
         "The answer was discarded.",

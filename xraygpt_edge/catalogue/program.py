@@ -51,7 +51,7 @@ PROGRAM: dict[str, Entry] = {
     "E-USE-008": Entry(
         2,
         "the question and the answer do not fit the model's context",
-        "Prompt, image rows and answer share a context of fixed length. Cutting the prompt would cut the image "
+        "Prompt, image embeddings and answer share a context of fixed length. Cutting the prompt would cut the image "
         "away, so nothing is cut.",
         "Ask a shorter question, or allow a shorter answer with --max-tokens.",
     ),

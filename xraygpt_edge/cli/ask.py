@@ -45,7 +45,7 @@ def ask(
     from xraygpt_edge.cli import console
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.generation.request import Sampling
-    from xraygpt_edge.images import ReadOptions
+    from xraygpt_edge.imaging.images import ReadOptions
 
     asked = read_question(question)
     loading = options.load_options(device, threads, memory)

@@ -61,7 +61,7 @@ def batch(
     from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import progress
     from xraygpt_edge.generation.request import Sampling
-    from xraygpt_edge.images import PROFILES, ReadOptions
+    from xraygpt_edge.imaging.images import PROFILES, ReadOptions
 
     opened = bundles.opened(find_bundle(bundle))
     reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)

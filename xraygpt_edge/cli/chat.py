@@ -39,7 +39,7 @@ def chat(
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.generation.request import Sampling
-    from xraygpt_edge.images import ReadOptions
+    from xraygpt_edge.imaging.images import ReadOptions
 
     loading = options.load_options(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)

@@ -168,7 +168,7 @@ def shows_pictures() -> bool:
 
 def pictures(captioned: Mapping[str, NDArray[np.uint8]]) -> None:
     """Grey pictures side by side, as large as the terminal allows, each with its caption below."""
-    from xraygpt_edge.inspection import half_blocks
+    from xraygpt_edge.imaging.inspection import half_blocks
 
     columns = min(DATA.width // max(1, len(captioned)) - GAP, 2 * (DATA.height - 3))
     if columns < max(map(len, captioned), default=DATA.width):

@@ -15,7 +15,7 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.records import NOTICE, ReadWarning, Step
 
 if TYPE_CHECKING:
-    from xraygpt_edge.inspection import Inspection
+    from xraygpt_edge.imaging.inspection import Inspection
 
 Save = Annotated[
     Path | None,
@@ -43,11 +43,11 @@ def inspect(
     Research software, not a medical device.
     """
     from xraygpt_edge import bundle as bundles
-    from xraygpt_edge import inspection
     from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.cli import console
-    from xraygpt_edge.images import PROFILES, ReadOptions
-    from xraygpt_edge.worker import Reader
+    from xraygpt_edge.imaging import inspection
+    from xraygpt_edge.imaging.images import PROFILES, ReadOptions
+    from xraygpt_edge.imaging.isolated import Reader
 
     reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)
     with Reader() as reader:

@@ -93,7 +93,7 @@ def _checked(image: NDArray[np.float32], n_embd: int) -> NDArray[np.float32]:
     if image.ndim != 2 or image.shape[1] != n_embd or image.dtype != np.float32:
         raise BundleIncompatible("E-BND-021", f"rows {image.shape} {image.dtype}, the language model takes {n_embd}")
     if not np.isfinite(image).all():
-        raise UnusableOutput("E-RUN-031", "in the image rows")
+        raise UnusableOutput("E-RUN-031", "in the image embeddings")
     return image
 
 

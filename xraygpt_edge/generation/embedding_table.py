@@ -1,4 +1,4 @@
-"""Embeddings of a GGUF's token embedding, so that words can stand in one batch with image rows.
+"""Embeddings of a GGUF's token embedding, so that words can stand in one batch with image embeddings.
 
 llama.cpp takes token ids or rows in a batch, never both. Looking a token up is only reading its row of
 `token_embd.weight` and undoing its quantization, which is done here by ggml's own functions: the rows

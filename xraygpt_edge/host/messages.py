@@ -14,7 +14,7 @@ import msgspec
 
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.generation.request import GREEDY, Sampling
-from xraygpt_edge.images import DEFAULT, ReadOptions
+from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import Answer, Failure
 

@@ -32,7 +32,7 @@ from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes,
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
 from xraygpt_edge.host.reporter import HEARTBEAT_S, ONE_TASK, Reporter, Say, Subscriber
 from xraygpt_edge.host.result_cache import Key, ResultCache
-from xraygpt_edge.images import Radiograph
+from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
 

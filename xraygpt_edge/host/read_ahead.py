@@ -11,7 +11,7 @@ from threading import Semaphore, Thread
 
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.host.messages import Task
-from xraygpt_edge.images import Radiograph
+from xraygpt_edge.imaging.images import Radiograph
 
 READ_AHEAD = 3
 """Radiographs in memory beyond the one in work, the one being read included; each may be 20 MB."""

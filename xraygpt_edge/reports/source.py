@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.identity import Identity
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.worker import Reader
 
 
 def read_identity(reader: Reader, images: Path, row: Answered) -> Identity:

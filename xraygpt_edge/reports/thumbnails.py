@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
 from xraygpt_edge.reports.job import LeftOut
 from xraygpt_edge.reports.rows import Radiograph
-from xraygpt_edge.worker import Reader
 
 SIDE_PX = 288
 """Twice the size on the page, for fine screens."""

@@ -20,13 +20,13 @@ from pydicom.sequence import Sequence
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from xraygpt_edge.errors import InputRefused, UsageError
-from xraygpt_edge.identity import Attribute, Identity
+from xraygpt_edge.imaging.identity import Attribute, Identity
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
 from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
-from xraygpt_edge.worker import Reader
 
 PRODUCT = "xraygpt-edge"
 SERIES_NUMBER = 9901

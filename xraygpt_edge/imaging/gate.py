@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import equalize
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.pixels import equalize
 
 SIDE_MIN_PX = 32
 MODEL_SIDE_PX = 224

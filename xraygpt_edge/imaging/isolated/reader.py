@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.identity import Identity
-from xraygpt_edge.images import DEFAULT, Radiograph, Reading, ReadOptions
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.images import DEFAULT, Radiograph, Reading, ReadOptions
+from xraygpt_edge.imaging.isolated.process import Child, ChildDied
+from xraygpt_edge.imaging.isolated.starter import Starter
 from xraygpt_edge.sandbox import Protection
-from xraygpt_edge.worker.process import Child, ChildDied
-from xraygpt_edge.worker.starter import Starter
 
 Found = TypeVar("Found")
 

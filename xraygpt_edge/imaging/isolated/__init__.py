@@ -11,6 +11,6 @@ with the file's bytes behind it where the child is given no path; the answer is 
 picture, its raw pixels. Nothing that the child sends is executed or unpickled here.
 """
 
-from xraygpt_edge.worker.reader import Reader
+from xraygpt_edge.imaging.isolated.reader import Reader
 
 __all__ = ["Reader"]

@@ -20,17 +20,17 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
 
-class Vision:
-    """Encoder and projector: one radiograph's tensor into rows for the language model."""
+class Encoder:
+    """Image encoder and projector: one tensor into image embeddings; one caller at a time computes, the others wait."""
 
     def __init__(self, session: InferenceSession, size_px: int) -> None:
         self._session, self._size_px = session, size_px
         self._thread = NativeThread("vision")
-        self.n_rows, self.n_embd = (int(n) for n in session.get_outputs()[0].shape[1:])
+        self.n_image_tokens, self.n_embd = (int(n) for n in session.get_outputs()[0].shape[1:])
         self.providers: tuple[str, ...] = tuple(session.get_providers())
 
     @classmethod
-    def load(cls, model: Path, size_px: int, device: Device) -> Vision:
+    def load(cls, model: Path, size_px: int, device: Device) -> Encoder:
         """Open an encoder file on the device.
 
         Raises RuntimeMissing without onnxruntime or CUDA, BundleIncompatible for a file it cannot run.
@@ -49,14 +49,14 @@ class Vision:
         """Encode one image.
 
         tensor: (1, 3, size, size), RGB, normalised with the bundle's mean and std.
-        Returns (n_rows, n_embd). Raises UnusableOutput for NaN or Inf before or after the encoder.
+        Returns (n_image_tokens, n_embd). Raises UnusableOutput for NaN or Inf before or after the encoder.
         """
         expected = (1, 3, self._size_px, self._size_px)
         if tensor.shape != expected or tensor.dtype != np.float32:
             raise BundleIncompatible("E-BND-024", f"{tensor.shape} {tensor.dtype}, expected {expected} float32")
         require_finite("image tensor", tensor)
         rows: NDArray[np.float32] = self._thread.call(lambda: self._run(tensor), deadline)[0]
-        require_finite("image rows", rows)
+        require_finite("image embeddings", rows)
         return rows
 
     def close(self) -> None:

@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.identity import Identity
-from xraygpt_edge.images import MAX_PX, Radiograph, Reading, ReadOptions, require_size
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.images import MAX_PX, Radiograph, Reading, ReadOptions, require_size
+from xraygpt_edge.imaging.isolated import messages
+from xraygpt_edge.imaging.isolated.messages import (
+    Identified,
+    Picture,
+    ReadIdentity,
+    ReadPicture,
+    Ready,
+    Refused,
+    described,
+)
 from xraygpt_edge.sandbox import Protection
-from xraygpt_edge.worker import messages
-from xraygpt_edge.worker.messages import Identified, Picture, ReadIdentity, ReadPicture, Ready, Refused, described
 
 Wanted = TypeVar("Wanted", Ready, Picture, Identified)
 
@@ -35,7 +43,7 @@ KEEP_OUT_OF_CACHE = ("-B",) if sys.dont_write_bytecode else ()
 """Isolated, the child does not see the variable that the program was told this by."""
 ENTRY = (
     "import json, sys; sys.path += [p for p in json.loads(sys.argv[1]) if p not in sys.path]; "
-    "from xraygpt_edge.worker.child import serve; serve()"
+    "from xraygpt_edge.imaging.isolated.child import serve; serve()"
 )
 
 
@@ -163,7 +171,7 @@ class Child:
 
 def _search_path() -> list[str]:
     """Where the parent finds its libraries; never the folder in which the user happens to be."""
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     return [*(os.path.abspath(entry) for entry in sys.path if entry), root]  # noqa: PTH100 - zip files, too
 
 

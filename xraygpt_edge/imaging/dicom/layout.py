@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.codestream import Stream
-from xraygpt_edge.dicom.decode import Frame, Words
-from xraygpt_edge.dicom.header import Header
-from xraygpt_edge.dicom.tags import OVERLAY_BIT_POSITION, OVERLAY_DATA, OVERLAY_GROUPS
-from xraygpt_edge.dicom.values import integer
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import BitLayout, stored_values
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.codestream import Stream
+from xraygpt_edge.imaging.dicom.decode import Frame, Words
+from xraygpt_edge.imaging.dicom.header import Header
+from xraygpt_edge.imaging.dicom.tags import OVERLAY_BIT_POSITION, OVERLAY_DATA, OVERLAY_GROUPS
+from xraygpt_edge.imaging.dicom.values import integer
+from xraygpt_edge.imaging.pixels import BitLayout, stored_values
 
 SAMPLE_ROWS = 64
 """Rows that are compared when the header and the bits disagree."""

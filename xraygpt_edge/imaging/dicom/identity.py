@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.identity import Attribute, Identity, TextVR
+from xraygpt_edge.imaging.identity import Attribute, Identity, TextVR
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 STUDY = (

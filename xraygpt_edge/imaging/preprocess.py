@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xraygpt_edge.images import Radiograph
+from xraygpt_edge.imaging.images import Radiograph
 
 
 class ImageSpec(Protocol):

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 
-from xraygpt_edge.dicom.container import quiet
-from xraygpt_edge.dicom.decode import Words
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import luma
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.container import quiet
+from xraygpt_edge.imaging.dicom.decode import Words
+from xraygpt_edge.imaging.pixels import luma
 
 
 def palette_to_rgb(words: Words, dataset: Dataset) -> NDArray[np.uint8]:

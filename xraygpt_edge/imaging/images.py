@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge import gate
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.identity import Identity
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import luma, plain_pixels
+from xraygpt_edge.imaging import gate
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.pixels import luma, plain_pixels
 from xraygpt_edge.records import Source, Step
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def read_with_account(file: Path | bytes, options: ReadOptions = DEFAULT) -> Rea
 
 def read_identity(file: Path | bytes) -> Identity:
     """Read patient and study of a DICOM file, or of bytes of one; whatever goes wrong is an InputRefused."""
-    from xraygpt_edge import dicom
+    from xraygpt_edge.imaging import dicom
 
     with _only_refusals():
         return dicom.read_identity(_content(file))
@@ -168,7 +168,7 @@ def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:
     for start, name in OTHER_STARTS.items():
         if data.startswith(start) and data[128:132] != b"DICM":
             raise InputRefused("E-IMG-012", name)
-    from xraygpt_edge.dicom.container import looks_like_dicom
+    from xraygpt_edge.imaging.dicom.container import looks_like_dicom
 
     if looks_like_dicom(data):
         return "dicom"
@@ -176,7 +176,7 @@ def sniff(data: bytes) -> Literal["dicom", "png", "jpeg"]:
 
 
 def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> NDArray[np.uint8]:
-    from xraygpt_edge import dicom
+    from xraygpt_edge.imaging import dicom
 
     return dicom.read(data, options.frame, options.profile, notes)
 

@@ -7,12 +7,12 @@ from hashlib import sha256
 
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.classes import Kind, class_name, kind_of
-from xraygpt_edge.dicom.container import Container
-from xraygpt_edge.dicom.syntaxes import CODECS, Codec, syntax_name
-from xraygpt_edge.dicom.values import integer, text, value
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.notes import Notes
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.classes import Kind, class_name, kind_of
+from xraygpt_edge.imaging.dicom.container import Container
+from xraygpt_edge.imaging.dicom.syntaxes import CODECS, Codec, syntax_name
+from xraygpt_edge.imaging.dicom.values import integer, text, value
 
 MAX_PX = 100_000_000
 """Twice the largest detector; more is a bomb or not a radiograph."""

@@ -11,11 +11,20 @@ from typing import IO
 import numpy as np
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.images import Reading
+from xraygpt_edge.imaging.images import Reading
+from xraygpt_edge.imaging.isolated import messages
+from xraygpt_edge.imaging.isolated.messages import (
+    Identified,
+    Named,
+    Picture,
+    ReadIdentity,
+    ReadPicture,
+    Ready,
+    Refused,
+    Sent,
+)
 from xraygpt_edge.offline import forbid_requests
 from xraygpt_edge.sandbox import protect
-from xraygpt_edge.worker import messages
-from xraygpt_edge.worker.messages import Identified, Named, Picture, ReadIdentity, ReadPicture, Ready, Refused, Sent
 
 ORPHAN_S = 5
 """How much longer than the deadline a child may live when its parent is gone."""
@@ -27,7 +36,7 @@ def serve() -> None:
     protection = protect(int(sys.argv[2]))
     answers = _private_output()
     forbid_requests()
-    from xraygpt_edge import dicom, images  # noqa: F401 - what takes long is imported before the first request
+    from xraygpt_edge.imaging import dicom, images  # noqa: F401 - what takes long is imported before the first request
 
     _send(answers, Ready(protection))
     while line := sys.stdin.buffer.readline():
@@ -40,7 +49,7 @@ def serve() -> None:
 
 
 def _answer(answers: IO[bytes], request: ReadPicture | ReadIdentity) -> None:
-    from xraygpt_edge import images
+    from xraygpt_edge.imaging import images
 
     file = _file(request.file)
     if isinstance(request, ReadIdentity):

@@ -10,8 +10,8 @@ import gdcm
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.dicom.codestream import Stream, as_words
 from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.imaging.dicom.codestream import Stream, as_words
 
 gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()

@@ -9,10 +9,10 @@ import re
 
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.classes import FOR_PROCESSING, SECONDARY_CAPTURE, Kind, kind_of
-from xraygpt_edge.dicom.header import Header
-from xraygpt_edge.dicom.values import items, text
-from xraygpt_edge.notes import Notes
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.classes import FOR_PROCESSING, SECONDARY_CAPTURE, Kind, kind_of
+from xraygpt_edge.imaging.dicom.header import Header
+from xraygpt_edge.imaging.dicom.values import items, text
 
 CHEST_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "HEART", "RIB", "RIBS"})
 OTHER_PARTS = frozenset(

@@ -13,7 +13,7 @@ picture    all of it in order
 identity   patient and study as Unicode, for reports
 """
 
-from xraygpt_edge.dicom.identity import read_identity
-from xraygpt_edge.dicom.picture import read
+from xraygpt_edge.imaging.dicom.identity import read_identity
+from xraygpt_edge.imaging.dicom.picture import read
 
 __all__ = ["read", "read_identity"]

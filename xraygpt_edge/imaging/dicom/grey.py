@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.decode import Frame
-from xraygpt_edge.dicom.header import Header
-from xraygpt_edge.dicom.layout import bit_layout
-from xraygpt_edge.dicom.values import integer, items, number, numbers, text, value
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import (
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.decode import Frame
+from xraygpt_edge.imaging.dicom.header import Header
+from xraygpt_edge.imaging.dicom.layout import bit_layout
+from xraygpt_edge.imaging.dicom.values import integer, items, number, numbers, text, value
+from xraygpt_edge.imaging.pixels import (
     BitLayout,
     Census,
     Lut,

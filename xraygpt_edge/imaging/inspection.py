@@ -13,10 +13,10 @@ from PIL import Image
 
 from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
-from xraygpt_edge.images import PROFILES, Reading, ReadOptions
-from xraygpt_edge.preprocess import ImageSpec, fit
+from xraygpt_edge.imaging.images import PROFILES, Reading, ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.preprocess import ImageSpec, fit
 from xraygpt_edge.records import NOTICE, SCHEMA, Source, Step
-from xraygpt_edge.worker import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.values import numbers, text
-from xraygpt_edge.notes import Notes
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.values import numbers, text
 
 UPRIGHT = ("L", "F")
 """Frontal chest as it is hung: columns run to the patient's left, rows to the feet."""

@@ -16,8 +16,8 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from xraygpt_edge.dicom.tags import TAGS
 from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.imaging.dicom.tags import TAGS
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"

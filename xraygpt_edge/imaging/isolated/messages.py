@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from xraygpt_edge.identity import Identity
-from xraygpt_edge.images import ReadOptions
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.records import Source, Step
 from xraygpt_edge.sandbox import Protection
 

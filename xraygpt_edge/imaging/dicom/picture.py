@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from xraygpt_edge.dicom.colour import palette_to_rgb, rgb_to_grey
-from xraygpt_edge.dicom.container import open_container
-from xraygpt_edge.dicom.content import look_at_content
-from xraygpt_edge.dicom.decode import Frame, Words, decode_frame
-from xraygpt_edge.dicom.geometry import orient, square_pixels
-from xraygpt_edge.dicom.grey import grey_pixels
-from xraygpt_edge.dicom.header import Header, read_header
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.notes import Notes
-from xraygpt_edge.pixels import plain_pixels
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.colour import palette_to_rgb, rgb_to_grey
+from xraygpt_edge.imaging.dicom.container import open_container
+from xraygpt_edge.imaging.dicom.content import look_at_content
+from xraygpt_edge.imaging.dicom.decode import Frame, Words, decode_frame
+from xraygpt_edge.imaging.dicom.geometry import orient, square_pixels
+from xraygpt_edge.imaging.dicom.grey import grey_pixels
+from xraygpt_edge.imaging.dicom.header import Header, read_header
+from xraygpt_edge.imaging.pixels import plain_pixels
 
 
 def read(data: bytes, frame: int | None, profile: str, notes: Notes) -> NDArray[np.uint8]:

@@ -13,12 +13,12 @@ from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 
-from xraygpt_edge.dicom.codestream import Stream, as_words, bare_j2k, j2k_stream, jpeg_stream, require_end
-from xraygpt_edge.dicom.container import quiet
-from xraygpt_edge.dicom.header import Header
-from xraygpt_edge.dicom.syntaxes import Codec, syntax_name
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.notes import Notes
+from xraygpt_edge.imaging.account import Notes
+from xraygpt_edge.imaging.dicom.codestream import Stream, as_words, bare_j2k, j2k_stream, jpeg_stream, require_end
+from xraygpt_edge.imaging.dicom.container import quiet
+from xraygpt_edge.imaging.dicom.header import Header
+from xraygpt_edge.imaging.dicom.syntaxes import Codec, syntax_name
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -163,7 +163,7 @@ def _by_pillow(frame: bytes, stream: Stream, header: Header) -> Words:
 
 
 def _by_gdcm(frame: bytes, stream: Stream, header: Header) -> Words:
-    from xraygpt_edge.dicom import gdcm_codec  # 13 MB of library, for two syntaxes
+    from xraygpt_edge.imaging.dicom import gdcm_codec  # 13 MB of library, for two syntaxes
 
     if header.samples != 1:
         raise InputRefused("E-DCM-006", f"colour in {syntax_name(header.transfer_syntax)}")
