@@ -1,4 +1,4 @@
-"""`bundle list · info · verify · install`."""
+"""`bundle list · info · verify · install · clear`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def list_bundles(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def info(name: Name = None, as_json: options.AsJson = False) -> None:
-    """What a bundle holds, where it comes from and under which licence."""
+    """What a bundle holds, where it comes from and under which licence; what is kept of prompts."""
     from xraygpt_edge import bundle
-    from xraygpt_edge.bundle.store import find_bundle
+    from xraygpt_edge.bundle.store import find_bundle, starts_folder
     from xraygpt_edge.cli import console
+    from xraygpt_edge.generation.saved_starts import saved
 
     opened = bundle.load(find_bundle(name))
     if as_json:
         print((opened.root / bundle.MANIFEST).read_text("utf-8"))
     else:
         console.bundle_page(opened)
+        console.saved_starts(starts_folder(), saved(starts_folder()))
     console.warnings(bundle.warnings(opened))
 
 
@@ -73,3 +75,16 @@ def install(
     print(
         f"Installed {installed.manifest.id}. Ask it: xraygpt-edge ask IMAGE QUESTION --bundle {installed.manifest.id}"
     )
+
+
+@app.command()
+def clear() -> None:
+    """Remove what is kept of prompts from one run to the next; it is computed again when it is needed."""
+    from xraygpt_edge.bundle.store import starts_folder
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.generation.saved_starts import saved
+
+    kept = saved(starts_folder())
+    for path in kept:
+        path.unlink(missing_ok=True)
+    console.say(f"Removed {len(kept)} saved starts of prompts.")

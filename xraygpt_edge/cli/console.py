@@ -140,6 +140,17 @@ def bundle_page(bundle: Bundle) -> None:
         DATA.print(printable(note))
 
 
+def saved_starts(folder: Path, kept: Sequence[Path]) -> None:
+    """What is kept of prompts, for all bundles together."""
+    size = sum(path.lstat().st_size for path in kept)
+    DATA.print(f"Saved starts of prompts: {len(kept)}, {size / 1e6:.0f} MB in {printable(str(folder))}")
+
+
+def say(words: str) -> None:
+    """One line for a person."""
+    WORDS.print(Text(words))
+
+
 def verification(root: Path, problems: Sequence[Problem]) -> None:
     """The result of `bundle verify`."""
     for problem in problems:
