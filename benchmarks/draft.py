@@ -1,4 +1,4 @@
-"""One greedy answer with words guessed ahead, beside one token at a time: where guesses hit, and where none does."""
+"""One greedy answer with drafts, beside one token at a time: where they are accepted, and where none is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks import child
 from benchmarks.pairs import Contest, Metric, Raw, Side
 from benchmarks.task import Task
 
-AHEAD, ALONE = "guessing ahead", "one token at a time"
+AHEAD, ALONE = "with drafts", "one token at a time"
 
 
 def contests(task: Task) -> Iterator[Contest]:
@@ -20,7 +20,7 @@ def contests(task: Task) -> Iterator[Contest]:
             "reports of a real length in our own words, stock phrases of XrayGPT's bundle; near ties not asked again",
         ),
         ("phantoms", "what the demonstration says about phantoms, with its own stock phrases"),
-        ("nonsense", "the worst that can be: every guess is asked for, and wrong"),
+        ("nonsense", "the worst that can be: every draft is asked for, and wrong"),
     ):
         sides = tuple(Side(name, partial(_replayed, task, what, draft=name == AHEAD)) for name in (AHEAD, ALONE))
         rate = Metric("tokens_per_s", f"an answer: {what}", "tokens/s", higher_is_better=True)

@@ -117,7 +117,7 @@ def prompt_lengths(bundle: str, question: str) -> list[int]:
 
 
 def plain(max_tokens: int) -> Sampling:
-    """Greedy, and no guessing ahead: a random model repeats itself, and its guesses would be right too often."""
+    """Greedy, and no drafts: a random model repeats itself, and they would be accepted too often."""
     return Sampling(max_tokens=max_tokens, draft=False)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decode, draft, folder, machine, many, memory, pairs, prompt, results, start, vision
+from benchmarks import decode, draft, folder, machine, many, memory, pairs, prompt, results, reuse, start, vision
 from benchmarks.pairs import Contest
 from benchmarks.task import Task
 
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "repacked": repacked,
     "many": many.contests,
     "draft": draft.contests,
+    "reuse": reuse.contests,
     "vision": vision.contests,
     "folder": folder.contests,
     "memory": memory.contests,

@@ -46,7 +46,7 @@ PHRASES = (
     "Overall, the chest x-ray findings are normal.",
     "Further evaluation and clinical correlation are recommended.",
 )
-"""Turns that reports of chest radiographs often take. A wrong guess costs a little time and no word."""
+"""Turns that reports of chest radiographs often take. A wrong draft costs a little time and no word."""
 
 XRAYGPT = PromptRecipe(
     default="demo",

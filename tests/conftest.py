@@ -36,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True)
+def saved_starts_stay_out_of_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("xraygpt_edge.loading.starts_folder", lambda: tmp_path / "starts")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -210,7 +210,8 @@ def test_a_side_that_fails_says_why():
         child.run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])
 
 
-def test_guessing_ahead_is_measured_along_the_same_words(task, monkeypatch):
+def test_drafts_are_measured_along_the_same_words(task, monkeypatch):
+    monkeypatch.setattr("xraygpt_edge.generation.core.LARGE_BYTES", 0)
     monkeypatch.setattr("xraygpt_edge.generation.drafter.PAYS_BELOW", math.inf)
     shared = {"language": str(task.demo / "language-Q8_0.gguf"), "demo": str(task.demo), "n_rows": 1, "threads": 1}
     for what in ("reports", "phantoms"):

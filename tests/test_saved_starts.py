@@ -94,18 +94,17 @@ def test_only_the_user_may_read_the_folder(starts: SavedStarts) -> None:
     assert starts.folder.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("n_slots", [1, 3])
 def test_logits_are_equal_to_the_bit_with_and_without_the_file_and_the_start_is_not_computed_again(
-    language: Path, starts: SavedStarts, decoded: list[int], n_slots: int
+    language: Path, starts: SavedStarts, decoded: list[int]
 ) -> None:
-    without = first_logits(language, starts, 0, n_slots)
+    without = first_logits(language, starts, 0)
     assert decoded == [len(START), 5]
     decoded.clear()
-    np.testing.assert_array_equal(first_logits(language, starts, 0, n_slots), without)
+    np.testing.assert_array_equal(first_logits(language, starts, 0), without)
     assert decoded == [5]
-    other = first_logits(language, starts, 1, n_slots)
+    other = first_logits(language, starts, 1)
     only_file(starts).unlink()
-    np.testing.assert_array_equal(first_logits(language, starts, 1, n_slots), other)
+    np.testing.assert_array_equal(first_logits(language, starts, 1), other)
 
 
 def test_with_saved_starts_logits_differ_by_noise_only_from_those_without_any(
@@ -115,13 +114,12 @@ def test_with_saved_starts_logits_differ_by_noise_only_from_those_without_any(
         np.testing.assert_allclose(first_logits(language, starts), first_logits(language, None), atol=1e-3, rtol=0)
 
 
-def test_a_start_that_one_context_saved_serves_one_with_more_slots(
+def test_among_several_the_start_is_computed_once_and_no_file_is_read_or_written(
     language: Path, starts: SavedStarts, decoded: list[int]
 ) -> None:
-    first_logits(language, starts, n_slots=1)
-    decoded.clear()
     first_logits(language, starts, n_slots=3)
-    assert decoded == [5]
+    assert decoded == [len(START), 5]
+    assert not starts.folder.exists()
 
 
 def test_a_small_model_saves_nothing(language: Path, starts: SavedStarts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,14 +135,11 @@ def test_a_prompt_without_an_image_saves_nothing(language: Path, starts: SavedSt
     assert not starts.folder.exists()
 
 
-@pytest.mark.parametrize("n_slots", [1, 3])
-def test_nothing_but_the_words_before_the_image_decides_what_is_saved(
-    language: Path, tmp_path: Path, n_slots: int
-) -> None:
+def test_nothing_but_the_words_before_the_image_decides_what_is_saved(language: Path, tmp_path: Path) -> None:
     contents = []
     for number in range(3):
         starts = SavedStarts(tmp_path / str(number), "identity")
-        scheduler = opened(language, starts, n_slots)
+        scheduler = opened(language, starts)
         if number == 2:  # another request was answered before
             scheduler.submit(Request(Prompt(((1, 290, 291, 292, 293, 294),)), Sampling(max_tokens=9))).result()
         scheduler.submit(Request(prompt(number), Sampling(max_tokens=5))).result()

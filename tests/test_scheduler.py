@@ -22,7 +22,7 @@ from tests.tiny import N_EMBD, TOKENS, write_bundle, write_language
 from xraygpt_edge import Conversation, XrayGPT
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, OutOfTime, UnusableOutput, UsageError, XrayGPTError
-from xraygpt_edge.generation import embedding_table, llama
+from xraygpt_edge.generation import embedding_table, gguf_file, llama
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
 from xraygpt_edge.generation.llama import Aborted, LlamaContext, LlamaModel, Span
@@ -457,35 +457,30 @@ NO_HANDLE = {
 
 
 def test_only_the_schedulers_thread_calls_llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film: Path) -> None:
-    lib, calls = llama.import_llama(), set[tuple[str, str]]()
+    calls: dict[str, set[str]] = {}
 
     def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            calls.add((name, threading.current_thread().name))
+            calls.setdefault(name, set()).add(threading.current_thread().name)
             return function(*arguments)
 
         return call
 
-    used = set(re.findall(r"lib\.(llama_\w+)", Path(llama.__file__).read_text("utf-8"))) - NO_HANDLE
-    for name in used:
-        monkeypatch.setattr(lib, name, recorded(name, getattr(lib, name)))
-    functions = embedding_table._functions
-
-    def recorded_functions(ggml: Any) -> Any:
-        there = functions(ggml)
-        names = re.findall(r'"(g\w+)":', Path(embedding_table.__file__).read_text("utf-8"))
+    def recorded_ggml() -> Any:
+        there = ggml_functions()
+        names = set(re.findall(r'"(g\w+)":', Path(gguf_file.__file__).read_text("utf-8")))
         return SimpleNamespace(**{name: recorded(name, getattr(there, name)) for name in names})
 
-    monkeypatch.setattr(embedding_table, "_functions", recorded_functions)
-    monkeypatch.setattr(
-        embedding_table.EmbeddingTable, "of", recorded("EmbeddingTable.of", embedding_table.EmbeddingTable.of)
-    )
+    lib, ggml_functions, table = llama.import_llama(), gguf_file.ggml_functions, embedding_table.EmbeddingTable
+    for name in set(re.findall(r"lib\.(llama_\w+)", Path(llama.__file__).read_text("utf-8"))) - NO_HANDLE:
+        monkeypatch.setattr(lib, name, recorded(name, getattr(lib, name)))
+    for module in (gguf_file, embedding_table):
+        monkeypatch.setattr(module, "ggml_functions", recorded_ggml)
+    monkeypatch.setattr(table, "of", recorded("EmbeddingTable.of", table.of))
     four_threads_ask_encode_tokenise_and_converse(write_bundle(tmp_path / "tiny"), film)
-    assert {thread for _, thread in calls} == {"scheduler_0"}
-    assert {"llama_decode", "llama_tokenize", "llama_model_free", "llama_free", "EmbeddingTable.of"} <= dict(
-        calls
-    ).keys()
-    assert "gguf_init_from_file" in dict(calls)
+    assert set().union(*calls.values()) == {"scheduler_0"}
+    assert {"llama_decode", "llama_tokenize", "llama_free", "llama_model_free"} <= set(calls)
+    assert {"EmbeddingTable.of", "gguf_init_from_file", "ggml_row_size"} <= set(calls)
 
 
 @pytest.fixture(scope="module")

@@ -579,7 +579,7 @@ def test_prefixes_survive_a_context_that_grows_and_are_not_computed_again(
             assert n_positions(decoded) == 1
 
 
-def test_a_prefix_survives_when_slots_are_made_and_is_forked_into_them(
+def test_a_prefix_is_computed_once_more_when_slots_are_made_and_is_forked_into_them(
     language: Path, single: Scheduler, decoded: list[list[Span]]
 ) -> None:
     wanted = [single.submit(Request(behind(4, after), GREEDY)).result().token_ids for after in AFTERS]
@@ -589,7 +589,7 @@ def test_a_prefix_survives_when_slots_are_made_and_is_forked_into_them(
             streams = [scheduler.submit(Request(behind(4, after), GREEDY), prefix) for after in AFTERS]
         found = [stream.result().token_ids for stream in streams]
         assert scheduler.n_slots > 1
-        assert n_positions(decoded) == sum(map(len, AFTERS)) + sum(len(ids) - 1 for ids in found)
+        assert n_positions(decoded) == len(prefix) + sum(map(len, AFTERS)) + sum(len(ids) - 1 for ids in found)
     for after, ids, expected in zip(AFTERS, found, wanted, strict=True):
         assert_same_but_for_near_ties(single, behind(4, after), ids, expected)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -142,10 +143,10 @@ class XrayGPT:
         reader.start()  # its process imports the decoders meanwhile
         try:
             parts = Parts(loading.choose(bundle, options))
+            parts.begin()
         except BaseException:
             reader.close()
             raise
-        parts.begin()
         return cls(parts, reader)
 
     def encode(
@@ -286,19 +287,20 @@ class XrayGPT:
         self, tasks: Iterable[Task], sampling: Sampling, template: str | None, options: ReadOptions
     ) -> Iterator[AnswerStream | Failure]:
         """Begin each answer; what neighbours ask about one image shares its encoding and its place in the cache."""
-        image: str | Path | EncodedImage | None = None
-        prefix: Prefix | None = None
-        for wanted, question in tasks:
-            ask = Ask(question, (), sampling, template)
+        for image, neighbours in groupby(tasks, key=lambda task: task[0]):
+            asks = (Ask(question, (), sampling, template) for _, question in neighbours)
+            first_two = list(islice(asks, 2))
             try:
-                if wanted != image:
-                    encoded = wanted if isinstance(wanted, EncodedImage) else self.encode(wanted, options)
-                    image, prefix = wanted, None
-                elif prefix is None:
-                    prefix = self.prefix(encoded, template)
-                yield self.begin_answer(encoded, ask, prefix)
+                encoded = image if isinstance(image, EncodedImage) else self.encode(image, options)
             except XrayGPTError as error:
-                yield failure_of(error)
+                yield from (failure_of(error) for _ in chain(first_two, asks))
+                continue
+            prefix = self.prefix(encoded, template) if len(first_two) > 1 else None
+            for ask in chain(first_two, asks):
+                try:
+                    yield self.begin_answer(encoded, ask, prefix)
+                except XrayGPTError as error:
+                    yield failure_of(error)
 
     @property
     def wording(self) -> Wording:

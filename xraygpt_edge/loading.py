@@ -17,7 +17,7 @@ from xraygpt_edge.encoder import Encoder, cuda_available
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.generation import llama
 from xraygpt_edge.generation.capacity import SHARED, Capacity
-from xraygpt_edge.generation.core import CoreOptions
+from xraygpt_edge.generation.core import LARGE_BYTES, CoreOptions
 from xraygpt_edge.generation.saved_starts import SavedStarts
 from xraygpt_edge.generation.scheduler import Scheduler
 
@@ -94,7 +94,8 @@ def load_encoder(plan: LoadPlan) -> Encoder:
 def begin_language(plan: LoadPlan) -> Scheduler:
     """Begin to open the language model, and return at once."""
     manifest, path = plan.bundle.manifest, plan.bundle.path_of(plan.language_file)
-    options = CoreOptions(plan.capacity, manifest.n_ctx, phrases=manifest.prompt.phrases, starts=saved_starts(plan))
+    starts = saved_starts(plan) if plan.language_file.size >= LARGE_BYTES else None
+    options = CoreOptions(plan.capacity, manifest.n_ctx, phrases=manifest.prompt.phrases, starts=starts)
     return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, repack=plan.memory == "fast")
 
 

@@ -74,8 +74,8 @@ class NativeThread:
         return wait(self.start(function), deadline, cancel)
 
     def close(self) -> None:
-        """Accept no further calls."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Accept no further calls; those that wait are still made, so nobody waits for ever."""
+        self._executor.shutdown(wait=False)
 
 
 def wait(

@@ -101,7 +101,7 @@ class EngineFacts:
     max_tokens: int
     template: str
     draft: bool
-    """Words may have been guessed ahead, and were checked."""
+    """Drafts may have been decoded (speculative decoding): the same tokens, sooner."""
     libraries: dict[str, str]
 
 

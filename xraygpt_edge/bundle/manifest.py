@@ -49,7 +49,7 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     stop: tuple[str, ...]
     templates: dict[str, Template]
     phrases: tuple[str, ...] = ()
-    """What answers often say: guesses that save time and change no word."""
+    """What answers often say: drafts from it save time and change no word."""
     clean_up: CleanUp = CleanUp()
     """What is taken out of an answer; nothing when left out."""
 

@@ -54,7 +54,7 @@ Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest tokens of this probability.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
 NoDraft = Annotated[
-    bool, typer.Option("--no-draft", help="Guess no words ahead: slower, for comparing.", show_default=False)
+    bool, typer.Option("--no-draft", help="No speculative decoding: slower, for comparing.", show_default=False)
 ]
 Timeout = Annotated[
     float | None,

@@ -108,9 +108,10 @@ class Core:
     def step(self) -> None:
         """End what is not wanted, admit what fits, and compute once more for everybody."""
         self._end_unwanted()
+        self._close_gaps()  # who comes enters behind all others
         self._admit()
+        self._close_gaps()
         if self._decoding and self.running:
-            self._decoding.slots.close_gaps()
             self._decoding.compute(self.running, may_draft=not self.waiting)
         self._settle()
 
@@ -120,6 +121,10 @@ class Core:
             self._decoding.slots.context.close()
             self._decoding = None
         self.model.close()
+
+    def _close_gaps(self) -> None:
+        if self._decoding:
+            self._decoding.slots.close_gaps()
 
     def end_all(self, error: BaseException) -> None:
         """Fail everybody who is here."""
@@ -145,7 +150,7 @@ class Core:
             return
         self.running = [sequence for sequence in self.running if not sequence.ended]
         for sequence in ended:
-            if sequence.keeps:
+            if sequence.keeps is not None:
                 sequence.keeps.tokens = sequence.kept()
                 self.pins.add(sequence.keeps)
             decoding.slots.release(sequence.slot, sequence.tokens.n_start if self._shares_starts else 0)
@@ -167,7 +172,9 @@ class Core:
     # Room
 
     def reserve(self, capacity: Capacity) -> None:
-        """Make room for so many sequences of such a length now; for when nothing runs."""
+        """Make room for so many sequences of such a length now; raises ValueError while something runs."""
+        if self.busy:
+            raise ValueError("room is made before the first request")
         if capacity.n_ctx > self.most_tokens:
             raise UsageError("E-USE-008", f"{capacity.n_ctx} tokens, the model takes {self.most_tokens}")
         self._most_slots = capacity.most_slots
@@ -206,8 +213,8 @@ class Core:
         return n_slots
 
     def _grown(self, n_ctx: int, n_slots: int) -> Decoding:
-        """A larger context that still holds what is pinned."""
-        kept = list(self._decoding.slots.pinned()) if self._decoding else []
+        """A larger context. One of as many slots still holds what is pinned; llama.cpp moves no states to others."""
+        kept = list(self._decoding.slots.pinned()) if self._decoding and n_slots == self.n_slots else []
         if self._decoding:
             self._decoding.slots.context.close()
             self._decoding = None
@@ -225,7 +232,8 @@ class Core:
 
     @property
     def _saves_starts(self) -> bool:
-        return self.options.starts is not None and self._is_large
+        """Only where one is answered at a time: among several, the start is computed once for all."""
+        return self.options.starts is not None and self._is_large and self.n_slots == 1
 
     @property
     def _shares_starts(self) -> bool:

@@ -128,6 +128,8 @@ class LlamaContext:
         self._model, self._lib = model, model.lib
         self.n_ctx, self.n_batch = n_ctx, n_batch
         self._cancelled = ctypes.create_string_buffer(2)
+        self.copies_pending = False
+        """llama.cpp makes copies of sequences when it decodes the next time: until then a copy has no state."""
         params = self._lib.llama_context_default_params()
         params.n_ctx = n_ctx * n_sequences
         params.n_batch = params.n_ubatch = n_batch
@@ -153,6 +155,7 @@ class LlamaContext:
         del keep_alive
         if status != 0:
             raise self._failure(status)
+        self.copies_pending = False
         ends = np.cumsum([len(span.content) for span in spans]).tolist()
         return [self._logits(range(end - span.n_logits, end)) for span, end in zip(spans, ends, strict=True)]
 
@@ -174,10 +177,11 @@ class LlamaContext:
 
     def copy(self, source: int, target: int) -> None:
         """Make the target sequence what the source is; what it was before is forgotten."""
+        self.copies_pending = True
         self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self.handle), source, target, -1, -1)
 
     def state(self, sequence: int) -> bytes:
-        """Copy what the cache holds of a sequence."""
+        """Copy what the cache holds of a sequence, for a context of as many; not while copies are pending."""
         size = self._lib.llama_state_seq_get_size(self.handle, sequence)
         buffer = (ctypes.c_uint8 * size)()
         written = self._lib.llama_state_seq_get_data(self.handle, buffer, size, sequence)

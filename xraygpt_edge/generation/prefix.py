@@ -28,6 +28,10 @@ class Prefix:
             self.tokens = tokenise(model, self._prompt)
         return self.tokens
 
+    def __len__(self) -> int:
+        """Count the positions; 0 before the scheduler has met it."""
+        return len(self.tokens) if self.tokens else 0
+
     def close(self) -> None:
         """Let the cache forget it when it needs the place."""
         self.closed = True

@@ -74,9 +74,16 @@ def saved(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     """Read a regular file, never through a link; raises OSError."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as stream:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > FILE_MAX_BYTES:
+    with open(path, "rb", opener=_open_plain) as stream:
+        if os.fstat(stream.fileno()).st_size > FILE_MAX_BYTES:
             raise OSError("not a file of ours")
         return stream.read()
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a regular file and nothing else: no link, no pipe, no folder."""
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError("no regular file")

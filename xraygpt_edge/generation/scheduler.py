@@ -266,8 +266,9 @@ class Scheduler:
             return
         self._closed = True
         self._running_decode.shut()
+        ending = self._thread.start(self._end)
         if self.loaded:
-            self._thread.call(self._end)
+            wait(ending)
         self._thread.close()
 
     # Only on the scheduler's thread from here on
@@ -302,9 +303,10 @@ class Scheduler:
         self._stepping = False
 
     def _end(self) -> None:
-        core = self._loading.result()
-        core.end_all(sequences.Cancelled())
-        core.close()
+        if self.loaded:
+            core = self._loading.result()
+            core.end_all(sequences.Cancelled())
+            core.close()
 
 
 def _given(prompt: Prompt, max_tokens: int, *, draft: bool) -> Request:

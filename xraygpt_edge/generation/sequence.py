@@ -158,11 +158,14 @@ class AnswerSequence(Sequence):
     """A prompt and the answer behind it, token by token."""
 
     def __init__(self, request: Request, sampler: Sampler, tell: Tell, after: Prefix | None = None) -> None:
-        """tell: called with each piece, and with the answer or the error at the end; it must return at once."""
+        """tell: called with each piece, and with the answer or the error at the end; it must return at once.
+
+        One that raises ends this answer, and no other.
+        """
         super().__init__(request.prompt, request.deadline, after)
         self.request, self._sampler = request, sampler
         self.room = request.sampling.max_tokens
-        self._tell = tell
+        self._listener = tell
         self._composer = Composer(request.wording)
         self._answer: list[int] = []
 
@@ -229,6 +232,12 @@ class AnswerSequence(Sequence):
         """Hand the error over."""
         self.ended = True
         self._tell(error)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._listener(event)
+        except Exception:  # noqa: BLE001 - others are computed by the same thread
+            self.ended = True
 
     def kept(self) -> ContextTokens:
         """What its slot holds: the prompt, and the answer as far as it was decoded."""

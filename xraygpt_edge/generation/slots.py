@@ -46,7 +46,7 @@ class Pins:
 
     def all(self) -> list[Keys]:
         """Return what stands at the positions of each."""
-        held = [prefix for weak in self._prefixes if (prefix := weak()) and not prefix.closed]
+        held = [prefix for weak in self._prefixes if (prefix := weak()) is not None and not prefix.closed]
         self._prefixes = [ref(prefix) for prefix in held]
         return [prefix.tokens.keys for prefix in held if prefix.tokens]
 
@@ -127,6 +127,8 @@ class Slots:
 
     def pinned(self) -> Iterator[tuple[Keys, bytes]]:
         """Pinned prefixes that are in the cache, each with its state; for when nothing runs."""
+        if self.context.copies_pending:
+            return  # after a decode that failed; they are computed again
         for slot in self._slots:
             length = self._pinned(slot)
             if length:
