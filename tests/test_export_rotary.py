@@ -13,7 +13,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from transformers import LlamaConfig, LlamaForCausalLM
-from xraygpt_edge.decoder import Decoder, PromptIds
 
 from export import language_gguf
 from export.errors import ExportRefused
@@ -22,7 +21,9 @@ from export.vicuna import open_vicuna
 from tests.export_fixtures import RELEASED, VICUNA, expected, export, medclip_source
 from tests.tiny import rounded_frequencies
 from xraygpt_edge.devices import Device
-from xraygpt_edge.generation.request import Sampling
+from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import Request, Sampling
+from xraygpt_edge.generation.scheduler import Scheduler
 
 pytestmark = [pytest.mark.shared, pytest.mark.export]
 
@@ -66,14 +67,13 @@ class RoundingWriter(language_gguf.GGUFWriter):
 def furthest(language):
     """The largest difference of a first logit in all cases that the original modules were asked."""
     facts, arrays = expected(RELEASED)
-    decoder = Decoder.load(language, CPU)
-    logits = [
-        decoder.first_logits(
-            PromptIds(tuple(case["ids_before"]), tuple(case["ids_after"])), arrays[f"embeds_{case['image_index']}"]
-        )
+    scheduler = Scheduler.load(language, CPU)
+    prompts = [
+        Prompt((tuple(case["ids_before"]), arrays[f"embeds_{case['image_index']}"], tuple(case["ids_after"])))
         for case in facts["cases"]
     ]
-    decoder.close()
+    logits = [scheduler.first_logits(prompt) for prompt in prompts]
+    scheduler.close()
     return max(float(np.abs(found - arrays[f"logits_{k}"]).max()) for k, found in enumerate(logits))
 
 
@@ -145,14 +145,14 @@ def test_frequencies_that_the_shards_hold_in_half_precision_are_not_used(another
     folder, original = another
     prompt = prompt_far_from_the_beginning()
     logits, words = answered(original, prompt)
-    decoder = Decoder.load(converted(folder, tmp_path / f"language-{precision}.gguf", precision), CPU)
-    ids = PromptIds(prompt.before, prompt.after)
-    np.testing.assert_allclose(decoder.first_logits(ids, prompt.rows), logits[0], atol=NEAR[precision], rtol=0)
-    answer = [token.id for token in decoder.generate(ids, prompt.rows, Sampling(max_tokens=WORDS))]
-    decoder.close()
+    scheduler = Scheduler.load(converted(folder, tmp_path / f"language-{precision}.gguf", precision), CPU)
+    asked = Prompt((prompt.before, prompt.rows, prompt.after))
+    np.testing.assert_allclose(scheduler.first_logits(asked), logits[0], atol=NEAR[precision], rtol=0)
+    answer = scheduler.submit(Request(asked, Sampling(max_tokens=WORDS))).result().token_ids
+    scheduler.close()
     sure = sure_words(logits)
     assert sure > 3
-    assert answer[:sure] == words[:sure]
+    assert list(answer[:sure]) == words[:sure]
 
 
 def test_receipts_are_computed_with_exact_frequencies(another):

@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 
 import sentencepiece
 from gguf import GGUFWriter, TokenType
-from xraygpt_edge.decoder import Decoder
 
 from export import synthetic
 from export.errors import ExportRefused
@@ -22,7 +21,8 @@ from export.prompts import XRAYGPT
 from export.vicuna import open_vicuna
 from export.vocabulary import read_vocabulary, write_vocabulary
 from xraygpt_edge.devices import Device
-from xraygpt_edge.generation.prompt import Prompt, render
+from xraygpt_edge.generation.prompt import around
+from xraygpt_edge.generation.scheduler import Scheduler
 
 pytestmark = pytest.mark.export
 
@@ -85,27 +85,27 @@ def pair(tmp_path_factory):
     tokenizer = train(vocab_size=600)
     gguf = folder / "language-F16.gguf"
     convert(open_vicuna(folder_with(tokenizer, folder)), gguf)
-    decoder = Decoder.load(gguf, Device("cpu", 1))
-    yield sentencepiece.SentencePieceProcessor(model_proto=tokenizer), decoder
-    decoder.close()
+    scheduler = Scheduler.load(gguf, Device("cpu", 1))
+    yield sentencepiece.SentencePieceProcessor(model_proto=tokenizer), scheduler
+    scheduler.close()
 
 
 def test_a_thousand_strings_split_alike_alone(pair):
     theirs, ours = pair
     for text in strings(STRINGS):
-        ids = ours.tokenize(Prompt(text, text))
-        assert list(ids.before) == [theirs.bos_id(), *theirs.encode(text)], repr(text)
-        assert list(ids.after) == theirs.encode(text), repr(text)
+        before, after = ours.token_ids(text, text)
+        assert before == [theirs.bos_id(), *theirs.encode(text)], repr(text)
+        assert after == theirs.encode(text), repr(text)
 
 
 @pytest.mark.parametrize("name", ["demo", "train"])
 def test_a_thousand_questions_split_alike_in_the_prompt(pair, name):
     theirs, ours = pair
     for text in strings(STRINGS):
-        prompt = render(XRAYGPT.templates[name], text)
-        ids = ours.tokenize(prompt)
-        assert list(ids.before) == [theirs.bos_id(), *theirs.encode(prompt.before)]
-        assert list(ids.after) == theirs.encode(prompt.after), repr(text)
+        texts = around(XRAYGPT.templates[name], text)
+        before, after = ours.token_ids(*texts)
+        assert before == [theirs.bos_id(), *theirs.encode(texts[0])]
+        assert after == theirs.encode(texts[1]), repr(text)
 
 
 @pytest.mark.parametrize(

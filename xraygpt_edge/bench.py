@@ -59,7 +59,7 @@ class Stages:
     prefill_s: float
     tokens_per_s: float
     peak_bytes: int
-    """Largest resident memory of this process and its decode worker together."""
+    """Largest resident memory of this process and its isolated reader together."""
 
     @property
     def first_token_s(self) -> float:

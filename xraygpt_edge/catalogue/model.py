@@ -31,8 +31,8 @@ MODEL: dict[str, Entry] = {
     "E-BND-021": Entry(
         13,
         "the image encoder and the language model do not belong together",
-        "The encoder makes rows of another width or number than the language model or the manifest expects. "
-        "llama.cpp would read past the end of the rows and answer something plausible and wrong.",
+        "The encoder makes embeddings of another width or number than the language model or the manifest expects. "
+        "llama.cpp would read past their end and answer something plausible and wrong.",
         "Export the bundle again from files of one model.",
         "No answer was computed from it.",
     ),

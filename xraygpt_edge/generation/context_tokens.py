@@ -91,7 +91,8 @@ def agreeing(one: Keys, other: Keys) -> int:
 def _checked(image: NDArray[np.float32], n_embd: int) -> NDArray[np.float32]:
     """llama.cpp is not told the width of an embedding, and lets NaN through."""
     if image.ndim != 2 or image.shape[1] != n_embd or image.dtype != np.float32:
-        raise BundleIncompatible("E-BND-021", f"rows {image.shape} {image.dtype}, the language model takes {n_embd}")
+        found = f"image embeddings {image.shape} {image.dtype}"
+        raise BundleIncompatible("E-BND-021", f"{found}, the language model takes {n_embd}")
     if not np.isfinite(image).all():
         raise UnusableOutput("E-RUN-031", "in the image embeddings")
     return image

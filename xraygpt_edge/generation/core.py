@@ -187,7 +187,8 @@ class Core:
         """
         n_ctx = max(self._needed(sequence), self.n_ctx, self.options.capacity.n_ctx)
         n_slots = self.n_slots
-        if n_slots < self._most_slots and len(self.running) + len(self.waiting) > n_slots:
+        crowded = n_slots < self._most_slots and len(self.running) + len(self.waiting) > n_slots
+        if crowded or (self._decoding and n_ctx > self.n_ctx):
             n_slots = self._affordable_slots(n_ctx)
         if self._decoding is None or (n_slots, n_ctx) != (self.n_slots, self.n_ctx):
             if self.running:
@@ -204,11 +205,13 @@ class Core:
         return padded(len(tokens) + sequence.room)
 
     def _affordable_slots(self, n_ctx: int) -> int:
-        """Slots for all who wait, as far as memory allows; where it allows no more, it is not asked again."""
-        free_bytes = devices.available_memory_bytes() + self.n_slots * self.n_ctx * self.model.kv_bytes
-        wanted = min(self._most_slots, max(2 * self.n_slots, len(self.waiting) + len(self.running)))
-        n_slots = max(self.n_slots, slots_for(self.model, self.device, n_ctx, free_bytes, wanted))
-        if n_slots == self.n_slots:
+        """Slots for all who are here, as far as memory allows; where it allows no more, it is not asked again."""
+        cache_bytes = self.n_slots * self.n_ctx * self.model.kv_bytes if self._decoding else 0
+        free_bytes = devices.available_memory_bytes() + cache_bytes
+        here = len(self.waiting) + len(self.running)
+        wanted = self.n_slots if here <= self.n_slots else min(self._most_slots, max(2 * self.n_slots, here))
+        n_slots = slots_for(self.model, self.device, n_ctx, free_bytes, wanted)
+        if n_slots < wanted:
             self._most_slots = n_slots
         return n_slots
 

@@ -1,6 +1,6 @@
 """What runs in the model process: load, then answer tasks until the host is gone; it may crash without harm.
 
-One thread listens, one reads files ahead in the decode worker; the main one encodes and decodes.
+One thread listens, one reads files ahead in the isolated reader; the main one encodes and decodes.
 """
 
 from __future__ import annotations

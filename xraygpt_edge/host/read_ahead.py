@@ -1,4 +1,4 @@
-"""Files are read in the decode worker while others are answered."""
+"""Files are read in the isolated reader while others are answered."""
 
 from __future__ import annotations
 

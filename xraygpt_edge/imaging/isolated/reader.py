@@ -27,7 +27,7 @@ ATTEMPTS = 2
 RECYCLE_AFTER = frozenset({"E-DCM-008", "E-DCM-015", "E-DCM-020", "E-DCM-021", "E-DCM-023", "E-IMG-006"})
 """Refusals that come out of native code, which may have left memory in any state."""
 
-_starter: Starter[Child] = Starter("decode-worker-starter")
+_starter: Starter[Child] = Starter("isolated-reader-starter")
 
 
 class Reader:
