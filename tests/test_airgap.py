@@ -198,7 +198,7 @@ def test_a_disk_that_fills_leaves_nothing(pip, bundle, tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(bundles, "_copy_synced", full)
+    monkeypatch.setattr("xraygpt_edge.bundle.store._copy_synced", full)
     result = make(bundle, tmp_path / "kit")
     assert result.exit_code == 16
     assert "No space left" in result.stderr
