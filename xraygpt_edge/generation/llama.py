@@ -187,10 +187,11 @@ class LlamaContext:
         written = self._lib.llama_state_seq_get_data(self.handle, buffer, size, sequence)
         return bytes(memoryview(buffer)[:written])
 
-    def restore(self, sequence: int, state: bytes) -> bool:
+    def restore(self, sequence: int, state: bytes | memoryview) -> bool:
         """Make a sequence what `state` returned; whether llama.cpp took it. Only for bytes that are known to be its."""
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        return bool(self._lib.llama_state_seq_set_data(self.handle, buffer, len(state), sequence))
+        data = np.frombuffer(state, np.uint8)  # no copy: it may be 50 MB
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return bool(len(data) and self._lib.llama_state_seq_set_data(self.handle, pointer, len(data), sequence))
 
     def close(self) -> None:
         """Give the memory back."""

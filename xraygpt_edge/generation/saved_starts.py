@@ -33,16 +33,16 @@ class SavedStarts:
     identity: str
     """What decides the last bits beside the words: bundle, build, processor, settings."""
 
-    def read(self, keys: Keys) -> bytes | None:
+    def read(self, keys: Keys) -> memoryview | None:
         """Return the state that was saved for these tokens; None without one that is whole and ours."""
         digest = self._digest(keys)
         try:
-            data = _read(self._path(digest))
+            data = memoryview(_read(self._path(digest)))
         except OSError:
             return None
         head = MAGIC + digest
         state = data[len(head) + DIGEST_BYTES :]
-        is_ours = data.startswith(head) and data[len(head) :][:DIGEST_BYTES] == sha256(state).digest()
+        is_ours = data[: len(head)] == head and data[len(head) :][:DIGEST_BYTES] == sha256(state).digest()
         return state if is_ours else None
 
     def write(self, keys: Keys, state: bytes) -> None:
