@@ -29,7 +29,7 @@ help:  ## this list
 
 demo: $(VENV)/runtime.stamp  ## ask the demonstration model one question
 	@test -n "$(IMAGE)" || { echo "There is no DICOM file in examples/; name one: make demo IMAGE=file.dcm"; exit 1; }
-	@echo '$$ xraygpt-edge ask $(IMAGE) "$(QUESTION)"'
+	@echo '$$ $(VENV)/bin/xraygpt-edge ask $(IMAGE) "$(QUESTION)"'
 	@$(PY) -m xraygpt_edge ask "$(IMAGE)" "$(QUESTION)"
 
 test: $(VENV)/tools.stamp  ## the everyday tests

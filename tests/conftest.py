@@ -5,9 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from xraygpt_edge.generation.llama import LlamaContext, Span
 
 # Before any test imports ONNX Runtime: afterwards it is too late.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -63,3 +71,35 @@ def demo() -> Path:
 def phantom() -> Path:
     """A drawn radiograph, as DICOM."""
     return min((ROOT / "examples").glob("*.dcm"))
+
+
+@pytest.fixture
+def decodes(monkeypatch: pytest.MonkeyPatch) -> list[list[Span]]:
+    """What is given to llama.cpp from now on, decode by decode."""
+    from xraygpt_edge.generation.llama import LlamaContext
+
+    batches: list[list[Span]] = []
+    decode = LlamaContext.decode
+
+    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
+        batches.append(list(spans))
+        return decode(self, spans)
+
+    monkeypatch.setattr(LlamaContext, "decode", noted)
+    return batches
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
+    """Spans that are computed from now on."""
+    from xraygpt_edge.generation.llama import LlamaContext
+
+    found: list[Span] = []
+    decode = LlamaContext.decode
+
+    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
+        found.extend(spans)
+        return decode(self, spans)
+
+    monkeypatch.setattr(LlamaContext, "decode", noted)
+    return found

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from tests.near_ties import first_near_tie
@@ -17,7 +16,7 @@ from xraygpt_edge import Conversation, EncodedImage, LoadOptions, Sampling, Xray
 from xraygpt_edge.engine import Ask
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.generation.capacity import Capacity
-from xraygpt_edge.generation.llama import LlamaContext, Span
+from xraygpt_edge.generation.llama import Span
 from xraygpt_edge.generation.prompt import Turn
 
 QUESTIONS = (
@@ -53,20 +52,6 @@ def grey(tiny: XrayGPT, tmp_path_factory: pytest.TempPathFactory) -> EncodedImag
     path = tmp_path_factory.mktemp("films") / "film.png"
     Image.fromarray(np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)).save(path)
     return tiny.encode(path)
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
-    """Spans that are computed from now on."""
-    found: list[Span] = []
-    decode = LlamaContext.decode
-
-    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
-        found.extend(spans)
-        return decode(self, spans)
-
-    monkeypatch.setattr(LlamaContext, "decode", noted)
-    return found
 
 
 def n_of_prompts(spans: list[Span]) -> int:

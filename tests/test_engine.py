@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.pictures import draw_folder
@@ -21,7 +20,7 @@ from xraygpt_edge import Answer, EncodedImage, Failure, LoadOptions, Sampling, X
 from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.errors import InputRefused, OutOfTime, UsageError
 from xraygpt_edge.generation.capacity import Capacity
-from xraygpt_edge.generation.llama import LlamaContext, Span
+from xraygpt_edge.generation.llama import Span
 
 QUESTIONS = (
     *("Describe the given chest x-ray image in detail.", "Is the heart enlarged?", "findings?"),
@@ -154,20 +153,6 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each image that is encoded from now on."""
     found, embed = list[int](), Encoder.embed
     monkeypatch.setattr(Encoder, "embed", lambda self, *a: (found.append(1), embed(self, *a))[1])
-    return found
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
-    """Spans that are computed from now on."""
-    found: list[Span] = []
-    decode = LlamaContext.decode
-
-    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
-        found.extend(spans)
-        return decode(self, spans)
-
-    monkeypatch.setattr(LlamaContext, "decode", noted)
     return found
 
 

@@ -182,7 +182,7 @@ def test_logits_along_an_answer_are_those_that_chose_it(scheduler: Scheduler) ->
 
 
 def test_a_passed_deadline_ends_a_request_before_anything_is_decoded(
-    scheduler: Scheduler, decoded: list[list[Span]]
+    scheduler: Scheduler, decodes: list[list[Span]]
 ) -> None:
     with pytest.raises(OutOfTime):
         ask(scheduler, sampling=Sampling(max_tokens=400), deadline=Deadline(0.0))
@@ -190,7 +190,7 @@ def test_a_passed_deadline_ends_a_request_before_anything_is_decoded(
         scheduler.first_logits(prompt(), Deadline(0.0))
     with pytest.raises(OutOfTime):
         scheduler.prefill(prompt(), Deadline(0.0))
-    assert decoded == []
+    assert decodes == []
     assert ask(scheduler)
 
 
@@ -204,20 +204,6 @@ def test_a_deadline_in_the_middle_of_an_answer_ends_it_with_what_there_is(
     assert generation.finish_reason == "timeout"
     assert 1 < len(generation.token_ids) < 200
     assert generation.token_ids == whole[: len(generation.token_ids)]
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[list[Span]]:
-    """What is given to llama.cpp from now on, decode by decode."""
-    batches: list[list[Span]] = []
-    decode = LlamaContext.decode
-
-    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
-        batches.append(list(spans))
-        return decode(self, spans)
-
-    monkeypatch.setattr(LlamaContext, "decode", noted)
-    return batches
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, decode_s: float) -> None:
@@ -307,7 +293,7 @@ def test_an_answer_that_is_cancelled_keeps_what_there_was(scheduler: Scheduler) 
 
 
 def test_an_answer_that_nobody_has_any_more_is_cancelled(
-    scheduler: Scheduler, decoded: list[list[Span]], monkeypatch: pytest.MonkeyPatch
+    scheduler: Scheduler, decodes: list[list[Span]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slowly(monkeypatch, 0.01)
     stream = scheduler.submit(Request(prompt(), Sampling(max_tokens=400)))
@@ -315,7 +301,7 @@ def test_an_answer_that_nobody_has_any_more_is_cancelled(
     del stream
     gc.collect()
     assert ask(scheduler)
-    assert len(decoded) < 100
+    assert len(decodes) < 100
 
 
 def test_an_answer_is_computed_whether_or_not_it_is_read(scheduler: Scheduler) -> None:

@@ -63,20 +63,6 @@ def scheduled(
     scheduler.close()
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[list[Span]]:
-    """What is given to llama.cpp from now on, decode by decode."""
-    batches: list[list[Span]] = []
-    decode = LlamaContext.decode
-
-    def noted(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
-        batches.append(list(spans))
-        return decode(self, spans)
-
-    monkeypatch.setattr(LlamaContext, "decode", noted)
-    return batches
-
-
 def n_positions(batches: list[list[Span]]) -> int:
     """Count the positions of decodes, and forget them."""
     count = sum(len(span.content) for spans in batches for span in spans)
@@ -154,36 +140,36 @@ def test_slots_are_made_when_others_wait_and_answers_stay_the_ones_that_each_get
 
 @pytest.mark.parametrize("n_slots", [7, 16])
 def test_sequences_are_computed_as_neighbours_however_answers_end(
-    language: Path, decoded: list[list[Span]], n_slots: int
+    language: Path, decodes: list[list[Span]], n_slots: int
 ) -> None:
     with scheduled(language, n_slots) as scheduler:
         together(scheduler, list(range(20)))
-    tokens = [[span.sequence for span in spans] for spans in decoded if spans[0].content.ndim == 1]
+    tokens = [[span.sequence for span in spans] for spans in decodes if spans[0].content.ndim == 1]
     assert max(map(len, tokens)) == n_slots
     assert all(there == list(range(len(there))) for there in tokens)
-    prompts = [[span.sequence for span in spans] for spans in decoded if spans[0].content.ndim == 2]
+    prompts = [[span.sequence for span in spans] for spans in decodes if spans[0].content.ndim == 2]
     assert all(there == list(range(there[0], there[0] + len(there))) for there in prompts)
 
 
-def test_the_constant_start_is_computed_once_for_all(language: Path, decoded: list[list[Span]]) -> None:
+def test_the_constant_start_is_computed_once_for_all(language: Path, decodes: list[list[Span]]) -> None:
     with scheduled(language, 4) as scheduler:
         together(scheduler, list(range(8)))
-    starts = [span for spans in decoded for span in spans if span.start == 0]
+    starts = [span for spans in decodes for span in spans if span.start == 0]
     assert [len(span.content) for span in starts] == [len(BEFORE)]
 
 
 def test_a_request_may_be_cancelled_before_it_is_computed(
-    language: Path, single: Scheduler, decoded: list[list[Span]]
+    language: Path, single: Scheduler, decodes: list[list[Span]]
 ) -> None:
     expected = answer(single, 1)
-    decoded.clear()
+    decodes.clear()
     with scheduled(language, 2) as scheduler:
         with scheduler.paused():
             gone, stays = (scheduler.submit(Request(prompt(n), ends_early(n))) for n in (0, 1))
             gone.cancel()
         assert stays.result().token_ids == expected
         assert (gone.result().finish_reason, gone.result().token_ids) == ("cancelled", ())
-    assert {span.sequence for spans in decoded for span in spans} == {0}
+    assert {span.sequence for spans in decodes for span in spans} == {0}
 
 
 @pytest.mark.parametrize("n_slots", [1, 2, 4])
@@ -405,7 +391,7 @@ def test_who_asks_for_many_may_cancel_each(language: Path, single: Scheduler) ->
 
 
 def test_nothing_is_decoded_while_others_need_the_processor_and_what_was_asked_meanwhile_is_answered(
-    language: Path, single: Scheduler, decoded: list[list[Span]]
+    language: Path, single: Scheduler, decodes: list[list[Span]]
 ) -> None:
     expected = [answer(single, n) for n in range(3)]
     with scheduled(language, 3) as scheduler:
@@ -413,10 +399,10 @@ def test_nothing_is_decoded_while_others_need_the_processor_and_what_was_asked_m
         next(lasting)
         with scheduler.paused():
             streams = [scheduler.submit(Request(prompt(n), ends_early(n))) for n in range(3)]
-            decoded.clear()
+            decodes.clear()
             with scheduler.paused():  # once more in the same thread, and nothing happens
                 time.sleep(0.05)
-            assert decoded == []
+            assert decodes == []
         assert [stream.result().token_ids for stream in streams] == expected
         assert lasting.result().finish_reason in {"stop", "length"}
 
@@ -452,17 +438,17 @@ def test_many_threads_that_ask_and_cancel_leave_the_model_as_it_was(language: Pa
 
 @pytest.mark.parametrize("n_slots", [1, 2])
 def test_nothing_of_one_request_is_used_for_another_without_being_asked_for(
-    language: Path, decoded: list[list[Span]], n_slots: int
+    language: Path, decodes: list[list[Span]], n_slots: int
 ) -> None:
     with scheduled(language, n_slots) as scheduler:
         first = scheduler.first_logits(prompt(0))
-        assert n_positions(decoded) == length(prompt(0))
+        assert n_positions(decodes) == length(prompt(0))
         own = length(prompt(0)) - (len(BEFORE) if n_slots > 1 else 0)
         for before in (0, 3, 5):  # the same, the same words about another image, other words
             answer(scheduler, before)
-            n_positions(decoded)
+            n_positions(decodes)
             np.testing.assert_array_equal(scheduler.first_logits(prompt(0)), first)
-            assert n_positions(decoded) == own
+            assert n_positions(decodes) == own
 
 
 def test_first_logits_have_the_same_bits_before_and_after_others_were_answered_at_the_same_time(
@@ -504,48 +490,48 @@ N_PREFIX = len(BEFORE) + N_IMAGE
 
 @pytest.mark.parametrize("n_slots", [1, 2, 4])
 def test_behind_a_prefix_comes_what_the_whole_prompt_gives_alone_and_it_is_computed_once(
-    language: Path, single: Scheduler, decoded: list[list[Span]], n_slots: int
+    language: Path, single: Scheduler, decodes: list[list[Span]], n_slots: int
 ) -> None:
     wanted = [single.submit(Request(behind(4, after), GREEDY)).result().token_ids for after in AFTERS]
-    n_positions(decoded)
+    n_positions(decodes)
     with scheduled(language, n_slots) as scheduler, prefix_of(scheduler, 4) as prefix:
-        assert n_positions(decoded) == N_PREFIX
+        assert n_positions(decodes) == N_PREFIX
         for after, expected in zip(AFTERS, wanted, strict=True):
             found = scheduler.submit(Request(behind(4, after), GREEDY), prefix).result().token_ids
             assert_same_but_for_near_ties(scheduler, behind(4, after), found, expected)
-            assert n_positions(decoded) <= len(after) + len(found)
+            assert n_positions(decodes) <= len(after) + len(found)
             scheduler.first_logits(behind(4, after), after=prefix)
-            assert n_positions(decoded) == len(after)
+            assert n_positions(decodes) == len(after)
 
 
 @pytest.mark.parametrize("n_slots", [1, 4])
 def test_a_prefix_that_others_needed_the_place_of_is_computed_again_and_gives_the_same(
-    language: Path, single: Scheduler, decoded: list[list[Span]], n_slots: int
+    language: Path, single: Scheduler, decodes: list[list[Span]], n_slots: int
 ) -> None:
     numbers = range(n_slots + 2)
     wanted = [single.first_logits(behind(n, (290,))) for n in numbers]
     with scheduled(language, n_slots) as scheduler:
         prefixes = [prefix_of(scheduler, n) for n in numbers]
-        n_positions(decoded)
+        n_positions(decodes)
         for n, prefix in [*enumerate(prefixes), *enumerate(prefixes)]:
             found = scheduler.first_logits(behind(n, (290,)), after=prefix)
             np.testing.assert_allclose(found, wanted[n], atol=NOISE, rtol=0)
-        assert n_positions(decoded) > 2 * len(prefixes)
+        assert n_positions(decodes) > 2 * len(prefixes)
 
 
 def test_a_prefix_stays_while_others_are_asked_as_long_as_there_is_a_slot_for_them(
-    language: Path, decoded: list[list[Span]]
+    language: Path, decodes: list[list[Span]]
 ) -> None:
     with scheduled(language, 2) as scheduler, prefix_of(scheduler, 4) as prefix:
         for number in range(5):
             answer(scheduler, number)
-        n_positions(decoded)
+        n_positions(decodes)
         scheduler.first_logits(behind(4, (290,)), after=prefix)
-        assert n_positions(decoded) == 1
+        assert n_positions(decodes) == 1
 
 
 @pytest.mark.parametrize("how", ["closed", "nobody has it"])
-def test_a_prefix_that_is_given_up_is_forgotten(language: Path, decoded: list[list[Span]], how: str) -> None:
+def test_a_prefix_that_is_given_up_is_forgotten(language: Path, decodes: list[list[Span]], how: str) -> None:
     with scheduled(language, 2) as scheduler:
         given_up, kept = prefix_of(scheduler, 4), prefix_of(scheduler, 5)
         if how == "closed":
@@ -555,41 +541,41 @@ def test_a_prefix_that_is_given_up_is_forgotten(language: Path, decoded: list[li
             gc.collect()
         answer(scheduler, 0)
         held_there = [len(keys) for keys in slots_of(scheduler)]
-        n_positions(decoded)
+        n_positions(decodes)
         scheduler.first_logits(behind(5, (290,)), after=kept)
-        assert n_positions(decoded) == 1
+        assert n_positions(decodes) == 1
         assert sorted(held_there) == [len(BEFORE), N_PREFIX]
 
 
 @pytest.mark.parametrize("n_slots", [1, 3])
 def test_prefixes_survive_a_context_that_grows_and_are_not_computed_again(
-    language: Path, single: Scheduler, decoded: list[list[Span]], n_slots: int
+    language: Path, single: Scheduler, decodes: list[list[Span]], n_slots: int
 ) -> None:
     wanted = [single.first_logits(behind(n, (290,))) for n in range(n_slots)]
     with scheduled(language, n_slots) as scheduler:
         prefixes = [prefix_of(scheduler, n) for n in range(n_slots)]
         n_ctx = scheduler.n_ctx
-        n_positions(decoded)
+        n_positions(decodes)
         longer = scheduler.submit(Request(behind(0, AFTERS[1]), Sampling(max_tokens=350)), prefixes[0]).result()
-        assert n_positions(decoded) == len(AFTERS[1]) + len(longer.token_ids) - 1
+        assert n_positions(decodes) == len(AFTERS[1]) + len(longer.token_ids) - 1
         assert scheduler.n_ctx > n_ctx
         for n, prefix in enumerate(prefixes):
             found = scheduler.first_logits(behind(n, (290,)), after=prefix)
             np.testing.assert_allclose(found, wanted[n], atol=NOISE, rtol=0)
-            assert n_positions(decoded) == 1
+            assert n_positions(decodes) == 1
 
 
 def test_a_prefix_is_computed_once_more_when_slots_are_made_and_is_forked_into_them(
-    language: Path, single: Scheduler, decoded: list[list[Span]]
+    language: Path, single: Scheduler, decodes: list[list[Span]]
 ) -> None:
     wanted = [single.submit(Request(behind(4, after), GREEDY)).result().token_ids for after in AFTERS]
     with scheduled(language, 1, most_slots=4) as scheduler, prefix_of(scheduler, 4) as prefix:
-        n_positions(decoded)
+        n_positions(decodes)
         with scheduler.paused():
             streams = [scheduler.submit(Request(behind(4, after), GREEDY), prefix) for after in AFTERS]
         found = [stream.result().token_ids for stream in streams]
         assert scheduler.n_slots > 1
-        assert n_positions(decoded) == len(prefix) + sum(map(len, AFTERS)) + sum(len(ids) - 1 for ids in found)
+        assert n_positions(decodes) == len(prefix) + sum(map(len, AFTERS)) + sum(len(ids) - 1 for ids in found)
     for after, ids, expected in zip(AFTERS, found, wanted, strict=True):
         assert_same_but_for_near_ties(single, behind(4, after), ids, expected)
 
@@ -642,11 +628,11 @@ def test_scores_together_differ_from_those_of_each_pair_alone_by_noise_only(lang
             np.testing.assert_allclose(scores, scheduler.score([pair])[0], atol=NOISE, rtol=0)
 
 
-def test_a_score_costs_the_given_tokens_alone(language: Path, decoded: list[list[Span]]) -> None:
+def test_a_score_costs_the_given_tokens_alone(language: Path, decodes: list[list[Span]]) -> None:
     with scheduled(language, 4) as scheduler, prefix_of(scheduler, 1) as prefix:
-        n_positions(decoded)
+        n_positions(decodes)
         scheduler.score([(prefix, (280, 281, 282)), (prefix, (290, 291))])
-        assert n_positions(decoded) == 3 + 2  # the last token of the prefix and all but the last given one, for each
+        assert n_positions(decodes) == 3 + 2  # the last token of the prefix and all but the last given one, for each
 
 
 def test_to_score_nothing_gives_nothing(language: Path) -> None:
