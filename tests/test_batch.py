@@ -89,7 +89,7 @@ def test_files_of_one_study_stand_together_and_nothing_tells_whose_they_are(
     assert uid not in (tmp_path / "out" / "summary.json").read_text() + (tmp_path / "out" / "records.jsonl").read_text()
 
 
-@pytest.mark.parametrize("parallel", [1, 3, 16])
+@pytest.mark.parametrize("parallel", [1, 16, pytest.param(3, marks=pytest.mark.slow)])
 def test_answers_are_the_ones_that_ask_gives(films: Path, demo: Path, tmp_path: Path, parallel: int) -> None:
     out = tmp_path / "out"
     batch.run(job(films, demo, *QUESTIONS), out, batch.Running(CPU, parallel=parallel))

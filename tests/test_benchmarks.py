@@ -210,6 +210,7 @@ def test_a_side_that_fails_says_why():
         child.run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])
 
 
+@pytest.mark.slow
 def test_drafts_are_measured_along_the_same_words(task, monkeypatch):
     monkeypatch.setattr("xraygpt_edge.generation.core.LARGE_BYTES", 0)
     monkeypatch.setattr("xraygpt_edge.generation.drafter.PAYS_BELOW", math.inf)
@@ -247,6 +248,7 @@ def test_the_demonstration_has_an_encoder_of_each_precision_and_no_twin(task):
 
 
 @pytest.mark.export
+@pytest.mark.slow
 def test_what_upstream_does_runs_in_pytorch():
     found = child.call(
         "upstream.answer", kind="released", scale="tiny", size_px=224, threads=1, lengths=[8, 21], images=1, tokens=3
