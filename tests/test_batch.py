@@ -46,6 +46,7 @@ def films(tmp_path: Path, examples: list[Path]) -> Path:
     (folder / "cut.dcm").write_bytes(examples[0].read_bytes()[:5000])
     (folder / "notes.txt").write_text("words")
     (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (folder / "films.zip").write_bytes(b"PK\x03\x04" + bytes(100))
     return folder
 
 
@@ -66,13 +67,32 @@ def test_every_file_is_an_answer_a_failure_or_a_skip(
     films: Path, demo: Path, examples: list[Path], tmp_path: Path
 ) -> None:
     summary = batch.run(job(films, demo), tmp_path / "out", batch.Running(CPU))
-    assert (summary.ok, summary.failed, summary.skipped) == (len(examples) + 1, 2, 2)
+    assert (summary.ok, summary.failed, summary.skipped) == (len(examples) + 1, 2, 3)
     assert summary.found == sum(1 for path in films.rglob("*") if path.is_file())
-    assert summary.skipped_by_reason == {"DICOMDIR": 1, "not an image": 1}
+    assert summary.skipped_by_reason == {"DICOMDIR": 1, "not an image": 1, "not read: a ZIP archive": 1}
     assert {failure["path"] for failure in summary.failures} == {"empty.dcm", "cut.dcm"}
     written = json.loads((tmp_path / "out" / "summary.json").read_bytes())
     assert written["found"] == written["ok"] + written["failed"] + written["skipped"]
     assert list(written)[1] == "failures"
+
+
+def test_files_in_which_a_radiograph_may_be_are_counted_by_kind_and_the_first_ones_named(
+    demo: Path, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(30):
+        (films / f"{number:02d}.gif").write_bytes(b"GIF89a")
+    (films / "day.zip").write_bytes(b"PK\x03\x04")
+    (films / "notes.txt").write_text("words")
+    summary = batch.run(job(films, demo), tmp_path / "out", batch.Running(CPU))
+    assert (summary.found, summary.ok, summary.failed, summary.skipped) == (32, 0, 0, 32)
+    assert summary.skipped_by_reason == {"not an image": 1, "not read: GIF": 30, "not read: a ZIP archive": 1}
+    unread = json.loads((tmp_path / "out" / "summary.json").read_bytes())["unread"]
+    assert unread == {
+        "GIF": {"files": 30, "first": [{"path": f"{number:02d}.gif"} for number in range(5)]},
+        "a ZIP archive": {"files": 1, "first": [{"path": "day.zip"}]},
+    }
 
 
 def test_files_of_one_study_stand_together_and_nothing_tells_whose_they_are(
@@ -321,17 +341,21 @@ def test_the_command_says_3_for_failures_and_0_without(
     assert command([*words, "--out", str(tmp_path / "a")]) == 3
     counts = json.loads(capfd.readouterr().out)
     assert counts["found"] == counts["ok"] + counts["failed"] + counts["skipped"]
+    assert counts["unread"] == {"a ZIP archive": 1}
     (films / "cut.dcm").unlink(), (films / "empty.dcm").unlink()
     assert command([*words, "--out", str(tmp_path / "b")]) == 0
 
 
 def test_progress_names_no_file(films: Path, demo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (films / "DOE^JANE-1970.dcm").touch()
+    (films / "DOE^JANE-1971.gif").write_bytes(b"GIF89a")
     words = ["batch", str(films), "--out", str(tmp_path / "out"), "--bundle", str(demo), "--max-tokens", "2"]
     command([*words, "--device", "cpu"])
     said = capfd.readouterr()
     assert "JANE" not in said.err + said.out
     assert "files:" in said.err
+    assert "warning W-BAT-001" in said.err
+    assert "(GIF: 1, a ZIP archive: 1)" in said.err
 
 
 @pytest.mark.parametrize(

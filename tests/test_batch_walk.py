@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xraygpt_edge.batch.walk import Skip, is_candidate, walk
+from xraygpt_edge.batch.walk import Look, Skip, look_at, walk
 
 
 def paths(root: Path, leave_out: Path | None = None) -> list[str]:
@@ -76,23 +76,28 @@ def test_names_of_any_kind_are_found(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "head", "expected"),
+    ("name", "head", "look"),
     [
-        ("a.dcm", b"", True),
-        ("a.PNG", b"text", True),
-        ("IM0001", bytes(128) + b"DICM", True),
-        ("IM0002", b"\x08\x00\x05\x00", True),
-        ("scan", b"\x89PNG\r\n\x1a\n", True),
-        ("notes.txt", b"words", False),
-        ("Thumbs.db", b"\xd0\xcf\x11\xe0", False),
-        ("index.html", b"<html>", False),
+        ("a.dcm", b"", Look()),
+        ("a.PNG", b"text", Look()),
+        ("film.tif", b"", Look()),
+        ("IM0001", bytes(128) + b"DICM", Look()),
+        ("IM0002", b"\x08\x00\x05\x00", Look()),
+        ("scan", b"\x89PNG\r\n\x1a\n", Look()),
+        ("scan", b"MM\0*", Look()),
+        ("scan.gif", b"RIFF\0\0\0\0WEBP", Look()),
+        ("notes.txt", b"words", Look(Skip.NO_IMAGE)),
+        ("Thumbs.db", b"\xd0\xcf\x11\xe0", Look(Skip.NO_IMAGE)),
+        ("index.html", b"<html>", Look(Skip.NO_IMAGE)),
+        ("films", b"PK\x03\x04", Look(Skip.UNREAD, "a ZIP archive")),
+        ("film.dat", b"GIF89a", Look(Skip.UNREAD, "GIF")),
     ],
 )
 def test_a_file_is_tried_when_its_bytes_or_its_name_say_image(
-    tmp_path: Path, name: str, head: bytes, *, expected: bool
+    tmp_path: Path, name: str, head: bytes, look: Look
 ) -> None:
     (tmp_path / name).write_bytes(head)
-    assert is_candidate(tmp_path / name) is expected
+    assert look_at(tmp_path / name) == look
 
 
 def test_a_tree_of_many_folders_is_walked_in_little_memory(tmp_path: Path) -> None:

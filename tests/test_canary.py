@@ -129,14 +129,21 @@ def odd() -> list[bytes]:
 
 
 def pictures() -> list[bytes]:
-    """PNG and JPEG with names in their own tags; the second of each is cut off."""
+    """Everyday pictures with names in their own tags; the second of each is cut off."""
     words = PngInfo()
     words.add_text("Author", "CANARYAUTHOR")
     words.add_itxt("Comment", "CANARYCOMMENT", zip=True)
     exif = Image.Exif()
     exif[0x010E], exif[0x013B], exif[0x0112] = "CANARYDESCRIPTION", "CANARYARTIST", 3
     found = []
-    for kind, options in (("PNG", {"pnginfo": words, "exif": exif}), ("JPEG", {"comment": b"CANARY", "exif": exif})):
+    kinds = {
+        "PNG": {"pnginfo": words, "exif": exif},
+        "JPEG": {"comment": b"CANARY", "exif": exif},
+        "TIFF": {"tiffinfo": {0x010E: "CANARYDESCRIPTION", 0x013B: "CANARYARTIST", 0x0112: 3}},
+        "WEBP": {"exif": exif},
+        "JPEG2000": {"comment": "CANARY"},
+    }
+    for kind, options in kinds.items():
         stream = BytesIO()
         Image.fromarray((chest(300, 260) >> 4).astype(np.uint8)).save(stream, kind, **options)
         found += [stream.getvalue(), stream.getvalue()[:-900]]

@@ -21,6 +21,8 @@ DEMO_NOTICE = (
 )
 
 FinishReason = Literal["stop", "length", "timeout", "cancelled"]
+Format = Literal["dicom", "png", "jpeg", "tiff", "webp", "bmp", "jpeg2000"]
+"""What a file is, by its content."""
 
 
 def notice(*, demo: bool) -> str:
@@ -53,7 +55,7 @@ class Source:
 
     sha256: str
     """Of the file's bytes, the very bytes that were decoded."""
-    format: Literal["dicom", "png", "jpeg"]
+    format: Format
     rows: int = 0
     """As stored, before orientation and aspect ratio; 0 where the file was refused before this was known."""
     columns: int = 0

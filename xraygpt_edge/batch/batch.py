@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from xraygpt_edge.batch.job import Job, Running, load_of
-from xraygpt_edge.batch.summary import Run, Summary, summarize
-from xraygpt_edge.batch.walk import Skip, is_candidate, walk
+from xraygpt_edge.batch.summary import Run, Summary, Unread, summarize
+from xraygpt_edge.batch.walk import Found, Look, Skip, look_at, walk
 from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.host import Event, ModelHost, Record, Started, Task
 from xraygpt_edge.ledger import Ledger, adopt, claimed
@@ -38,7 +38,8 @@ class Progress:
     """Were done before this run."""
     ok: int = 0
     failed: int = 0
-    skipped: Counter[Skip] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Reason → files; of a kind that is not read, the reason names the kind."""
     current: str = ""
     """Short id of a file in work; nothing of its name."""
 
@@ -98,6 +99,8 @@ class _Batch:
     watcher: Watcher
     progress: Progress = field(default_factory=Progress)
     began_s: float = field(default_factory=time.monotonic)
+    _unread: dict[str, Unread] = field(default_factory=dict)
+    """Kind that is not read → its files."""
     _files: dict[int, _File] = field(default_factory=dict)
     """Task number → its file, as long as a question has no record."""
 
@@ -120,7 +123,8 @@ class _Batch:
             files=self.progress.ok + self.progress.failed,
             earlier=self.progress.earlier,
             found=self.progress.total,
-            skipped={str(reason): count for reason, count in sorted(self.progress.skipped.items())},
+            skipped=dict(sorted(self.progress.skipped.items())),
+            unread=dict(sorted(self._unread.items())),
             busy=asdict(host.times) if ready else {},
             restarts=host.restarts,
             engine={"parallel": ready.slots, "device": ready.device, "threads": ready.threads} if ready else {},
@@ -131,8 +135,9 @@ class _Batch:
         """Radiographs with a question that has no record yet."""
         folder = self.job.folder.absolute()
         for number, found in enumerate(walk(self.job.folder, self.out), 1):
-            if found.skip or not (found.unreadable or is_candidate(self.job.folder / found.path)):
-                self._skip(found.skip or Skip.NO_IMAGE)
+            look = self._look_at(found)
+            if look.skip:
+                self._leave_out(found.path, look.skip, look.kind)
                 continue
             questions = self._unanswered(found.path)
             if not questions:
@@ -144,6 +149,11 @@ class _Batch:
                 self._keep_unreadable_folder(number, questions, found.unreadable)
             else:
                 yield Task(number, str(folder / found.path), questions)
+
+    def _look_at(self, found: Found) -> Look:
+        if found.skip or found.unreadable:
+            return Look(found.skip)
+        return look_at(self.job.folder / found.path)
 
     def _unanswered(self, path: str) -> tuple[str, ...]:
         """Questions that are still to be asked about a file."""
@@ -173,7 +183,7 @@ class _Batch:
 
     def _count(self, file: _File, skip: Skip | None) -> None:
         if skip is not None:
-            self._skip(skip)
+            self._leave_out(file.path, skip)
             return
         if file.has_failed:
             self.progress.failed += 1
@@ -194,8 +204,10 @@ class _Batch:
         for question in questions:
             self._keep(Record.of(number, question, failure))
 
-    def _skip(self, reason: Skip) -> None:
-        self.progress.skipped[reason] += 1
+    def _leave_out(self, path: str, reason: Skip, kind: str = "") -> None:
+        if kind:
+            self._unread.setdefault(kind, Unread()).add(path)
+        self.progress.skipped[f"{reason}: {kind}" if kind else str(reason)] += 1
         self.watcher.show(self.progress)
 
 

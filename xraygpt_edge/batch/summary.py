@@ -10,12 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from xraygpt_edge.batch.job import Job
-from xraygpt_edge.ledger import Answered, Records, Row, write_whole
+from xraygpt_edge.ledger import Answered, Records, Row, named_path, write_whole
 from xraygpt_edge.version import __version__
 
 SUMMARY = "summary.json"
 SCHEMA = 1
 KEPT_OF_A_FAILURE = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
+
+UNREAD_NAMED = 5
+"""Files of each kind that is not read whose names the summary keeps: enough to find them, in a folder of any size."""
+
+
+@dataclass(slots=True)
+class Unread:
+    """Files of one kind in which a radiograph may be, and which is not read."""
+
+    files: int = 0
+    first: list[dict[str, str]] = field(default_factory=list)
+    """Paths as records have them, of the first UNREAD_NAMED."""
+
+    def add(self, path: str) -> None:
+        """Count one file."""
+        self.files += 1
+        if len(self.first) < UNREAD_NAMED:
+            self.first.append(named_path(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,8 @@ class Run:
     """Files that were done before it."""
     found: int
     skipped: dict[str, int]
+    unread: dict[str, Unread]
+    """Kind → its files; counted in `skipped`, too."""
     busy: dict[str, float]
     """Seconds of the model process by stage; reading runs beside the others."""
     restarts: int
@@ -114,6 +134,8 @@ def summarize(out: Path, job: Job, run: Run) -> Summary:
 
 def _facts(summary: Summary, job: Job) -> dict[str, Any]:
     run = summary.run
+    last_run = asdict(run)
+    unread = last_run.pop("unread")
     per_minute = 60 * run.files / run.seconds if run.seconds else 0.0
     return {
         "schema": SCHEMA,
@@ -124,8 +146,9 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "failed": summary.failed,
         "skipped": summary.skipped,
         "skipped_by_reason": summary.skipped_by_reason,
+        "unread": unread,
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "last_run": {**asdict(run), "radiographs_per_minute": round(per_minute, 2)},
+        "last_run": {**last_run, "radiographs_per_minute": round(per_minute, 2)},
         "job": job.facts,
         "bundle": summary.bundle,
         "engine": summary.engine,

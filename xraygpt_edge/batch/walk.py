@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-HEAD_BYTES = 136
-"""Enough to see a PNG, a JPEG, or DICM after a preamble."""
-PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-DICOM_MAGIC = slice(128, 132)
+from xraygpt_edge.imaging.sniff import HEAD_BYTES, read_format, unread_kind
+
 BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """How a DICOM file without preamble begins."""
-IMAGE_ENDINGS = (".dcm", ".dicom", ".dic", ".png", ".jpg", ".jpeg")
+IMAGE_ENDINGS = (
+    *(".dcm", ".dicom", ".dic", ".png", ".jpg", ".jpeg"),
+    *(".tif", ".tiff", ".webp", ".bmp", ".jp2", ".j2k", ".j2c"),
+)
 """A file of such a name is meant as an image; if it is none, that is a failure and no skip."""
 
 
@@ -27,6 +28,8 @@ class Skip(StrEnum):
     NOT_A_FILE = "not a plain file"
     DICOMDIR = "DICOMDIR"
     NO_IMAGE = "not an image"
+    UNREAD = "not read"
+    """A kind of picture, film or archive in which a radiograph may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,37 @@ def walk(root: Path, leave_out: Path) -> Iterator[Found]:
             open_folders.append(_entries(root, found))
 
 
-def is_candidate(path: Path) -> bool:
-    """Whether a file may be a radiograph, from its first bytes and its name."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the name and the first bytes of a file say."""
+
+    skip: Skip | None = None
+    """None where the file may be a radiograph."""
+    kind: str = ""
+    """Name of the kind, where it is known and not read."""
+
+
+CANDIDATE = Look()
+
+
+def look_at(path: Path) -> Look:
+    """Whether a file may be a radiograph, and if not, what it is."""
     if path.name.lower().endswith(IMAGE_ENDINGS):
-        return True
+        return CANDIDATE
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
-        return True  # what cannot be read is a failure, not a skip
+        return CANDIDATE  # what cannot be read is a failure, not a skip
     try:
         head = os.read(handle, HEAD_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
     except OSError:
-        return True
+        return CANDIDATE
     finally:
         os.close(handle)
-    return head[DICOM_MAGIC] == b"DICM" or head.startswith((*PICTURES, *BARE_DICOM))
+    if read_format(head) or head.startswith(BARE_DICOM):
+        return CANDIDATE
+    kind = unread_kind(head)
+    return Look(Skip.UNREAD, kind) if kind else Look(Skip.NO_IMAGE)
 
 
 def _entries(root: Path, folder: str) -> Iterator[Found | str]:

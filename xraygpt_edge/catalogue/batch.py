@@ -82,4 +82,12 @@ BATCH: dict[str, Entry] = {
         "Allow reading it, or bring the folder back from a copy.",
         "Nothing was changed.",
     ),
+    "W-BAT-001": Entry(
+        0,
+        "files were left out in which radiographs may be",
+        "Pictures of formats that are not read, films, and archives, which are not opened. They are counted by "
+        "kind; summary.json names the first of each kind.",
+        "Save such pictures as DICOM or PNG, or unpack the archives, and run the same command again.",
+        _KEPT,
+    ),
 }

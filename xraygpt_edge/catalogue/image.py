@@ -7,6 +7,7 @@ from xraygpt_edge.catalogue.entry import Entry
 SAFE = "No answer was computed from it."
 INSPECT = "See what the file holds: xraygpt-edge inspect FILE."
 EXPORT_AGAIN = "Export the picture again from the archive, uncompressed or in JPEG 2000 lossless."
+PICTURES = "PNG, JPEG, TIFF, WebP, BMP and JPEG 2000"
 FORCE = "If you are sure, pass --force; the result will say so."
 
 
@@ -20,9 +21,9 @@ def _warning(what: str, meaning: str, fix: str = "") -> Entry:
 
 PICTURE_REFUSALS = {
     "E-IMG-001": _refusal(
-        "the file is no DICOM, PNG or JPEG file",
+        "the file is neither DICOM nor a picture that is read",
         "The first bytes decide what a file is, not its name. These fit none of the formats that are read.",
-        "Give the DICOM file of the radiograph, or a PNG or JPEG picture of it.",
+        f"Give the DICOM file of the radiograph, or a picture of it: {PICTURES}.",
     ),
     "E-IMG-002": _refusal(
         "the file is empty",
@@ -55,9 +56,9 @@ PICTURE_REFUSALS = {
         "Give the radiograph in its own size.",
     ),
     "E-IMG-008": _refusal(
-        "the file holds an animation",
-        "Which of its pictures is meant cannot be known.",
-        "Save the one picture as PNG or JPEG.",
+        "the file holds several pictures",
+        "Pages, or an animation: which of them is meant cannot be known.",
+        "Save the one picture in a file of its own.",
     ),
     "E-IMG-009": _refusal(
         "the picture is black and white only",
@@ -76,8 +77,14 @@ PICTURE_REFUSALS = {
     ),
     "E-IMG-012": _refusal(
         "this file format is not read",
-        "DICOM, PNG and JPEG are read. Other formats would be a guess about their grey levels.",
-        "Export the radiograph as DICOM, or save it as PNG.",
+        f"DICOM is read, and {PICTURES}. Archives are not opened, and pages are not drawn.",
+        "Export the radiograph as DICOM, save it as PNG, or unpack the archive.",
+    ),
+    "E-IMG-020": _refusal(
+        "the picture's pixels are of a kind that is not read",
+        "Its format is read, but not with this depth, compression or colour: no decoder here is sure to give all "
+        "of its grey levels the right way round.",
+        "Save the picture as PNG or TIFF with 8 or 16 bits of grey, without losing depth.",
     ),
 }
 
@@ -310,8 +317,8 @@ PICTURE_WARNINGS = {
         "Fine differences are lost.",
     ),
     "W-IMG-009": _warning(
-        "the picture was turned as its EXIF tag says",
-        "Cameras and telephones write such tags.",
+        "the picture was turned as its orientation tag says",
+        "Cameras, telephones and scanners write such tags.",
     ),
 }
 

@@ -57,7 +57,7 @@ REPORT: dict[str, Entry] = {
     "E-REP-012": Entry(
         3,
         "the radiograph belongs to no DICOM study",
-        "A PNG or JPEG has no patient and no study, and some DICOM files lack the study's number. None is made up.",
+        "A picture file has no patient and no study, and some DICOM files lack the study's number. None is made up.",
         "Use --to html, csv or json for these.",
         "The other radiographs were not affected.",
     ),

@@ -73,7 +73,8 @@ def batch(
         summary = batches.run(job, out, running, screen)
     if as_json:
         counts = {"found": summary.found, "ok": summary.ok, "failed": summary.failed, "skipped": summary.skipped}
-        print(json.dumps({"schema": 1, "status": "finished", **counts}))
+        unread = {kind: found.files for kind, found in summary.run.unread.items()}
+        print(json.dumps({"schema": 1, "status": "finished", **counts, "unread": unread}))
     elif not quiet:
         progress.finished(summary, str(out))
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE

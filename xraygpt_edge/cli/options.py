@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.loading import Memory as MemoryWish
 
-Image = Annotated[Path, typer.Argument(help="A chest radiograph: DICOM, PNG or JPEG.", show_default=False)]
+Image = Annotated[
+    Path, typer.Argument(help="A chest radiograph: DICOM, PNG, JPEG, TIFF, WebP, BMP, JPEG 2000.", show_default=False)
+]
 Bundle = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xraygpt_edge import batch
+from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.cli.console import WORDS
 
 LINE_EVERY_S = 30.0
@@ -62,6 +63,9 @@ def finished(summary: batch.Summary, out: str) -> None:
         f"Records and summary are in {out}",
         file=sys.stderr,
     )
+    if unread := summary.run.unread:
+        kinds = ", ".join(f"{kind}: {found.files}" for kind, found in unread.items())
+        print(f"warning W-BAT-001: {CATALOGUE['W-BAT-001'].what} ({kinds})", file=sys.stderr)
 
 
 def _bar() -> Progress:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.records import ReadWarning, Source, Step
+from xraygpt_edge.records import Format, ReadWarning, Source, Step
 
 
 class Notes:
@@ -33,7 +33,7 @@ class Notes:
         """Remember facts about the file, by the names that `Source` has for them."""
         self._facts.update(facts)
 
-    def source(self, sha256: str, kind: Literal["dicom", "png", "jpeg"], profile: str) -> Source:
+    def source(self, sha256: str, kind: Format, profile: str) -> Source:
         """The file, as far as it is known by now."""
         return Source(sha256, kind, profile=profile, forced=self.forced, warnings=self.warnings, **self._facts)
 

@@ -21,6 +21,8 @@ from xraygpt_edge.errors import InputRefused
 
 BLANK_SHARE = 0.9995
 """One value in more than this share of the picture: nothing was exposed."""
+MAX_PX = 100_000_000
+"""No radiograph has more, and unpacking more could use all memory."""
 BLOCK_PX = 1 << 20
 """Pixels looked up at once: keeps the temporary index array at 8 MB."""
 
@@ -230,11 +232,12 @@ def levels(table: NDArray[np.uint8], census: Census) -> int:
     return int(np.unique(table[census.used]).size)
 
 
-def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """ITU-R 601 luma of (rows, columns, 3), rounded as Pillow rounds it."""
+def luma(rgb: Words) -> Words:
+    """ITU-R 601 luma of (rows, columns, 3), uint8 or uint16, rounded as Pillow rounds it; of the same type."""
     weights = np.array([19595, 38470, 7471], np.uint32)
     sums: NDArray[np.uint32] = rgb.astype(np.uint32) @ weights
-    return ((sums + 0x8000) >> 16).astype(np.uint8)
+    rounded = (sums + 0x8000) >> 16
+    return rounded.astype(np.uint8) if rgb.dtype == np.uint8 else rounded.astype(np.uint16)
 
 
 def _grey_counts(grey: NDArray[np.uint8], counts: NDArray[np.int64]) -> NDArray[np.int64]:

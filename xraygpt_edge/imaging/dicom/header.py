@@ -13,8 +13,8 @@ from xraygpt_edge.imaging.dicom.classes import Kind, class_name, kind_of
 from xraygpt_edge.imaging.dicom.container import Container
 from xraygpt_edge.imaging.dicom.syntaxes import CODECS, Codec, syntax_name
 from xraygpt_edge.imaging.dicom.values import integer, text, value
+from xraygpt_edge.imaging.pixels import MAX_PX
 
-MAX_PX = 100_000_000
 """Twice the largest detector; more is a bomb or not a radiograph."""
 PHOTOMETRICS = frozenset(
     {"MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}

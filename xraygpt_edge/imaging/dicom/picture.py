@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.account import Notes
-from xraygpt_edge.imaging.dicom.colour import palette_to_rgb, rgb_to_grey
+from xraygpt_edge.imaging.colour import rgb_to_grey
+from xraygpt_edge.imaging.dicom.colour import palette_to_rgb
 from xraygpt_edge.imaging.dicom.container import open_container
 from xraygpt_edge.imaging.dicom.content import look_at_content
 from xraygpt_edge.imaging.dicom.decode import Frame, Words, decode_frame

@@ -36,7 +36,7 @@ def serve() -> None:
     protection = protect(int(sys.argv[2]))
     answers = _private_output()
     forbid_requests()
-    from xraygpt_edge.imaging import dicom, images  # noqa: F401 - what takes long is imported before the first request
+    from xraygpt_edge.imaging import dicom, pictures  # noqa: F401 - what takes long is imported before the first request
 
     _send(answers, Ready(protection))
     while line := sys.stdin.buffer.readline():

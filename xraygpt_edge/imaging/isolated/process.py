@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.identity import Identity
-from xraygpt_edge.imaging.images import MAX_PX, Radiograph, Reading, ReadOptions, require_size
+from xraygpt_edge.imaging.images import Radiograph, Reading, ReadOptions, require_size
 from xraygpt_edge.imaging.isolated import messages
 from xraygpt_edge.imaging.isolated.messages import (
     Identified,
@@ -30,6 +30,7 @@ from xraygpt_edge.imaging.isolated.messages import (
     Refused,
     described,
 )
+from xraygpt_edge.imaging.pixels import MAX_PX
 from xraygpt_edge.sandbox import Protection
 
 Wanted = TypeVar("Wanted", Ready, Picture, Identified)
