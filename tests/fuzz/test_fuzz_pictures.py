@@ -11,13 +11,13 @@ from xraygpt_edge.imaging.images import ReadOptions, read_bytes
 
 
 def test_mutated_pictures_end_as_pictures_or_refusals() -> None:
-    tally = run(make(cut_only=False), range(40))
+    tally = run(make(cut_only=False), range(150))
     assert tally.wrong == []
-    assert tally.outcomes.total() == 40
+    assert tally.outcomes.total() == 150
 
 
 def test_a_picture_that_was_cut_is_whole_or_refused() -> None:
-    """In this process, which is faster: damage makes the isolated reader start again."""
+    """Every format at ten places, in this process."""
     files, judge, n_refused = seeds(), is_whole(), 0
     for number in range(10 * len(files)):
         try:
@@ -32,10 +32,10 @@ def test_a_picture_that_was_cut_is_whole_or_refused() -> None:
 @pytest.mark.fuzz
 @pytest.mark.timeout(7200)
 def test_many_mutated_pictures_end_as_pictures_or_refusals() -> None:
-    assert run(make(cut_only=False), range(1_000_000, 1_006_000)).wrong == []
+    assert run(make(cut_only=False), range(1_000_000, 1_010_000)).wrong == []
 
 
 @pytest.mark.fuzz
 @pytest.mark.timeout(7200)
 def test_many_pictures_that_were_cut_are_whole_or_refused() -> None:
-    assert run(make(cut_only=True), range(1_000_000, 1_002_000), is_whole()).wrong == []
+    assert run(make(cut_only=True), range(1_000_000, 1_004_000), is_whole()).wrong == []
