@@ -16,7 +16,7 @@ from xraygpt_edge.ledger.folder import claimed, write_whole
 from xraygpt_edge.ledger.job import adopt, asked_questions
 from xraygpt_edge.ledger.ledger import Ledger
 from xraygpt_edge.ledger.records import RECORDS, Entry, Records
-from xraygpt_edge.ledger.rows import Answered, Failed, Row, record_of
+from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, record_of
 
 __all__ = [
     "RECORDS",
@@ -29,6 +29,7 @@ __all__ = [
     "adopt",
     "asked_questions",
     "claimed",
+    "named_path",
     "record_of",
     "write_whole",
 ]
