@@ -19,6 +19,7 @@ from export.prompts import XRAYGPT
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
 from xraygpt_edge.errors import ExitCode, XrayGPTError
+from xraygpt_edge.text import escape_unencodable
 
 if TYPE_CHECKING:
     from export.pipeline import Source
@@ -262,4 +263,5 @@ def _refusals() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    escape_unencodable()
     app()

@@ -16,7 +16,7 @@ import xraygpt_edge
 LAYERS = (
     {"catalogue", "records", "offline", "seccomp", "version"},
     {"errors"},
-    {"files", "devices", "native", "sandbox"},
+    {"files", "devices", "native", "sandbox", "text"},
     {"ledger"},
     {"imaging", "encoder", "generation"},
     {"bundle"},
@@ -38,6 +38,7 @@ WHAT = {
     "seccomp": "a filter of system calls",
     "errors": "the exception tree and the exit codes",
     "devices": "processor, memory, device",
+    "text": "text from outside: in as clean UTF-8, out as a person may see it",
     "native": "native calls that Ctrl-C and a deadline can interrupt",
     "sandbox": "limits that a process sets itself",
     "ledger": "owner of `records.jsonl` and of filelock: written, repaired, read, locked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,9 @@ class Encoder:
         Raises RuntimeMissing without onnxruntime or CUDA, BundleIncompatible for a file it cannot run.
         """
         ort = import_onnxruntime()
+        path = _utf_8(model)
         try:
-            session = ort.InferenceSession(model, _session_options(ort, device), providers=_providers(device))
+            session = ort.InferenceSession(path, _session_options(ort, device), providers=_providers(device))
         except Exception as error:  # ONNX Runtime has no common base class for its errors
             raise BundleIncompatible("E-BND-023", f"{model.name}: {type(error).__name__}") from error
         # It falls back from CUDA to CPU with no more than a warning.
@@ -67,6 +69,14 @@ class Encoder:
     def _run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         (rows,) = self._session.run(None, {self._session.get_inputs()[0].name: tensor})
         return np.asarray(rows, dtype=np.float32)
+
+
+def _utf_8(path: Path) -> str:
+    """The path that becomes its own bytes again in ONNX Runtime, which writes text as UTF-8 under any locale."""
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BundleIncompatible("E-BND-025") from None
 
 
 def require_finite(name: str, values: NDArray[np.float32]) -> None:

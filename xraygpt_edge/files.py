@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
+CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS}
+"""What a system says that cannot sync a folder (SMB, FUSE, VirtualBox, WSL); a disk that fails says something else."""
 
 
 def sha256_of(path: Path) -> str:
@@ -38,11 +41,18 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder last through a power cut, where the system has that."""
+    """Make a rename in this folder last through a power cut, where the system has that; raises OSError.
+
+    A refusal (EACCES, EPERM) is an error as elsewhere: it says nothing of what the folder can do.
+    """
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise

@@ -15,7 +15,7 @@ from xraygpt_edge.version import __version__
 
 SUMMARY = "summary.json"
 SCHEMA = 1
-KEPT_OF_A_FAILURE = ("id", "path", "path_b64", "question", "attempt", "error_id", "message", "code")
+KEPT_OF_A_FAILURE = ("question", "attempt", "error_id", "message", "code")
 
 UNREAD_NAMED = 5
 """Files of each kind that is not read whose names the summary keeps: enough to find them, in a folder of any size."""
@@ -101,7 +101,7 @@ class _Tally:
             self.bundle, self.engine = asdict(row.bundle), asdict(row.engine)
         else:
             facts = {name: getattr(row, name) for name in KEPT_OF_A_FAILURE}
-            self.failures[path, row.question] = {name: fact for name, fact in facts.items() if fact is not None}
+            self.failures[path, row.question] = {"id": row.id, **named_path(path), **facts}
 
 
 def summarize(out: Path, job: Job, run: Run) -> Summary:

@@ -17,6 +17,7 @@ from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, RuntimeMissing, UsageError
 from xraygpt_edge.files import sha256_of
 from xraygpt_edge.generation.prompt import Template
+from xraygpt_edge.text import file_name
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 HASHED_AT_LOAD_BYTES = 64 << 20
@@ -158,7 +159,7 @@ def _unlisted(bundle: Bundle) -> Iterator[Problem]:
     for path in sorted(bundle.root.rglob("*")):
         name = path.relative_to(bundle.root).as_posix()
         if name not in listed and (path.is_symlink() or not path.is_dir()):
-            yield Problem(name, "is not in the manifest")
+            yield Problem(file_name(name), "is not in the manifest")
 
 
 def _has_rounded_frequencies(language: Path) -> bool:

@@ -55,6 +55,14 @@ MODEL: dict[str, Entry] = {
         "The bundle's image recipe gives a tensor of another shape than its encoder takes.",
         "Export the bundle again.",
     ),
+    "E-BND-025": Entry(
+        13,
+        "the name of the bundle's folder is not UTF-8",
+        "ONNX Runtime opens files by names in UTF-8 alone. The bundle's own files have plain names; a folder above "
+        "them has not.",
+        "Move the bundle to a folder with a plain name, or install it: xraygpt-edge bundle install DIR.",
+        "The bundle was not changed.",
+    ),
     "W-BND-001": Entry(
         0,
         "the language model was exported with rounded rotary frequencies",

@@ -55,6 +55,15 @@ PROGRAM: dict[str, Entry] = {
         "away, so nothing is cut.",
         "Ask a shorter question, or allow a shorter answer with --max-tokens.",
     ),
+    "E-USE-009": Entry(
+        2,
+        "this text is not clean UTF-8",
+        "Text is read as UTF-8, or by its byte-order mark. Any other alphabet would be a guess, and one wrong letter "
+        "makes another question. Control characters are refused too: a wrong alphabet leaves them, and a screen would "
+        "obey them.",
+        "Save the text as UTF-8, or give it on standard input with the byte-order mark of UTF-8, UTF-16 or UTF-32.",
+        "It was not asked.",
+    ),
     "E-OUT-001": Entry(
         16,
         "the output cannot be written",

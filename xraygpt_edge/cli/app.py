@@ -18,6 +18,7 @@ from xraygpt_edge import offline
 from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
+from xraygpt_edge.text import escape_unencodable, one_line
 
 PROGRAM = "xraygpt-edge"
 LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,6 +65,7 @@ def prepare(arguments: Sequence[str]) -> None:
     _hide_from_core_dumps()
     offline.forbid_requests()
     signals.end_in_any_case()
+    escape_unencodable()
     if "--debug" not in arguments:
         sys.unraisablehook = _say_nothing  # what Python drops it prints with a traceback
 
@@ -117,13 +119,13 @@ def _report(error: XrayGPTError, arguments: Sequence[str]) -> int:
     """One line on standard error; with --json, one object on standard output as well."""
     if "--json" in arguments:
         print(json.dumps(_failure(error).to_dict()))
-    line = " ".join(f"{PROGRAM}: error {error.error_id}: {error.message}".split())
+    line = one_line(f"{PROGRAM}: error {error.error_id}: {error.message}")
     print(f"{line} Help: {PROGRAM} explain {error.error_id}", file=sys.stderr)
     return error.code
 
 
 def _failure(error: XrayGPTError) -> Failure:
-    plain = Failure(error.error_id, error.message, int(error.code))
+    plain = Failure(error.error_id, one_line(error.message), int(error.code))
     return replace(plain, input=error.source, steps=error.steps) if isinstance(error, InputRefused) else plain
 
 

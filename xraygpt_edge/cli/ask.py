@@ -8,10 +8,16 @@ from typing import Annotated
 
 import typer
 
+from xraygpt_edge import text
 from xraygpt_edge.cli import options
-from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.errors import ExitCode
 
-Question = Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.", show_default=False)]
+Question = Annotated[
+    str,
+    typer.Argument(
+        help="What to ask; - reads it from standard input.", show_default=False, callback=options.clean_text
+    ),
+]
 
 
 def ask(
@@ -65,7 +71,5 @@ def ask(
 
 def read_question(question: str) -> str:
     """The question itself, or standard input for `-`."""
-    asked = sys.stdin.read().strip() if question == "-" else question.strip()
-    if not asked:
-        raise UsageError("E-USE-004")
-    return asked
+    given = text.decoded(sys.stdin.buffer.read(), "standard input") if question == "-" else question
+    return options.stripped(given)

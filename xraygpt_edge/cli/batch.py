@@ -10,6 +10,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.text import file_name
 
 Folder = Annotated[Path, typer.Argument(help="Every radiograph below it is answered.", show_default=False)]
 Out = Annotated[
@@ -18,7 +19,10 @@ Out = Annotated[
 Questions = Annotated[
     list[str] | None,
     typer.Option(
-        "--question", help="What to ask; may be repeated. By default findings and impression.", show_default=False
+        "--question",
+        help="What to ask; may be repeated. By default findings and impression.",
+        show_default=False,
+        callback=options.clean_text,
     ),
 ]
 Parallel = Annotated[
@@ -76,7 +80,7 @@ def batch(
         unread = {kind: found.files for kind, found in summary.run.unread.items()}
         print(json.dumps({"schema": 1, "status": "finished", **counts, "unread": unread}))
     elif not quiet:
-        progress.finished(summary, str(out))
+        progress.finished(summary, file_name(out))
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
 
 
@@ -93,7 +97,4 @@ def asked(questions: list[str] | None) -> tuple[str, ...]:
     """The questions, each once, or the default one; raises UsageError for an empty one."""
     from xraygpt_edge.batch import DEFAULT_QUESTION
 
-    stripped = [question.strip() for question in questions or [DEFAULT_QUESTION]]
-    if not all(stripped):
-        raise UsageError("E-USE-004")
-    return tuple(dict.fromkeys(stripped))
+    return tuple(dict.fromkeys(map(options.stripped, questions or [DEFAULT_QUESTION])))

@@ -10,6 +10,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode
+from xraygpt_edge.text import file_name
 
 app = typer.Typer(help="Model bundles: which there are, what they hold, whether they are intact.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def info(name: Name = None, as_json: options.AsJson = False) -> None:
 
     opened = bundle.load(find_bundle(name))
     if as_json:
-        print((opened.root / bundle.MANIFEST).read_text("utf-8"))
+        print(json.dumps(json.loads((opened.root / bundle.MANIFEST).read_bytes()), indent=1))
     else:
         console.bundle_page(opened)
         console.saved_starts(starts_folder(), saved(starts_folder()))
@@ -57,7 +58,7 @@ def verify(name: Name = None, as_json: options.AsJson = False) -> int:
     warned = [] if problems else bundle.warnings(opened)
     if as_json:
         found = {"problems": list(map(str, problems)), "warnings": list(map(str, warned))}
-        print(json.dumps({"schema": 1, "bundle": opened.root.name, **found}))
+        print(json.dumps({"schema": 1, "bundle": file_name(opened.root.name), **found}))
     else:
         console.verification(opened.root, problems)
         console.warnings(warned)

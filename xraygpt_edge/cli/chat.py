@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
+from io import BytesIO
+from typing import IO
 
+from xraygpt_edge import text
 from xraygpt_edge.cli import options
+
+STANDARD_INPUT = "standard input"
 
 
 def chat(
@@ -49,20 +55,28 @@ def chat(
             encoded = model.encode(image, reading)
         console.about_image(encoded.source)
         conversation = Conversation(model, encoded, sampling, template)
-        for question in questions(quiet=quiet):
+        for line in lines(quiet=quiet):
             with console.waiting(quiet=quiet) as screen:
                 try:  # one question that fails does not end a conversation
+                    question = options.stripped(text.decoded(line, STANDARD_INPUT))
                     screen.finish(conversation.ask(question, screen.on_text))
                 except XrayGPTError as error:
                     screen.fail(error)
 
 
-def questions(*, quiet: bool) -> Iterator[str]:
-    """Lines of standard input until an empty one or the end."""
+def lines(*, quiet: bool) -> Iterator[bytes]:
+    """Lines of standard input until an empty one or the end.
+
+    Raises UsageError for a file of UTF-16 that is damaged anywhere, before its first line is answered.
+    """
+    given: IO[bytes] = sys.stdin.buffer
     while True:
-        if sys.stdin.isatty() and not quiet:
+        if given.isatty() and not quiet:
             print("? ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline().strip()
-        if not line:
+        line = given.readline()
+        if line.startswith(text.WIDE_MARKS):
+            given = BytesIO(text.decoded(line + given.read(), STANDARD_INPUT).encode())
+            line = given.readline()
+        if not line.removeprefix(BOM_UTF8).strip():
             return
         yield line

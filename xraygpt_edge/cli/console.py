@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from rich.text import Text
 from xraygpt_edge.bundle import Bundle, Problem, Warned
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.records import Answer, Source
+from xraygpt_edge.text import file_name, visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,22 +30,17 @@ WORDS = Console(stderr=True)
 DATA = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def printable(text: str) -> str:
-    """Text without what a terminal would obey: control, escape and direction characters."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
-
-
 class Screen:
     """One answer on its way to a person: a spinner, then the words as they come, then the notice."""
 
     def __init__(self, words: str, *, quiet: bool) -> None:
         self._streams = sys.stdout.isatty() and not quiet
         self._shown = False
-        self.spinner = WORDS.status(words) if not quiet else None
+        self.spinner = WORDS.status(words, spinner=spinner()) if not quiet else None
 
     def on_text(self, text: str) -> None:
         """Print a piece of the answer at once, if a terminal is watching."""
-        text = printable(text if self._shown else text.lstrip())
+        text = visible(text if self._shown else text.lstrip())
         if self._streams and text:
             self.stop_spinner()
             self._shown = True
@@ -55,7 +50,7 @@ class Screen:
     def finish(self, answer: Answer) -> None:
         """End the streamed answer, or print it whole; then warnings and the notice."""
         self.stop_spinner()
-        sys.stdout.write("" if self._shown else printable(answer.text))
+        sys.stdout.write("" if self._shown else visible(answer.text))
         sys.stdout.write("\n\n")
         DATA.print(Text(answer.notice, style="dim"))
         sys.stdout.flush()
@@ -73,6 +68,11 @@ class Screen:
         if self.spinner:
             self.spinner.stop()
             self.spinner = None
+
+
+def spinner() -> str:
+    """The name of a spinner that the terminal can show."""
+    return "dots" if WORDS.encoding.startswith("utf") else "line"
 
 
 def about_image(source: Source) -> None:
@@ -106,7 +106,7 @@ def bundle_row(bundle: Bundle) -> dict[str, str]:
         "vision": ", ".join(str(entry.precision) for entry in manifest.files if entry.role == "vision"),
         "language": ", ".join(str(entry.precision) for entry in manifest.files if entry.role == "language"),
         "size": f"{sizes / 1e6:.0f} MB",
-        "folder": str(bundle.root),
+        "folder": file_name(bundle.root),
     }
 
 
@@ -128,7 +128,7 @@ def bundle_page(bundle: Bundle) -> None:
     manifest = bundle.manifest
     facts = {**bundle_row(bundle), "licence": manifest.licence, "made by": manifest.created_by}
     for name, value in facts.items():
-        DATA.print(f"{name:<9} {printable(value)}")
+        DATA.print(f"{name:<9} {visible(value)}")
     table(
         [
             {"file": e.path, "role": e.role, "precision": e.precision or "", "bytes": f"{e.size:,}"}
@@ -137,13 +137,13 @@ def bundle_page(bundle: Bundle) -> None:
         as_json=False,
     )
     for note in manifest.notes:
-        DATA.print(printable(note))
+        DATA.print(visible(note))
 
 
 def saved_starts(folder: Path, kept: Sequence[Path]) -> None:
     """What is kept of prompts, for all bundles together."""
     size = sum(path.lstat().st_size for path in kept)
-    DATA.print(f"Saved starts of prompts: {len(kept)}, {size / 1e6:.0f} MB in {printable(str(folder))}")
+    DATA.print(f"Saved starts of prompts: {len(kept)}, {size / 1e6:.0f} MB in {file_name(folder)}")
 
 
 def say(words: str) -> None:
@@ -154,15 +154,15 @@ def say(words: str) -> None:
 def verification(root: Path, problems: Sequence[Problem]) -> None:
     """The result of `bundle verify`."""
     for problem in problems:
-        DATA.print(f"{printable(str(problem))}")
+        DATA.print(f"{visible(str(problem))}")
     words = f"{len(problems)} problems: copy the bundle again" if problems else "every file is what the manifest says"
-    WORDS.print(Text(f"{root.name}: {words}."))
+    WORDS.print(Text(f"{file_name(root.name)}: {words}."))
 
 
 def warnings(warned: Sequence[Warned]) -> None:
     """What to know about an intact bundle, a line each."""
     for warning in warned:
-        WORDS.print(Text(f"warning {printable(str(warning))}", style="yellow"), soft_wrap=True)
+        WORDS.print(Text(f"warning {visible(str(warning))}", style="yellow"), soft_wrap=True)
 
 
 UPPER_HALF = "\u2580"

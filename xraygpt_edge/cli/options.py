@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from xraygpt_edge import sandbox
+from xraygpt_edge import sandbox, text
 from xraygpt_edge.errors import NotOffline, UsageError
 
 if TYPE_CHECKING:
     from xraygpt_edge.devices import Wish
     from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.loading import Memory as MemoryWish
+
+
+def clean_text(option: typer.CallbackParam, given: Any) -> Any:
+    """What an option was given, as clean text; for options whose words are used as words. Raises UsageError."""
+    if isinstance(given, list):
+        return [clean_text(option, each) for each in given]
+    return text.argument(given, option.opts[-1]) if isinstance(given, str) else given
+
 
 Image = Annotated[
     Path, typer.Argument(help="A chest radiograph: DICOM, PNG, JPEG, TIFF, WebP, BMP, JPEG 2000.", show_default=False)
@@ -49,7 +57,12 @@ Profile = Annotated[
 ]
 Template = Annotated[
     str | None,
-    typer.Option(metavar="demo|train", help="Words around the question; by default the bundle's.", show_default=False),
+    typer.Option(
+        metavar="demo|train",
+        help="Words around the question; by default the bundle's.",
+        show_default=False,
+        callback=clean_text,
+    ),
 ]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token; above 0 draws.")]
@@ -68,6 +81,14 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Have the kernel take the network away first, or stop.", show_default=False)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an internal error happened.")]
+
+
+def stripped(question: str) -> str:
+    """The question without white space around it; raises UsageError when nothing is left."""
+    question = question.strip()
+    if not question:
+        raise UsageError("E-USE-004")
+    return question
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

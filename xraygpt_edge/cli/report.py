@@ -11,6 +11,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.text import file_name, one_line
 
 if TYPE_CHECKING:
     from xraygpt_edge.reports import Written
@@ -80,11 +81,9 @@ def report(
 
 def show(target: Path, written: Written, *, quiet: bool) -> None:
     """Where the report is, and what is not in it."""
-    from xraygpt_edge.cli.console import printable
-
     for row in written.left_out:
         line = f"left out: {row.path} [{row.id}] {row.error_id}: {row.message}"
-        print(printable(" ".join(line.split())), file=sys.stderr)
-    print(printable(str(target)))
+        print(one_line(line), file=sys.stderr)
+    print(file_name(target))
     if not quiet:
         print(f"Files written: {written.files}. Radiographs left out: {len(written.left_out)}.", file=sys.stderr)

@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xraygpt_edge.text import require_clean
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -49,7 +51,11 @@ class Prompt:
 
 
 def around(template: Template, question: str, history: Sequence[Turn] = ()) -> tuple[str, str]:
-    """The text before and after the image: the question, and what was said before it."""
+    """The text before and after the image: the question, and what was said before it.
+
+    Raises UsageError for a question with control or half characters: no tokenizer would take them as they are.
+    """
+    require_clean(question, "the question")
     questions = [*(turn.question for turn in history), question]
     after = _fill(template.after, question=questions[0])
     for turn, following in zip(history, questions[1:], strict=True):

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from xraygpt_edge.errors import Locked, OutputError
 from xraygpt_edge.files import replacing
+from xraygpt_edge.text import file_name
 
 LOCK = ".lock"
 
@@ -29,9 +30,10 @@ def claimed(folder: Path) -> Iterator[None]:
 
     Raises Locked at once when another process holds it, OutputError when it cannot be made.
     """
-    with writing(folder.name):
+    with writing(file_name(folder.name)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0, mode=0o600)
+    lock = FileLock(folder / LOCK, timeout=0, mode=0o600)
+    with writing(f"{file_name(folder.name)}, locking it"):
         try:
             lock.acquire()
         except Timeout:
@@ -44,5 +46,5 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def write_whole(target: Path, data: bytes) -> None:
     """A file that appears whole or not at all; raises OutputError."""
-    with writing(target.name), replacing(target) as stream:
+    with writing(file_name(target.name)), replacing(target) as stream:
         stream.write(data)

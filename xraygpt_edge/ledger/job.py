@@ -28,7 +28,7 @@ def adopt(folder: Path, facts: dict[str, Any]) -> None:
     try:
         with writing(JOB):
             known = json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError("E-BAT-002", f"{JOB} cannot be read") from None
     if known is None:
         write_whole(path, json.dumps(facts, indent=1).encode("ascii"))

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from xraygpt_edge.ledger.shown import one_line
 from xraygpt_edge.records import SCHEMA, Answer, BundleFacts, EngineFacts, Failure, FinishReason, Source, Timing
+from xraygpt_edge.text import file_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
@@ -22,26 +22,26 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="status"):
 
     id: str
     path: str
-    """Below the folder that was asked about; where the name is not UTF-8, only a likeness of it."""
-    path_b64: str | None = None
+    """Below the folder that was asked about: its bytes as UTF-8; where they are none, only a likeness."""
+    path_b64: bytes | None = None
     """The path's bytes, where they are not UTF-8."""
     attempt: int = 1
     question: str = ""
 
     @property
     def own_path(self) -> str:
-        """The path as the system knows it; bytes that are not UTF-8 are lone surrogates."""
-        return os.fsdecode(base64.b64decode(self.path_b64)) if self.path_b64 else self.path
+        """The path as this process names it: what it looks like depends on the locale, its bytes never."""
+        return os.fsdecode(self.path_b64 or self.path.encode("utf-8", "surrogatepass"))
 
     @property
     def file(self) -> Path:
-        """The path as the system knows it, relative to the folder that was asked about."""
+        """The path as this process names it, relative to the folder that was asked about."""
         return Path(self.own_path)
 
     @property
     def shown_path(self) -> str:
         """The path as a person may see it: nothing in it that a screen would obey."""
-        return one_line(self.file.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+        return file_name(self.file.as_posix())
 
     @property
     def file_stem(self) -> str:
@@ -84,7 +84,7 @@ def record_of(result: Answer | Failure, identity: str, path: str, question: str,
 
 
 def named_path(path: str) -> dict[str, str]:
-    """`path`, and `path_b64` beside it where the name is not UTF-8."""
+    """How records keep a path, whatever the locale: `path`, and `path_b64` beside it where its bytes are not UTF-8."""
     raw = os.fsencode(path)
     shown = raw.decode("utf-8", "backslashreplace")
     if shown.encode("utf-8", "surrogatepass") == raw:

@@ -5,13 +5,13 @@ FORMATS names the module of each; every one has `write(job) -> Written`.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
 from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.reports.job import Job, LeftOut, Written
+from xraygpt_edge.text import file_name
 
 __all__ = ["DEFAULT_NAMES", "FORMATS", "Job", "LeftOut", "Written", "account", "write"]
 
@@ -44,7 +44,7 @@ def account(name: str, job: Job, written: Written) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "format": name,
-        "out": os.fsencode(job.out).decode("utf-8", "backslashreplace"),
+        "out": file_name(job.out),
         "files": written.files,
         "left_out": [asdict(row) for row in written.left_out],
         "torn_bytes": job.batch.torn_bytes,

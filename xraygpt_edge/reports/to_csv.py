@@ -12,9 +12,9 @@ import re
 import unicodedata
 
 from xraygpt_edge.ledger import Answered, Failed
-from xraygpt_edge.ledger.shown import one_line
 from xraygpt_edge.records import NOTICE
 from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.text import one_line
 
 COLUMNS = (
     "id", "path", "status", "question", "text", "finish_reason", "error_id", "message", "warnings",

@@ -23,10 +23,10 @@ from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.imaging.identity import Attribute, Identity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
+from xraygpt_edge.text import visible
 
 PRODUCT = "xraygpt-edge"
 SERIES_NUMBER = 9901
@@ -89,7 +89,9 @@ def _uid(role: str, radiograph: Radiograph) -> str:
     row = radiograph.first
     made_by = [row.input.sha256, row.bundle.manifest_sha256, row.engine.version]
     words = [word for answer in radiograph.answers for word in (answer.question, answer.text)]
-    return str(generate_uid(entropy_srcs=[PRODUCT, role, *made_by, *words]))
+    # Earlier versions took questions with half characters, which cannot be hashed.
+    whole = (word.encode("utf-8", "backslashreplace").decode() for word in words)
+    return str(generate_uid(entropy_srcs=[PRODUCT, role, *made_by, *whole]))
 
 
 def device_uid(row: Answered) -> str:

@@ -18,10 +18,10 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
+from xraygpt_edge.text import visible
 
 LOINC = "http://loinc.org"
 PART_OF_REPORT_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0074"

@@ -17,11 +17,11 @@ import jinja2
 
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.ledger.shown import visible
 from xraygpt_edge.records import notice
 from xraygpt_edge.reports.job import Job, Written, output_file
 from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
+from xraygpt_edge.text import visible
 
 SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")
 """The rest of it stands on the page already."""

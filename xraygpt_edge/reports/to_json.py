@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import msgspec
-
 from xraygpt_edge.ledger import Records
 from xraygpt_edge.records import NOTICE, SCHEMA
 from xraygpt_edge.reports.job import Job, Written, output_file
@@ -21,6 +19,6 @@ def write(job: Job) -> Written:
     with output_file(job.out) as stream:
         stream.write(json.dumps(head).removesuffix("}").encode() + b', "records": [')
         for number, entry in enumerate(Records(job.batch.root)):
-            stream.write((b",\n" if number else b"\n") + msgspec.json.format(entry.line, indent=0))
+            stream.write((b",\n" if number else b"\n") + entry.line.strip())
         stream.write(b"\n]}\n")
     return Written(files=1)
