@@ -81,7 +81,7 @@ $(VENV)/made-for: FORCE
 		$(PYTHON) -m venv $(VENV) && echo "$$for_now" > $@; \
 	fi
 
-$(VENV)/runtime.stamp: $(VENV)/made-for pyproject.toml constraints.txt export/llama_wheel.py
+$(VENV)/runtime.stamp: $(VENV)/made-for pyproject.toml constraints.txt export/llama_wheel.py export/llama_source.py
 	@$(PY) -m export.llama_wheel install
 	@echo "Installing xraygpt-edge and what it needs: about a minute, once."
 	@$(PIP) install $(PINS) --editable ".[$(EXTRA)]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
+from zipfile import is_zipfile
 
 import typer
 
@@ -14,7 +15,8 @@ from benchmarks import plot, results, table
 from benchmarks.child import SideFailed
 from benchmarks.run import MEASUREMENTS, NotQuiet, run, say
 from benchmarks.task import Sizes, Task
-from export.llama_wheel import SetupError
+from export.build_steps import SetupError
+from export.llama_wheel import Cpu
 from xraygpt_edge.devices import usable_cpus
 from xraygpt_edge.errors import XrayGPTError
 
@@ -31,6 +33,10 @@ Images = Annotated[int, typer.Option(min=1, help="Radiographs of `folder`.")]
 AnswerTokens = Annotated[int, typer.Option(min=1, help="Tokens of an answer in `folder`.")]
 UpstreamRounds = Annotated[int, typer.Option(min=0, help="Rounds in which `folder` measures PyTorch too.")]
 Sequences = Annotated[str, typer.Option(help="Answers at once in `many`, with commas.")]
+OtherWheel = Annotated[
+    list[str] | None,
+    typer.Option(help="native=FILE or portable=FILE: a llama.cpp that `busy` measures beside that build of ours."),
+]
 Results = Annotated[list[Path] | None, typer.Argument(help="Results of one bundle; the newest file without any.")]
 
 
@@ -45,6 +51,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command has as many parameters as opt
     answer_tokens: AnswerTokens = 120,
     upstream_rounds: UpstreamRounds = 3,
     sequences: Sequences = "1,8,16,32",
+    other_wheel: OtherWheel = None,
     *,
     anyway: Anyway = False,
 ) -> None:
@@ -59,8 +66,9 @@ def measure(  # noqa: PLR0913, PLR0917 - a command has as many parameters as opt
         answer_tokens=answer_tokens,
         upstream_rounds=upstream_rounds,
     )
+    task = Task(bundle, DEMO, threads or usable_cpus(), sizes, _wheels(other_wheel or []))
     with _refusals():
-        file = run(Task(bundle, DEMO, threads or usable_cpus(), sizes), names, pairs, out, anyway=anyway)
+        file = run(task, names, pairs, out, anyway=anyway)
         print(table.markdown(results.load(file)), end="")
         say(f"Every figure is in {file}.")
 
@@ -94,6 +102,15 @@ def draw(files: Results = None, out: Out = RESULTS, svg: Path = DRAWING) -> None
 
 def _listed(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _wheels(given: list[str]) -> dict[Cpu, Path]:
+    """Which build a wheel is compared with, and the wheel."""
+    pairs = [text.partition("=") for text in given]
+    found = {cpu: Path(file) for cpu in get_args(Cpu) for name, _, file in pairs if name == cpu}
+    if len(found) != len(given) or not all(map(is_zipfile, found.values())):
+        raise typer.BadParameter("--other-wheel takes native=FILE or portable=FILE, each once, and a wheel as FILE")
+    return found
 
 
 @contextmanager

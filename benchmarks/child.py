@@ -23,21 +23,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, **OFFLINE}
 
 
-def run(command: list[str], accepted: tuple[int, ...] = (0,)) -> str:
-    """Standard output of a command; raises SideFailed for another exit code."""
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, errors="replace", env=environment(), cwd=ROOT
-    )
+def run(command: list[str], accepted: tuple[int, ...] = (0,), packages: Path | None = None) -> str:
+    """Standard output of a command; raises SideFailed for another exit code.
+
+    packages: a folder whose Python packages are taken before those that are installed.
+    """
+    ours = {**environment(), "PYTHONPATH": str(packages)} if packages else environment()
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", env=ours, cwd=ROOT)
     if done.returncode not in accepted:
         said = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
         raise SideFailed(f"{Path(command[0]).name} ended with {done.returncode}:\n{said}")
     return done.stdout
 
 
-def call(function: str, **arguments: Any) -> Any:
-    """What `module.function(**arguments)` returns, computed in a new process; both sides must fit JSON."""
+def call(function: str, packages: Path | None = None, /, **arguments: Any) -> Any:
+    """What `module.function(**arguments)` returns, computed in a new process; both sides must fit JSON.
+
+    packages: as in `run`.
+    """
     command = [sys.executable, "-m", "benchmarks.child", function, json.dumps(arguments)]
-    return json.loads(run(command).splitlines()[-1])  # libraries may have printed before
+    return json.loads(run(command, packages=packages).splitlines()[-1])  # libraries may have printed before
 
 
 def main(function: str, arguments: str) -> None:

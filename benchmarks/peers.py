@@ -11,15 +11,13 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import llama_wheel
-from export.llama_wheel import LLAMA_VERSION, SetupError, say
+from export import llama_source, llama_wheel
+from export.build_steps import SetupError, run_step, say
+from export.llama_source import LLAMA_VERSION
 from xraygpt_edge.devices import usable_cpus
 
 TOOLS = ("llama-bench", "llama-batched-bench")
@@ -73,13 +71,13 @@ def _made(folder: Path) -> Peers:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         log = folder / "build.log"
         log.unlink(missing_ok=True)
-        source = _source(Path(scratch), log)
+        source = llama_source.fetch(Path(scratch), log) / "vendor" / "llama.cpp"
         build = Path(scratch) / "build"
         jobs = str(usable_cpus())
         configure = ["cmake", "-S", str(source), "-B", str(build), *SWITCHES, *llama_wheel.flags_here()]
-        _run(configure, log, "set up")
+        run_step(configure, log, "llama.cpp's tools could not be set up")
         compile_ = ["cmake", "--build", str(build), "--config", "Release", "-j", jobs, "--target", *TOOLS]
-        _run(compile_, log, "built")
+        run_step(compile_, log, "llama.cpp's tools could not be built")
         shutil.rmtree(folder / "bin", ignore_errors=True)
         shutil.move(build / "bin", folder / "bin")
     receipt = {"llama_cpp_python": LLAMA_VERSION, "cmake_args": llama_wheel.flags_here(), "system": platform.system()}
@@ -88,24 +86,3 @@ def _made(folder: Path) -> Peers:
     if tools is None:
         raise SetupError(f"The build ended well, but the tools are not in {folder / 'bin'}.")
     return tools
-
-
-def _source(scratch: Path, log: Path) -> Path:
-    """The llama.cpp that lies inside the source package of llama-cpp-python."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
-    command += ["--no-binary", "llama-cpp-python", "--dest", str(scratch), f"llama-cpp-python=={LLAMA_VERSION}"]
-    _run(command, log, "downloaded")
-    (archive,) = scratch.glob("llama_cpp_python-*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(scratch / "source", filter="data")
-    (source,) = (scratch / "source").glob("*/vendor/llama.cpp")
-    return source
-
-
-def _run(command: list[str], log: Path, done: str) -> None:
-    """Run one step with its words in the log; its last lines are shown when it fails."""
-    with log.open("ab") as out:
-        status = llama_wheel.wait_for(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
-    if status:
-        say("\n".join(log.read_text("utf-8", "replace").splitlines()[-20:]))
-        raise SetupError(f"llama.cpp's tools could not be {done}. The lines above end the log {log}.")

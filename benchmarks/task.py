@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.peers import Peers
+from export.llama_wheel import Cpu
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.bundle import Bundle, FileEntry
 from xraygpt_edge.loading import VISION_FOR
@@ -25,6 +27,8 @@ class Sizes:
     """Prompts in one process; their median is the round's value."""
     decoded: int = 64
     """Tokens of the single answer."""
+    decoded_beside: int = 32
+    """Tokens of the single answer beside a busy program, and of the one alone that it is compared with."""
     sequences: tuple[int, ...] = (1, 8, 16, 32)
     decoded_by_many: int = 32
     """Tokens of each sequence."""
@@ -48,10 +52,17 @@ class Sizes:
 class Task:
     """One run."""
 
-    def __init__(self, bundle: Path, demo: Path, threads: int, sizes: Sizes | None = None) -> None:
-        """demo: the demonstration bundle, whose start is measured."""
+    def __init__(
+        self,
+        bundle: Path,
+        demo: Path,
+        threads: int,
+        sizes: Sizes | None = None,
+        other_wheels: Mapping[Cpu, Path] | None = None,
+    ) -> None:
+        """demo: the demonstration bundle, whose start is measured. other_wheels: of llama.cpp, beside our builds."""
         self.bundle, self.demo, self.threads = bundle.resolve(), demo.resolve(), threads
-        self.sizes = sizes or Sizes()
+        self.sizes, self.other_wheels = sizes or Sizes(), other_wheels or {}
 
     @cached_property
     def opened(self) -> Bundle:

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from export.build_steps import SetupError
 from export.errors import ExportRefused, GateMissed
-from export.llama_wheel import SetupError
 from export.prompts import XRAYGPT
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus

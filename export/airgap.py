@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Literal
 from zipfile import ZipFile
 
+from export.build_steps import SetupError, say
 from export.errors import ExportRefused
-from export.llama_wheel import PORTABLE, Cpu, SetupError, built_wheel, flags_here, needed_features, say
+from export.llama_wheel import PORTABLE, Cpu, built_wheel, flags_here, needed_features
 from export.measure import Meter
 from export.staging import appearing_folder
 from xraygpt_edge import __version__

@@ -1,6 +1,7 @@
 """A llama-cpp-python wheel that runs on this very computer, built once and kept.
 
     CPU features ── cmake_flags ──▶ flags ── wheel_key ──▶ cache folder ── built_wheel ──▶ wheel
+                             llama_source ── source ───────────────────────────┘
                                                             ── install ──▶ ── prove: one decode
 
 Why not simply `pip install llama-cpp-python`: on a CPU with AMX its default build dies at the
@@ -21,20 +22,17 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from export import llama_source
+from export.build_steps import SetupError, run_step, say
+from export.llama_source import LLAMA_VERSION
+
 Cpu = Literal["native", "portable"]
 """For this computer's own CPU, or for every desktop of this kind."""
-
-LLAMA_VERSION = "0.3.36"
-"""The release that we build; pyproject.toml pins the same."""
-
-PROGRESS_EVERY_S = 60
-"""A build says that it is still alive this often."""
 
 X86_FLAGS = {
     "GGML_SSE42": {"sse4_2"},
@@ -60,15 +58,6 @@ NO_COMPILER = (
 )
 
 
-class SetupError(Exception):
-    """Set-up cannot go on; the message is one line and says what to do."""
-
-
-def say(words: str) -> None:
-    """Tell the person who waits; standard output is kept for the path."""
-    print(words, file=sys.stderr, flush=True)
-
-
 def cpu_features(cpuinfo: str) -> frozenset[str]:
     """Features that every processor in the text of /proc/cpuinfo has; empty when it names none."""
     lines = [line for line in cpuinfo.splitlines() if line.split(":")[0].strip() in {"flags", "Features"}]
@@ -82,6 +71,7 @@ def cmake_flags(system: str, machine: str, features: frozenset[str]) -> list[str
     system, machine: as `platform` names them. features: from `cpu_features`.
     """
     flags = ["-DLLAVA_BUILD=OFF"]  # its own image encoders: we have our own, and the build is shorter
+    flags.append("-DGGML_OPENMP=OFF")  # its threads would spin, and its library is not on every desktop
     if machine.lower() not in {"x86_64", "amd64"}:
         return flags  # ARM and others: llama.cpp's own detection is right, and Apple's gets Metal
     if system == "Darwin":
@@ -93,12 +83,8 @@ def cmake_flags(system: str, machine: str, features: frozenset[str]) -> list[str
 
 
 def portable_flags(system: str, machine: str) -> list[str]:
-    """CMake flags for other people's computers of this kind.
-
-    Without OpenMP: its library comes with a compiler, and a desktop need not have it.
-    """
-    ours = cmake_flags(system, machine, PORTABLE)
-    return list(dict.fromkeys([*ours, "-DGGML_NATIVE=OFF", "-DGGML_OPENMP=OFF"]))
+    """CMake flags for other people's computers of this kind."""
+    return list(dict.fromkeys([*cmake_flags(system, machine, PORTABLE), "-DGGML_NATIVE=OFF"]))
 
 
 def this_cpu() -> frozenset[str]:
@@ -124,11 +110,11 @@ def wheel_key(flags: list[str], features: frozenset[str]) -> str:
     """Name of the cache folder: equal only where the same wheel runs.
 
     The wheel serves every Python 3 but not every C library. A native build depends on the CPU's
-    own list of features; otherwise the flags say everything.
+    own list of features; otherwise the flags and our repair of the source say everything.
     """
     fixed = [flag for flag in flags if flag.startswith("-DGGML_NATIVE=")][-1:] == ["-DGGML_NATIVE=OFF"]
     native = "" if fixed else " ".join(sorted(features))
-    digest = hashlib.sha256("\n".join([*flags, native]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join([*flags, native, llama_source.WAITING_REPAIRED]).encode()).hexdigest()[:12]
     libc = "".join(platform.libc_ver())
     return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
 
@@ -185,21 +171,16 @@ def keep(wheel: Path, folder: Path, flags: list[str]) -> Path:
     """Move a new wheel into its cache folder and write its receipt."""
     kept = folder / wheel.name
     shutil.move(wheel, kept)
-    facts = {"wheel": kept.name, "sha256": hashlib.sha256(kept.read_bytes()).hexdigest(), "cmake_args": flags}
+    facts = {
+        "wheel": kept.name,
+        "sha256": hashlib.sha256(kept.read_bytes()).hexdigest(),
+        "cmake_args": flags,
+        "repaired": llama_source.REPAIRED_FILE,
+    }
     partial = folder / "receipt.partial"
     partial.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     partial.replace(folder / "receipt.json")
     return kept
-
-
-def wait_for(build: subprocess.Popen[bytes]) -> int:
-    """The exit status of a build, with a word to the user every minute."""
-    start_s = time.monotonic()
-    while True:
-        try:
-            return build.wait(PROGRESS_EVERY_S)
-        except subprocess.TimeoutExpired:
-            say(f"  still building ({(time.monotonic() - start_s) / 60:.0f} min)")
 
 
 def build(folder: Path, flags: list[str]) -> Path:
@@ -209,20 +190,14 @@ def build(folder: Path, flags: list[str]) -> Path:
     say("Building llama.cpp: about 4 to 8 minutes on two idle cores, once.")
     say(f"  with {' '.join(flag for flag in flags if not flag.endswith('=OFF')) or 'its own choice of CPU features'}")
     log = folder / "build.log"
+    log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        wanted = f"llama-cpp-python=={LLAMA_VERSION}"
+        source = llama_source.fetch(Path(scratch), log)
         command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps"]
-        command += ["--no-binary", "llama-cpp-python", "--disable-pip-version-check"]
-        command += ["--wheel-dir", scratch, wanted]
-        environment = {**os.environ, "CMAKE_ARGS": shlex.join(flags)}
-        with log.open("wb") as out:
-            pip = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
-            status = wait_for(pip)
-        wheels = list(Path(scratch).glob("llama_cpp_python-*.whl"))
-        if status or len(wheels) != 1:
-            say("\n".join(log.read_text("utf-8", "replace").splitlines()[-20:]))
-            raise SetupError(f"llama.cpp could not be built. The lines above end the log {log}.")
-        return keep(wheels[0], folder, flags)
+        command += ["--disable-pip-version-check", "--wheel-dir", scratch, str(source)]
+        run_step(command, log, "llama.cpp could not be built", {"CMAKE_ARGS": shlex.join(flags)})
+        (wheel,) = Path(scratch).glob("llama_cpp_python-*.whl")
+        return keep(wheel, folder, flags)
 
 
 def built_wheel(cpu: Cpu = "native") -> Path:

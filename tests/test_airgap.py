@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from export import airgap
 from export.__main__ import app
-from export.llama_wheel import SetupError
+from export.build_steps import SetupError
 from tests.test_bundle import write
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.files import sha256_of

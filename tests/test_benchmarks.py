@@ -6,12 +6,17 @@ import json
 import math
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
+from importlib.util import find_spec
+from pathlib import Path
+from zipfile import ZipFile
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import child, drafted, machine, memory, ours, pairs, peers, plot, results, table, tools, vision
+from benchmarks import busy, child, drafted, machine, memory, ours, pairs, peers, plot, results, table, tools, vision
 from benchmarks.__main__ import app
 from benchmarks.pairs import Contest, Metric, Side
 from benchmarks.run import MEASUREMENTS, NotQuiet, run
@@ -208,6 +213,48 @@ def test_the_whole_tree_of_processes_is_weighed():
 def test_a_side_that_fails_says_why():
     with pytest.raises(child.SideFailed, match=r"(?s)ended with 3.*no such thing"):
         child.run([sys.executable, "-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"])
+
+
+def a_wheel(path: Path) -> Path:
+    """The llama.cpp that is installed, as a wheel."""
+    package = Path(find_spec("llama_cpp").origin).parent
+    with ZipFile(path, "w") as archive:
+        for file in package.rglob("*"):
+            archive.write(file, file.relative_to(package.parent))
+    return path
+
+
+def test_each_build_is_measured_alone_and_beside_a_busy_program(task, tmp_path, monkeypatch):
+    wheel = a_wheel(tmp_path / "ours.whl")
+    monkeypatch.setattr("export.llama_wheel.built_wheel", lambda cpu: wheel)
+    compared = Task(task.bundle, task.demo, 1, SMALL, {"portable": wheel})
+    native, portable = results.load(run(compared, ["busy"], 1, tmp_path, anyway=True))["measurements"]
+    assert (native["name"], native["sides"]) == ("busy, native", ["xraygpt-edge"])
+    assert (portable["name"], portable["sides"]) == ("busy, portable", ["xraygpt-edge", "other wheel"])
+    for side in (native["rounds"][0]["xraygpt-edge"], *portable["rounds"][0].values()):
+        values = side["values"]
+        assert values["kept"] == values["beside"] / values["alone"]
+
+
+def test_a_side_takes_the_packages_that_it_is_told(tmp_path):
+    (tmp_path / "told.py").write_text("import json; dumps = json.dumps", "utf-8")
+    code = "import told; print(told.__file__)"
+    assert child.run([sys.executable, "-c", code], packages=tmp_path).strip() == str(tmp_path / "told.py")
+
+
+def test_the_busy_program_is_busy_and_ends_with_the_measurement():
+    with busy.endless_loop() as pid:
+        loop = psutil.Process(pid)
+        while loop.cpu_times().user < 0.2:
+            time.sleep(0.01)
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize("given", ["native", "desktop=FILE", "native=nowhere.whl", "native=FILE"])
+def test_a_wheel_that_cannot_be_compared_is_refused(given, tmp_path):
+    given = given.replace("FILE", __file__)
+    result = CliRunner().invoke(app, ["busy", "--bundle", str(tmp_path), "--other-wheel", given])
+    assert result.exit_code == 2
 
 
 @pytest.mark.slow

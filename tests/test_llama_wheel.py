@@ -11,12 +11,13 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-from export import llama_wheel
+from export import llama_source, llama_wheel
+from export.build_steps import SetupError
 from export.llama_wheel import (
-    SetupError,
     alone,
     built_wheel,
     cmake_flags,
@@ -67,21 +68,27 @@ def test_avx512_needs_all_five_parts() -> None:
 
 @pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64"), ("Darwin", "x86_64")])
 def test_elsewhere_llama_cpp_looks_for_itself(system: str, machine: str) -> None:
-    assert cmake_flags(system, machine, frozenset()) == ["-DLLAVA_BUILD=OFF"]
+    assert cmake_flags(system, machine, frozenset()) == ["-DLLAVA_BUILD=OFF", "-DGGML_OPENMP=OFF"]
 
 
 def test_windows_gets_the_portable_set() -> None:
-    assert cmake_flags("Windows", "AMD64", frozenset()) == ["-DLLAVA_BUILD=OFF", "-DGGML_NATIVE=OFF"]
+    wanted = ["-DLLAVA_BUILD=OFF", "-DGGML_OPENMP=OFF", "-DGGML_NATIVE=OFF"]
+    assert cmake_flags("Windows", "AMD64", frozenset()) == wanted
 
 
 def test_a_wheel_for_other_computers_has_avx2_and_nothing_newer() -> None:
     portable = portable_flags("Linux", "x86_64")
-    assert set(flags(HASWELL)) < set(portable)
+    assert portable == flags(HASWELL)
     assert needed_features(portable) == sorted(HASWELL)
 
 
-def test_a_wheel_for_other_computers_needs_no_library_that_comes_with_a_compiler() -> None:
-    assert "-DGGML_OPENMP=OFF" in portable_flags("Linux", "x86_64")
+SYSTEMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")]
+
+
+@pytest.mark.parametrize(("system", "machine"), SYSTEMS)
+def test_every_build_waits_in_the_way_that_we_repaired(system: str, machine: str) -> None:
+    assert "-DGGML_OPENMP=OFF" in cmake_flags(system, machine, HASWELL)
+    assert "-DGGML_OPENMP=OFF" in portable_flags(system, machine)
 
 
 @pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")])
@@ -105,6 +112,12 @@ def test_arm_features_are_read_and_an_unknown_text_gives_none() -> None:
 
 def test_other_flags_are_another_wheel() -> None:
     assert wheel_key(flags(HASWELL), HASWELL) != wheel_key(flags(SAPPHIRE), SAPPHIRE)
+
+
+def test_a_build_from_before_the_repair_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired = wheel_key(flags(HASWELL), HASWELL)
+    monkeypatch.setattr(llama_source, "WAITING_REPAIRED", llama_source.WAITING)
+    assert wheel_key(flags(HASWELL), HASWELL) != repaired
 
 
 def test_a_feature_that_llama_cpp_does_not_use_changes_nothing() -> None:
@@ -158,6 +171,7 @@ def test_a_receipt_says_what_was_built(cache: Path) -> None:
         "wheel": wheel.name,
         "sha256": hashlib.sha256(b"a wheel").hexdigest(),
         "cmake_args": ["-DLLAVA_BUILD=OFF"],
+        "repaired": llama_source.REPAIRED_FILE,
     }
 
 
@@ -181,12 +195,70 @@ def test_without_a_compiler_one_line_says_what_to_install(cache: Path, monkeypat
 def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(llama_wheel, "LLAMA_VERSION", "0.0.0+not.there")
+    monkeypatch.setattr(llama_source, "LLAMA_VERSION", "0.0.0+not.there")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SetupError, match=r"build\.log"):
         llama_wheel.build(cache, [])
     assert "0.0.0+not.there" in capsys.readouterr().err
     assert {path.name for path in cache.iterdir()} == {"build.log"}
+
+
+def a_source(folder: Path, code: str) -> Path:
+    """A source with nothing in it but one file."""
+    file = folder / llama_source.REPAIRED_FILE
+    file.parent.mkdir(parents=True)
+    file.write_bytes(code.encode())
+    return file
+
+
+def test_waiting_threads_offer_their_core_and_the_rest_of_the_source_stays(tmp_path: Path) -> None:
+    before, after = "void ggml_barrier() {\n", "    // exit barrier\n}\n"
+    file = a_source(tmp_path, before + llama_source.WAITING + after)
+    llama_source.repair(tmp_path)
+    repaired = file.read_bytes().decode()
+    assert repaired == before + llama_source.WAITING_REPAIRED + after
+    assert "sched_yield();" in repaired
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        llama_source.WAITING.replace("relaxed", "acquire"),
+        llama_source.WAITING * 2,
+        llama_source.WAITING_REPAIRED,
+    ],
+    ids=["without the barrier", "another barrier", "two of them", "repaired already"],
+)
+def test_a_source_of_another_release_is_refused_in_one_line_and_left(tmp_path: Path, code: str) -> None:
+    file = a_source(tmp_path, code)
+    with pytest.raises(SetupError, match=r"ggml-cpu\.c.*ggml_barrier") as caught:
+        llama_source.repair(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes().decode() == code
+
+
+def test_a_source_without_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"ggml-cpu\.c"):
+        llama_source.repair(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_published_source_is_the_one_that_we_repair(tmp_path: Path) -> None:
+    source = llama_source.fetch(tmp_path, tmp_path / "log")
+    assert (source / llama_source.REPAIRED_FILE).read_bytes().count(b"sched_yield();") == 1
+    assert (source / "CMakeLists.txt").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sched_yield is a function of Unix")
+def test_the_wheel_that_was_built_here_is_repaired() -> None:
+    wheel = kept_wheel(llama_wheel.cache_folder() / llama_wheel.key_here())
+    if wheel is None:
+        pytest.skip("llama.cpp was not built by us")
+    with ZipFile(wheel) as archive:
+        libraries = [name for name in archive.namelist() if Path(name).name.startswith("libggml-cpu")]
+        assert libraries
+        assert all(b"sched_yield" in archive.read(name) for name in libraries)
 
 
 def hold(folder: str, held_s: float, started: str) -> None:

@@ -39,8 +39,9 @@ PIECE_BYTES = 256
 KV_NUMBER_BYTES = 2
 """Keys and values are kept in fp16."""
 SPINS = "10000"
-"""How long a thread spins before it sleeps, some 20 µs. GNU's default spins for milliseconds: when another program
-takes a core, all threads wait for the one that lost it. Measured beside two busy programs: 5 times faster."""
+"""How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
+spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
+two busy programs: 5 times faster."""
 
 
 @dataclass(frozen=True, slots=True)
