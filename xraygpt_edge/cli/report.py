@@ -85,6 +85,8 @@ def show(target: Path, written: Written, *, quiet: bool) -> None:
     for row in written.left_out:
         line = f"left out: {row.path} [{row.id}] {row.error_id}: {row.message}"
         print(printable(" ".join(line.split())), file=sys.stderr)
+    for warned in () if quiet else written.warned:
+        print(printable(f"warning: {warned.path} [{warned.id}] {warned.warning_id}: {warned.message}"), file=sys.stderr)
     print(printable(str(target)))
     if not quiet:
         print(f"Files written: {written.files}. Radiographs left out: {len(written.left_out)}.", file=sys.stderr)
