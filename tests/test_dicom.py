@@ -294,7 +294,6 @@ def test_zero_frames_mean_one() -> None:
         ({"BitsAllocated": 32}, "E-DCM-013"),
         ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "E-DCM-013"),
         ({"BitsStored": 17}, "E-DCM-013"),
-        ({"HighBit": 3}, "E-DCM-013"),
         ({"PhotometricInterpretation": "CMYK"}, "E-DCM-013"),
         ({"SamplesPerPixel": 3}, "E-DCM-013"),
         ({"Rows": 65535, "Columns": 65535}, "E-DCM-014"),

@@ -250,20 +250,6 @@ def test_a_patients_number_of_two_parts_stays_one_number(tmp_path: Path, films: 
     assert fhir(reports(batch, films, "fhir")[0])["subject"]["identifier"]["value"] == "A\\B"
 
 
-def test_odd_dates_and_codes_are_copied_as_the_archive_has_them(tmp_path: Path, films: Path) -> None:
-    data = dicom_file(films, PatientBirthDate="19701201").replace(b"19701201", b"1970.1.1")
-    (films / "a.dcm").write_bytes(data)
-    sr = reports(batch_of(tmp_path, ("a.dcm", data)), films)[0].read_bytes()
-    assert b"1970.1.1" in sr
-
-
-def test_an_illegal_uid_is_not_passed_on(tmp_path: Path, films: Path, capsys) -> None:
-    data = dicom_file(films, StudyInstanceUID="1.2.3.94").replace(b"1.2.3.94", b"1.2.3.04")
-    (films / "a.dcm").write_bytes(data)
-    assert reports(batch_of(tmp_path, ("a.dcm", data)), films, code=3) == []
-    assert "E-REP-013" in capsys.readouterr().err
-
-
 def test_tags_and_model_text_stay_text_in_every_object(tmp_path: Path, films: Path) -> None:
     hostile = [*payloads.HTML, *payloads.FORMULAS, *payloads.TERMINAL]
     lines = []

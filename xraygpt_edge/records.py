@@ -67,6 +67,8 @@ class Source:
     photometric: str | None = None
     study: str | None = None
     """Beginning of a hash of the study's UID: equal for pictures of one study, and nobody's identifier."""
+    frame: int | None = None
+    """Which one was read, counted from 1, of a file that holds several."""
     forced: bool = False
     """A refusal of the input gate was overridden with --force."""
     warnings: tuple[ReadWarning, ...] = ()

@@ -255,7 +255,7 @@ DICOM_WARNINGS = {
     ),
     "W-DCM-015": _warning(
         "the pixels are not square; the picture was stretched accordingly",
-        "PixelAspectRatio or the pixel spacing says so.",
+        "PixelAspectRatio, or the spacing of the pixels, of the imager or of the scanner, says so.",
     ),
     "W-DCM-016": _warning(
         "the file does not state its transfer syntax; it was told from the bytes",
@@ -276,6 +276,25 @@ DICOM_WARNINGS = {
     "W-DCM-021": _warning(
         "the compressed picture contradicts the header about the sign of its values",
         "PixelRepresentation was not followed, because the picture would break where values change their sign.",
+    ),
+    "W-DCM-022": _warning(
+        "the header contradicts itself about where the pixel values lie",
+        "HighBit does not go with BitsStored; the pixels fit the lowest bits, so it was not followed.",
+    ),
+    "W-DCM-023": _warning(
+        "the file is of a class that is not in the standard",
+        "It has pixels and the modality of a radiograph, as some manufacturers store theirs, so it was read as one.",
+        "Look at the picture: xraygpt-edge inspect FILE --save PICTURE.png.",
+    ),
+    "W-DCM-024": _warning(
+        "the compressed pixels have no end mark",
+        "The file may have been cut there; every part of the picture is there.",
+    ),
+    "W-DCM-025": _warning(
+        "the header contradicts itself about the shape of a pixel",
+        "Of PixelAspectRatio, PixelSpacing, ImagerPixelSpacing and NominalScannedPixelSpacing the first possible one "
+        "was followed.",
+        "Look at the picture: xraygpt-edge inspect FILE --save PICTURE.png.",
     ),
 }
 

@@ -69,4 +69,26 @@ REPORT: dict[str, Entry] = {
         "Repair the file's SpecificCharacterSet or UID, or use --to html, csv or json.",
         "The other radiographs were not affected.",
     ),
+    "W-REP-001": Entry(
+        0,
+        "a value of the patient or the study is written as DICOM does not allow, and was repaired",
+        "Only one thing can be meant, such as 19961029 by 1996.10.29. In the archive it still is as it was.",
+    ),
+    "W-REP-002": Entry(
+        0,
+        "a value of the patient or the study is none that DICOM allows, and was left out",
+        "Such as a date 00000000, a number that is too long, an unknown sex. Archives refuse objects with such values.",
+        "See that the report has found its patient and study in the archive.",
+    ),
+    "W-REP-003": Entry(
+        0,
+        "the file's character set is misspelt or unknown",
+        "Its text is plain ASCII, which is the same in all, or fits the set that is clearly meant.",
+        "See that the patient's name in the report is right.",
+    ),
+    "W-REP-004": Entry(
+        0,
+        "an identifier breaks the rules of DICOM and was kept as it is",
+        "Archives hold such UIDs and numbers of patients and compare them byte by byte; repaired, it would be another.",
+    ),
 }

@@ -84,6 +84,9 @@ def show(target: Path, written: Written, *, quiet: bool) -> None:
     for row in written.left_out:
         line = f"left out: {row.path} [{row.id}] {row.error_id}: {row.message}"
         print(one_line(line), file=sys.stderr)
+    for warned in () if quiet else written.warned:
+        line = f"warning: {warned.path} [{warned.id}] {warned.warning_id}: {warned.message}"
+        print(one_line(line), file=sys.stderr)
     print(file_name(target))
     if not quiet:
         print(f"Files written: {written.files}. Radiographs left out: {len(written.left_out)}.", file=sys.stderr)

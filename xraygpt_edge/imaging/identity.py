@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from xraygpt_edge.records import ReadWarning
+
 TextVR = Literal["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"]
 """The value representations of DICOM whose values are text."""
 
@@ -15,7 +17,7 @@ class Attribute:
 
     keyword: str
     vr: TextVR
-    """As the file has it."""
+    """As the standard has it."""
     text: str = field(repr=False)
     """Several values are separated by backslashes, as in DICOM; empty where the element is."""
 
@@ -31,6 +33,8 @@ class Identity:
     sop_class_uid: str = field(repr=False)
     sop_instance_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
+    warnings: tuple[ReadWarning, ...] = ()
+    """What was repaired, left out, or kept although it breaks the standard."""
 
     @property
     def study_uid(self) -> str:

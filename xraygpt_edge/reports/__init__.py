@@ -47,5 +47,6 @@ def account(name: str, job: Job, written: Written) -> dict[str, Any]:
         "out": file_name(job.out),
         "files": written.files,
         "left_out": [asdict(row) for row in written.left_out],
+        "warnings": [asdict(row) for row in written.warned],
         "torn_bytes": job.batch.torn_bytes,
     }

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
+from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.ledger import Answered
 from xraygpt_edge.reports.rows import Batch
 
@@ -45,11 +46,27 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something about the patient or the study in a report that its reader should know."""
+
+    id: str
+    path: str
+    warning_id: str
+    message: str
+
+    @classmethod
+    def of(cls, row: Answered, identity: Identity) -> list[Warned]:
+        """What was found while patient and study were copied."""
+        return [cls(row.id, row.shown_path, warning.id, warning.message) for warning in identity.warnings]
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a writer has done."""
 
     files: int
     left_out: tuple[LeftOut, ...] = ()
+    warned: tuple[Warned, ...] = ()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.ledger import RECORDS, Answered, Failed, Records, Row, asked_questions
 from xraygpt_edge.ledger.versions import Damaged, decoded
+from xraygpt_edge.records import ReadWarning
 
 SUMMARY = "summary.json"
 
@@ -25,13 +26,12 @@ class Radiograph:
         """The answer that also speaks for what all have in common: file, bundle, settings."""
         return self.answers[0]
 
-    @property
-    def remarks(self) -> list[str]:
+    def remarks(self, *more: ReadWarning) -> list[str]:
         """What a reader must know: the notice first, then whatever limits the answers."""
         source = self.first.input
         cut = ["The text is cut off."] if any(row.finish_reason != "stop" for row in self.answers) else []
         forced = ["The input gate refused this file and was overridden."] if source.forced else []
-        return [self.first.notice, *cut, *forced, *(f"{warning.id}: {warning.message}" for warning in source.warnings)]
+        return [self.first.notice, *cut, *forced, *(f"{each.id}: {each.message}" for each in (*source.warnings, *more))]
 
 
 @dataclass(frozen=True, slots=True)

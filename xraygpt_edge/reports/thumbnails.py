@@ -49,7 +49,8 @@ def pictures(images: Path, radiographs: Iterable[Radiograph]) -> Thumbnails:
 def _pixels(reader: Reader, images: Path, row: Answered) -> NDArray[np.uint8]:
     if row.file.is_absolute() or ".." in row.file.parts:
         raise InputRefused("E-REP-010", "its path leads out of the folder")
-    radiograph = reader.read(images / row.file, ReadOptions(row.input.profile, force=row.input.forced))
+    options = ReadOptions(row.input.profile, row.input.frame, row.input.forced)
+    radiograph = reader.read(images / row.file, options)
     if radiograph.source.sha256 != row.input.sha256:
         raise InputRefused("E-REP-011")
     return radiograph.pixels

@@ -23,7 +23,7 @@ from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.imaging.identity import Attribute, Identity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
+from xraygpt_edge.reports.job import Job, LeftOut, Warned, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
 from xraygpt_edge.text import visible
@@ -44,6 +44,7 @@ def write(job: Job) -> Written:
         raise UsageError("E-REP-004")
     make_folder(job.out)
     left_out: list[LeftOut] = []
+    warned: list[Warned] = []
     written: set[str] = set()
     with closing(Reader()) as reader:
         for radiograph in job.batch.instances:
@@ -56,7 +57,8 @@ def write(job: Job) -> Written:
                 continue
             with output_file(job.out / f"{unused_name(row, written)}.dcm") as stream:
                 stream.write(encoded(document))
-    return Written(len(written), tuple(left_out))
+            warned += Warned.of(row, identity)
+    return Written(len(written), tuple(left_out), tuple(warned))
 
 
 def report(radiograph: Radiograph, identity: Identity, answered_at: datetime) -> Dataset:
@@ -87,7 +89,8 @@ def encoded(document: Dataset) -> bytes:
 def _uid(role: str, radiograph: Radiograph) -> str:
     """A UID of this role for these answers: hashed from what made them, so the same each time."""
     row = radiograph.first
-    made_by = [row.input.sha256, row.bundle.manifest_sha256, row.engine.version]
+    frame = [] if row.input.frame is None else [f"frame {row.input.frame}"]
+    made_by = [row.input.sha256, *frame, row.bundle.manifest_sha256, row.engine.version]
     words = [word for answer in radiograph.answers for word in (answer.question, answer.text)]
     # Earlier versions took questions with half characters, which cannot be hashed.
     whole = (word.encode("utf-8", "backslashreplace").decode() for word in words)
@@ -110,9 +113,14 @@ def _add_patient_and_study(document: Dataset, identity: Identity) -> None:
 def _copied(attribute: Attribute) -> DataElement:
     """The element as the archive has it, also where its value is an odd one."""
     try:
-        return DataElement(attribute.keyword, attribute.vr, attribute.text, validation_mode=config.IGNORE)
+        return _exactly(attribute.keyword, attribute.vr, attribute.text)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputRefused("E-REP-013", type(error).__name__) from None
+
+
+def _exactly(keyword: str, vr: str, text: str) -> DataElement:
+    """An element whose value nobody judges: it was judged when it was read."""
+    return DataElement(keyword, vr, text, validation_mode=config.IGNORE)
 
 
 def _add_series_and_equipment(document: Dataset, radiograph: Radiograph) -> None:
@@ -158,9 +166,9 @@ def _add_state(document: Dataset, identity: Identity) -> None:
     document.PerformedProcedureCodeSequence = Sequence()
     image = _reference(identity)
     series, study = Dataset(), Dataset()
-    series.SeriesInstanceUID = identity.series_uid
+    series.add(_exactly("SeriesInstanceUID", "UI", identity.series_uid))
     series.ReferencedSOPSequence = Sequence([image])
-    study.StudyInstanceUID = identity.study_uid
+    study.add(_exactly("StudyInstanceUID", "UI", identity.study_uid))
     study.ReferencedSeriesSequence = Sequence([series])
     document.CurrentRequestedProcedureEvidenceSequence = Sequence([study])
 
@@ -194,7 +202,7 @@ def _sections(radiograph: Radiograph, identity: Identity) -> list[Dataset]:
     """Findings first; then what was asked, and what a reader must know."""
     findings = [_finding(answer, identity) for answer in radiograph.answers]
     asked = [_text("CONTAINS", ("121062", "Request"), answer.question) for answer in radiograph.answers]
-    remarks = [_text("CONTAINS", ("121106", "Comment"), words) for words in radiograph.remarks]
+    remarks = [_text("CONTAINS", ("121106", "Comment"), words) for words in radiograph.remarks(*identity.warnings)]
     return [
         _section(("121070", "Findings"), [*findings, *remarks]),
         _section(("121062", "Request"), asked),
@@ -205,7 +213,10 @@ def _finding(answer: Answered, identity: Identity) -> Dataset:
     image = Dataset()
     image.RelationshipType = "INFERRED FROM"
     image.ValueType = "IMAGE"
-    image.ReferencedSOPSequence = Sequence([_reference(identity)])
+    reference = _reference(identity)
+    if answer.input.frame is not None:
+        reference.ReferencedFrameNumber = answer.input.frame
+    image.ReferencedSOPSequence = Sequence([reference])
     finding = _text("CONTAINS", ("121071", "Finding"), answer.text)
     finding.ContentSequence = Sequence([image])
     return finding
@@ -235,11 +246,8 @@ def _item(relationship: str, value_type: str, concept: tuple[str, str]) -> Datas
 
 def _reference(identity: Identity) -> Dataset:
     reference = Dataset()
-    for keyword, uid in (
-        ("ReferencedSOPClassUID", identity.sop_class_uid),
-        ("ReferencedSOPInstanceUID", identity.sop_instance_uid),
-    ):
-        reference.add(DataElement(keyword, "UI", uid, validation_mode=config.IGNORE))
+    reference.add(_exactly("ReferencedSOPClassUID", "UI", identity.sop_class_uid))
+    reference.add(_exactly("ReferencedSOPInstanceUID", "UI", identity.sop_instance_uid))
     return reference
 
 

@@ -18,7 +18,7 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, output_file, unused_name
+from xraygpt_edge.reports.job import Job, LeftOut, Warned, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
 from xraygpt_edge.text import visible
@@ -32,6 +32,7 @@ def write(job: Job) -> Written:
     """One file a radiograph, named after the record's id."""
     make_folder(job.out)
     left_out: list[LeftOut] = []
+    warned: list[Warned] = []
     written: set[str] = set()
     with closing(Reader()) as reader:
         for radiograph in job.batch.instances:
@@ -44,7 +45,8 @@ def write(job: Job) -> Written:
             resource = report(radiograph, identity, job.batch.answered_at)
             with output_file(job.out / f"{unused_name(row, written)}.json") as stream:
                 stream.write(json.dumps(resource, indent=1, ensure_ascii=False).encode("utf-8") + b"\n")
-    return Written(len(written), tuple(left_out))
+            warned += Warned.of(row, identity) if identity else []
+    return Written(len(written), tuple(left_out), tuple(warned))
 
 
 def _identity(reader: Reader, job: Job, row: Answered) -> Identity | None:
@@ -57,7 +59,7 @@ def _identity(reader: Reader, job: Job, row: Answered) -> Identity | None:
 def report(radiograph: Radiograph, identity: Identity | None, answered_at: datetime) -> Json:
     """The whole resource."""
     row = radiograph.first
-    text = full_text(radiograph)
+    text = full_text(radiograph, identity)
     return {
         "resourceType": "DiagnosticReport",
         "text": {"status": "generated", "div": _div(text)},
@@ -80,10 +82,10 @@ def report(radiograph: Radiograph, identity: Identity | None, answered_at: datet
     }
 
 
-def full_text(radiograph: Radiograph) -> str:
+def full_text(radiograph: Radiograph, identity: Identity | None) -> str:
     """What a person reads: question and answer, what limits them, and the notice."""
     answers = [f"{answer.question}\n{answer.text}" for answer in radiograph.answers]
-    return visible("\n\n".join([*answers, *radiograph.remarks]))
+    return visible("\n\n".join([*answers, *radiograph.remarks(*(identity.warnings if identity else ()))]))
 
 
 def _div(text: str) -> str:
@@ -128,5 +130,12 @@ def _observation(answer: Answered, number: int) -> Json:
         "code": _concept("18782-3", "Radiology Study observation (narrative)"),
         "valueString": visible(answer.text),
         "device": {"reference": "#device"},
-        "note": [{"text": f"Asked: {visible(answer.question)}"}],
+        "note": [{"text": note} for note in _notes(answer)],
     }
+
+
+def _notes(answer: Answered) -> list[str]:
+    """What was asked, and of which frame: R4 has no element for a frame."""
+    frame = answer.input.frame
+    asked = f"Asked: {visible(answer.question)}"
+    return [asked] if frame is None else [asked, f"About frame {frame} of the file."]

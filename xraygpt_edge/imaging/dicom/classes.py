@@ -15,6 +15,7 @@ class Kind(Enum):
     RADIOGRAPH = "a radiograph, or what radiographs are commonly stored as"
     OTHER_RADIOGRAPH = "a radiograph of another body part"
     OTHER_IMAGE = "pictures, but no radiographs: read only with --force"
+    UNKNOWN = "a manufacturer's own class, or one that is newer than this program"
     NO_IMAGE = "never a radiograph"
     DIRECTORY = "a list of files"
 
@@ -23,6 +24,8 @@ SECONDARY_CAPTURE = frozenset(STORAGE + end for end in ("7", "7.1", "7.2", "7.3"
 FOR_PROCESSING = frozenset(STORAGE + end for end in ("1.1.1", "1.2.1", "1.3.1"))
 RADIOGRAPHS = frozenset({STORAGE + "1", STORAGE + "1.1", STORAGE + "1.1.1", *SECONDARY_CAPTURE})
 OTHER_RADIOGRAPHS = frozenset(STORAGE + end for end in ("1.2", "1.2.1", "1.3", "1.3.1"))
+CHEST_MODALITIES = frozenset({"CR", "DX", "RG", "RF"})
+"""What a chest radiograph may say that it was made with."""
 DIRECTORY = "1.2.840.10008.1.3.10"
 
 OTHER_IMAGES = frozenset(
@@ -42,14 +45,16 @@ OTHER_IMAGES = frozenset(
 
 
 def kind_of(sop_class: str) -> Kind:
-    """What an object of this class is to us; unknown and private classes are no image."""
+    """What an object of this class is to us."""
     if sop_class in RADIOGRAPHS:
         return Kind.RADIOGRAPH
     if sop_class in OTHER_RADIOGRAPHS:
         return Kind.OTHER_RADIOGRAPH
     if sop_class in OTHER_IMAGES:
         return Kind.OTHER_IMAGE
-    return Kind.DIRECTORY if sop_class == DIRECTORY else Kind.NO_IMAGE
+    if sop_class == DIRECTORY:
+        return Kind.DIRECTORY
+    return Kind.NO_IMAGE if sop_class in UID_dictionary else Kind.UNKNOWN
 
 
 def class_name(sop_class: str) -> str:

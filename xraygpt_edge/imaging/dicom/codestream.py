@@ -19,6 +19,8 @@ SOF_MARKERS = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
 STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 SCAN_MARKER = 0xDA
 END_MARKER = b"\xff\xd9"
+TILE_MARKER = b"\xff\x90\x00\x0a"
+"""Start of a tile-part (SOT), with the length of its segment."""
 J2K_START = b"\xff\x4f\xff\x51"
 JP2_START = b"\x00\x00\x00\x0cjP  "
 JP2_MAX_BOXES = 100
@@ -112,3 +114,35 @@ def j2k_stream(codestream: bytes) -> Stream:
     components = int.from_bytes(codestream[40:42], "big")
     precision = (codestream[42] & 0x7F) + 1
     return Stream(bottom - top, right - left, components, precision, signed=bool(codestream[42] & 0x80))
+
+
+def ended_j2k(codestream: bytes) -> bytes:
+    """The stream with its end marker: added where only that is missing, else the stream itself.
+
+    Its decoder refuses a stream without one, and would take half a tile for a whole one if it were simply added.
+    """
+    if codestream.rstrip(b"\0").endswith(END_MARKER):
+        return codestream
+    end = _end_of_tiles(codestream)
+    rest = codestream[end:].rstrip(b"\0") if end else codestream
+    return codestream[:end] + END_MARKER if rest in (b"", END_MARKER[:1]) else codestream
+
+
+def _end_of_tiles(codestream: bytes) -> int:
+    """Where the last part of the last tile ends; 0 where one is missing or does not say how long it is."""
+    at = codestream.find(TILE_MARKER)
+    parts: dict[int, int] = {}  # tile → parts that are still to come
+    while at > 0 and codestream[at : at + 4] == TILE_MARKER and at + 12 <= len(codestream):
+        tile, length = (int.from_bytes(codestream[at + start : at + end], "big") for start, end in ((4, 6), (6, 10)))
+        part, announced = codestream[at + 10], codestream[at + 11]
+        parts[tile] = announced - part - 1 if announced else parts.get(tile, 0)
+        at += length or len(codestream)
+    whole = len(parts) == _n_tiles(codestream) and not any(parts.values()) and at <= len(codestream)
+    return at if whole else 0
+
+
+def _n_tiles(codestream: bytes) -> int:
+    """From the SIZ segment: the grid's right, bottom, then tiles' width, height, left, top."""
+    field = [int.from_bytes(codestream[at : at + 4], "big") for at in range(8, 40, 4)]
+    right, bottom, _, _, width, height, left, top = field
+    return -((left - right) // max(1, width)) * -((top - bottom) // max(1, height))

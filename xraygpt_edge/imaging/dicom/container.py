@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,11 +13,11 @@ from io import BytesIO
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from xraygpt_edge.errors import InputRefused
-from xraygpt_edge.imaging.dicom.tags import TAGS
+from xraygpt_edge.imaging.dicom.mending import LONG_VRS, Mended, mended
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
@@ -26,7 +26,6 @@ INFLATED_MAX_BYTES = 256 << 20
 INFLATED_MAX_RATIO = 200
 """A real radiograph deflates to a third; zeros deflate to a thousandth."""
 META_MAX_BYTES = 1 << 16
-LONG_VRS = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OD", b"OF", b"OL", b"OV", b"UC", b"UR", b"SV", b"UV")
 
 # pydicom quotes tag values, names of patients among them, in its log and in its warnings.
 logging.getLogger("pydicom").disabled = True
@@ -45,6 +44,8 @@ class Container:
     """SOP class UID of the file meta information; empty if there is none."""
     guessed: bool
     """The transfer syntax is not stated in the file."""
+    unended: bool
+    """The file ends behind the last fragment of the compressed pixels, without the mark that ends them."""
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -55,12 +56,13 @@ def looks_like_dicom(data: bytes) -> bool:
     return len(data) > PREAMBLE_BYTES and (little or big) and _is_first_element(data)
 
 
-def open_container(data: bytes) -> Container:
-    """Read the elements that we need; raises InputRefused when the bytes are no DICOM data set."""
+def open_container(data: bytes, tags: Iterable[str | int]) -> Container:
+    """Read the elements of these tags; raises InputRefused when the bytes are no DICOM data set."""
     meta = meta_information(data)
+    wanted = [Tag(tag) for tag in tags]
     try:
         with quiet():
-            dataset = _inflated(data, meta) if meta.transfer_syntax == DEFLATED else _plain(data)
+            whole, dataset = _parsed(data, meta, wanted)
     except (InputRefused, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parser stumbles over
@@ -68,7 +70,7 @@ def open_container(data: bytes) -> Container:
     file_meta = getattr(dataset, "file_meta", FileMetaDataset())
     stated = str(file_meta.get("TransferSyntaxUID") or "").strip("\0 ")
     media_class = str(file_meta.get("MediaStorageSOPClassUID") or "").strip("\0 ")
-    return Container(dataset, stated or _encoding(dataset), media_class, guessed=not stated)
+    return Container(dataset, stated or _encoding(dataset), media_class, not stated, whole.unended)
 
 
 @contextmanager
@@ -102,12 +104,17 @@ def meta_information(data: bytes) -> MetaInformation:
     return MetaInformation(syntax, at)
 
 
-def _plain(data: bytes) -> Dataset:
-    return dcmread(BytesIO(data), force=True, specific_tags=list(TAGS))
+def _parsed(data: bytes, meta: MetaInformation, wanted: list[BaseTag]) -> tuple[Mended, Dataset]:
+    if meta.transfer_syntax == DEFLATED:
+        plain = mended(_inflated(data, meta), 0, big_endian=False)
+        return plain, _deflated_dataset(plain.data, wanted)
+    unstated = not meta.transfer_syntax and data[meta.end : meta.end + 1] == b"\0"
+    whole = mended(data, meta.end, big_endian=unstated or meta.transfer_syntax == ExplicitVRBigEndian)
+    return whole, dcmread(BytesIO(whole.data), force=True, specific_tags=list(wanted))
 
 
-def _inflated(data: bytes, meta: MetaInformation) -> Dataset:
-    """Inflate with a limit first: pydicom has none."""
+def _inflated(data: bytes, meta: MetaInformation) -> bytes:
+    """Inflate with a limit: pydicom has none."""
     cap = min(INFLATED_MAX_BYTES, INFLATED_MAX_RATIO * len(data))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     plain = inflater.decompress(memoryview(data)[meta.end :], cap)
@@ -115,8 +122,11 @@ def _inflated(data: bytes, meta: MetaInformation) -> Dataset:
         raise InputRefused("E-DCM-015", f"more than {cap >> 20} MB")
     if not inflater.eof:
         raise InputRefused("E-DCM-005", "the deflated data end early")
-    tags = [Tag(tag) for tag in TAGS]
-    elements = read_dataset(BytesIO(plain), is_implicit_VR=False, is_little_endian=True, specific_tags=tags)
+    return plain
+
+
+def _deflated_dataset(plain: bytes, wanted: list[BaseTag]) -> Dataset:
+    elements = read_dataset(BytesIO(plain), is_implicit_VR=False, is_little_endian=True, specific_tags=wanted)
     file_meta = FileMetaDataset()
     file_meta.TransferSyntaxUID = DEFLATED
     return FileDataset(None, elements, file_meta=file_meta, is_implicit_VR=False, is_little_endian=True)

@@ -10,7 +10,7 @@ import re
 from pydicom.dataset import Dataset
 
 from xraygpt_edge.imaging.account import Notes
-from xraygpt_edge.imaging.dicom.classes import FOR_PROCESSING, SECONDARY_CAPTURE, Kind, kind_of
+from xraygpt_edge.imaging.dicom.classes import CHEST_MODALITIES, FOR_PROCESSING, SECONDARY_CAPTURE, Kind, kind_of
 from xraygpt_edge.imaging.dicom.header import Header
 from xraygpt_edge.imaging.dicom.values import items, text
 
@@ -22,7 +22,6 @@ OTHER_PARTS = frozenset(
 )  # fmt: skip
 """Names that may be shown; anything else that stands in the tag is not."""
 XRAY_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "PX", "IO", "MG", "XA"})
-CHEST_MODALITIES = frozenset({"CR", "DX", "RG", "RF"})
 OTHER_MODALITIES = frozenset(
     {"CT", "MR", "US", "NM", "PT", "ES", "XC", "OP", "OT", "SC", "GM", "SM", "MG", "IO", "PX", "XA"}
 )

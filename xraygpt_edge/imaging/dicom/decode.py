@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -15,8 +15,17 @@ from pydicom.pixels import get_decoder
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.account import Notes
-from xraygpt_edge.imaging.dicom.codestream import Stream, as_words, bare_j2k, j2k_stream, jpeg_stream, require_end
+from xraygpt_edge.imaging.dicom.codestream import (
+    Stream,
+    as_words,
+    bare_j2k,
+    ended_j2k,
+    j2k_stream,
+    jpeg_stream,
+    require_end,
+)
 from xraygpt_edge.imaging.dicom.container import quiet
+from xraygpt_edge.imaging.dicom.fragments import ITEM, frame_bytes
 from xraygpt_edge.imaging.dicom.header import Header
 from xraygpt_edge.imaging.dicom.syntaxes import Codec, syntax_name
 
@@ -60,6 +69,7 @@ def _frame_index(header: Header, wanted: int | None, notes: Notes) -> int:
     if not 1 <= wanted <= header.frames:
         raise InputRefused("E-DCM-012", f"frame {wanted} of {header.frames}")
     if header.frames > 1:
+        notes.know(frame=wanted)
         notes.warn("W-DCM-020", f"frame {wanted} of {header.frames}")
     return wanted - 1
 
@@ -67,9 +77,9 @@ def _frame_index(header: Header, wanted: int | None, notes: Notes) -> int:
 def _decode(dataset: Dataset, header: Header, index: int, notes: Notes) -> Frame:
     if not header.codec.has_stream:
         return Frame(_by_pydicom(dataset, header, index, notes), None)
-    frame = _fragments_of(dataset, header, index)
+    frame = _compressed(dataset, header, index, notes)
     if header.codec is Codec.JPEG_2000:
-        frame = bare_j2k(frame)
+        frame = _whole_j2k(bare_j2k(frame), notes)
     stream = j2k_stream(frame) if header.codec is Codec.JPEG_2000 else jpeg_stream(frame)
     _require_agreement(stream, header)
     words = DECODERS[header.codec](frame, stream, header)
@@ -87,34 +97,26 @@ def _require_agreement(stream: Stream, header: Header) -> None:
         raise InputRefused("E-DCM-016", "more bits a sample than the header allocates")
 
 
-def _fragments_of(dataset: Dataset, header: Header, index: int) -> bytes:
+def _compressed(dataset: Dataset, header: Header, index: int, notes: Notes) -> bytes:
     """The compressed bytes of one frame."""
-    data = _encapsulated(dataset, header)
-    offsets = _extended_offsets(dataset)
-    return bytes(encaps.get_frame(data, index, number_of_frames=header.frames, extended_offsets=offsets))
-
-
-def _encapsulated(dataset: Dataset, header: Header) -> bytes:
-    data: bytes = dataset["PixelData"].value
-    if not dataset["PixelData"].is_undefined_length and data[:4] != b"\xfe\xff\x00\xe0":
+    element = dataset["PixelData"]
+    if not element.is_undefined_length and element.value[:4] != ITEM:
         raise InputRefused("E-DCM-016", "the pixel data are not compressed as the header says")
-    _, offsets = encaps.parse_fragments(data, endianness="<")
-    fragments = max(0, len(offsets) - 1)
-    if fragments < header.frames:
-        reason = f"the header says {header.frames} frames, the file holds {fragments}"
-        raise InputRefused("E-DCM-012" if fragments else "E-DCM-005", reason)
-    return data
+    return frame_bytes(element.value, header.codec, header.frames, index, notes)
 
 
-def _extended_offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
-    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    return (table, lengths) if isinstance(table, bytes) and isinstance(lengths, bytes) else None
+def _whole_j2k(codestream: bytes, notes: Notes) -> bytes:
+    ended = ended_j2k(codestream)
+    if ended is not codestream:
+        notes.warn("W-DCM-024", "the mark at the end of the JPEG 2000 stream")
+    return ended
 
 
 def _by_pydicom(dataset: Dataset, header: Header, index: int, notes: Notes) -> Words:
     """Uncompressed and RLE."""
     if header.codec is Codec.RLE:
-        data = _encapsulated(dataset, header)
+        data = encaps.encapsulate([_compressed(dataset, header, index, notes)], has_bot=False)
+        header, index = replace(header, frames=1), 0
     else:
         data = dataset["PixelData"].value
         _require_length(len(data), header, notes)
@@ -134,7 +136,7 @@ def _by_pydicom(dataset: Dataset, header: Header, index: int, notes: Notes) -> W
         bits_allocated=header.bits_allocated,
         bits_stored=header.bits_stored,
         pixel_keyword="PixelData",
-        pixel_vr=dataset["PixelData"].VR,
+        pixel_vr="OB" if dataset["PixelData"].VR == "OB" else "OW",
         **samples,
     )
     if header.bits_allocated == 8:

@@ -12,6 +12,8 @@ from xraygpt_edge.imaging.dicom.values import numbers, text
 
 UPRIGHT = ("L", "F")
 """Frontal chest as it is hung: columns run to the patient's left, rows to the feet."""
+SHAPES = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+"""Each says height, then width (row spacing, column spacing); the first one that is sensible is followed."""
 ASPECT_TOLERANCE = 0.01
 ASPECT_MAX = 4.0
 SIDE_MAX_PX = 16_384
@@ -37,7 +39,7 @@ def orient(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray
 
 def square_pixels(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> NDArray[np.uint8]:
     """Enlarge the coarser side when pixels are not square."""
-    height_to_width = _pixel_shape(dataset)
+    height_to_width = _pixel_shape(dataset, notes)
     if abs(height_to_width - 1) <= ASPECT_TOLERANCE:
         return pixels
     rows, columns = pixels.shape
@@ -53,14 +55,13 @@ def square_pixels(pixels: NDArray[np.uint8], dataset: Dataset, notes: Notes) -> 
     return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BICUBIC))
 
 
-def _pixel_shape(dataset: Dataset) -> float:
-    r"""A pixel's height divided by its width; 1 where nothing sensible is stated.
-
-    PixelAspectRatio is vertical\horizontal, the spacings are row spacing\column spacing: the same order.
-    """
-    for keyword in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
-        pair = numbers(dataset, keyword)
-        if len(pair) == 2 and min(pair) > 0:
-            ratio = pair[0] / pair[1]
-            return ratio if 1 / ASPECT_MAX <= ratio <= ASPECT_MAX else 1.0
-    return 1.0
+def _pixel_shape(dataset: Dataset, notes: Notes) -> float:
+    """A pixel's height divided by its width; 1 where nothing sensible is stated."""
+    pairs = [pair for keyword in SHAPES if len(pair := numbers(dataset, keyword)) == 2 and min(pair) > 0]
+    ratios = [height / width for height, width in pairs]
+    sensible = [ratio for ratio in ratios if 1 / ASPECT_MAX <= ratio <= ASPECT_MAX]
+    if len(sensible) < len(ratios):
+        notes.warn("W-DCM-025", "one is beyond all detectors")
+    elif any(abs(ratio / ratios[0] - 1) > ASPECT_TOLERANCE for ratio in ratios):
+        notes.warn("W-DCM-025", "they differ")
+    return sensible[0] if sensible else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from xraygpt_edge.imaging.account import Notes
 from xraygpt_edge.imaging.dicom.decode import Frame
 from xraygpt_edge.imaging.dicom.header import Header
 from xraygpt_edge.imaging.dicom.layout import bit_layout
+from xraygpt_edge.imaging.dicom.tables import read_lut
 from xraygpt_edge.imaging.dicom.values import integer, items, number, numbers, text, value
 from xraygpt_edge.imaging.pixels import (
     BitLayout,
@@ -31,7 +32,6 @@ from xraygpt_edge.imaging.pixels import (
 
 VOI_MIN_LEVELS = 16
 """A window that leaves fewer grey levels lies beside the data."""
-LUT_MAX_ENTRIES = 1 << 16
 
 
 def grey_pixels(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> NDArray[np.uint8]:
@@ -41,11 +41,12 @@ def grey_pixels(frame: Frame, dataset: Dataset, header: Header, profile: str, no
     census = _census(counts, layout, dataset, notes)
     require_contrast(census)
     inverted = header.photometric == "MONOCHROME1"
-    modality = read_modality(dataset)
+    modality = _read_modality(dataset, header)
     if profile == "mimic-jpg":
         table = _mimic(census, modality, notes, inverted=inverted)
     else:
-        table = _display(census, modality, dataset, notes, inverted=inverted)
+        voi = _read_voi(dataset, header, modality)
+        table = _display(census, modality, voi, dataset, notes, inverted=inverted)
     _compare_shape(dataset, header, notes)
     return look_up(table, frame.words)
 
@@ -85,19 +86,19 @@ def _stored(padding: int, layout: BitLayout) -> int:
     return turned if low <= turned <= high else padding
 
 
-def read_modality(dataset: Dataset) -> Modality:
+def _read_modality(dataset: Dataset, header: Header) -> Modality:
     """The modality transform; an empty or zero slope counts as absent."""
     tables = items(dataset, "ModalityLUTSequence")
-    lut = _lut(tables[0], signed=_is_signed(dataset)) if tables else None
+    lut = read_lut(tables[0], header, signed=header.signed) if tables else None
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     return Modality(slope or 1.0, intercept or 0.0, lut)
 
 
-def read_voi(dataset: Dataset, modality: Modality) -> Lut | Window | None:
+def _read_voi(dataset: Dataset, header: Header, modality: Modality) -> Lut | Window | None:
     """The first VOI table, else the first window that can be applied."""
     tables = items(dataset, "VOILUTSequence")
-    signed = _is_signed(dataset) if modality == Modality() else modality.intercept < 0
-    lut = _lut(tables[0], signed=signed) if tables else None
+    signed = header.signed if modality == Modality() else modality.intercept < 0
+    lut = read_lut(tables[0], header, signed=signed) if tables else None
     if lut is not None:
         return lut
     centres, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
@@ -107,37 +108,6 @@ def read_voi(dataset: Dataset, modality: Modality) -> Lut | Window | None:
     function = cast(VoiFunction, stated if stated in ("LINEAR_EXACT", "SIGMOID") else "LINEAR")
     smallest = 1.0 if function == "LINEAR" else 1e-6
     return Window(centres[0], widths[0], function) if widths[0] >= smallest else None
-
-
-def _lut(item: Dataset, *, signed: bool) -> Lut | None:
-    """A table with its three-number descriptor; None if it cannot be what it says."""
-    descriptor = numbers(item, "LUTDescriptor")
-    if len(descriptor) != 3:
-        return None
-    length, first, bits = (int(part) for part in descriptor)
-    length = length % LUT_MAX_ENTRIES or LUT_MAX_ENTRIES
-    if signed and first > 0x7FFF:
-        first -= 1 << 16
-    entries = _entries(value(item, "LUTData"), length, bits)
-    return Lut(first, entries) if entries is not None and entries.size > 1 else None
-
-
-def _entries(data: Any, length: int, bits: int) -> NDArray[np.int64] | None:
-    """LUTData as numbers: a list, or bytes of one or two a value."""
-    if isinstance(data, bytes):
-        wide = len(data) >= 2 * length
-        return np.frombuffer(data, "<u2" if wide else "u1")[:length].astype(np.int64)
-    try:
-        entries = np.asarray(list(data), np.int64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if bits <= 8 and 2 * entries.size in (length, length + 1):  # two 8-bit values in each word
-        entries = entries.astype("<u2").view(np.uint8).astype(np.int64)
-    return entries[:length] & 0xFFFF
-
-
-def _is_signed(dataset: Dataset) -> bool:
-    return integer(dataset, "PixelRepresentation") == 1
 
 
 def _mimic(census: Census, modality: Modality, notes: Notes, *, inverted: bool) -> NDArray[np.uint8]:
@@ -151,9 +121,8 @@ def _mimic(census: Census, modality: Modality, notes: Notes, *, inverted: bool) 
 
 
 def _display(
-    census: Census, modality: Modality, dataset: Dataset, notes: Notes, *, inverted: bool
+    census: Census, modality: Modality, voi: Lut | Window | None, dataset: Dataset, notes: Notes, *, inverted: bool
 ) -> NDArray[np.uint8]:
-    voi = read_voi(dataset, modality)
     table = display_table(census, modality, voi, inverted=inverted)
     if voi is None and _has_voi(dataset):
         notes.warn("W-DCM-017", "it cannot be applied")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.account import Notes
-from xraygpt_edge.imaging.dicom.classes import Kind, class_name, kind_of
+from xraygpt_edge.imaging.dicom.classes import CHEST_MODALITIES, Kind, class_name, kind_of
+from xraygpt_edge.imaging.dicom.codestream import require_end
 from xraygpt_edge.imaging.dicom.container import Container
 from xraygpt_edge.imaging.dicom.syntaxes import CODECS, Codec, syntax_name
 from xraygpt_edge.imaging.dicom.values import integer, text, value
@@ -50,6 +52,16 @@ class Header:
         return self.rows * self.columns * samples * self.bits_allocated // 8
 
     @property
+    def big_endian(self) -> bool:
+        """Numbers in the file begin with their largest byte."""
+        return self.transfer_syntax == str(ExplicitVRBigEndian)
+
+    @property
+    def lowest_high_bit(self) -> int:
+        """What HighBit is where the value lies in the lowest bits, as it nearly always does."""
+        return self.bits_stored - 1
+
+    @property
     def in_words(self) -> str:
         """The picture that the header announces."""
         frames = f", {self.frames} frames" if self.frames > 1 else ""
@@ -67,15 +79,24 @@ def read_header(container: Container, notes: Notes) -> Header:
     notes.step("object", class_name(sop_class) if sop_class else "its class is not stated")
     _require_image(sop_class, dataset)
     codec = _codec(container)
-    _require_radiograph(sop_class, notes)
     _require_pixel_data(dataset)
+    _require_radiograph(sop_class, dataset, notes)
     header = _image_module(dataset, sop_class, container.transfer_syntax, codec)
     _require_plausible(header)
     notes.know(rows=header.rows, columns=header.columns, photometric=header.photometric)
     notes.step("pixels", header.in_words)
     if container.guessed:
         notes.warn("W-DCM-016")
+    if container.unended:
+        _require_whole_stream(dataset, codec)
+        notes.warn("W-DCM-024", "the mark behind the last fragment")
     return header
+
+
+def _require_whole_stream(dataset: Dataset, codec: Codec) -> None:
+    """The file may have been cut between two fragments; not every decoder of JPEG would say so."""
+    if codec in (Codec.JPEG, Codec.GDCM):
+        require_end(value(dataset, "PixelData"))
 
 
 def _study(dataset: Dataset) -> str | None:
@@ -90,7 +111,7 @@ def _require_image(sop_class: str, dataset: Dataset) -> None:
         raise InputRefused("E-DCM-017")
     if not sop_class:
         raise InputRefused("E-DCM-004" if len(dataset) else "E-DCM-001")
-    if kind is Kind.NO_IMAGE:
+    if kind is Kind.NO_IMAGE or (kind is Kind.UNKNOWN and not _has_pixels(dataset)):
         raise InputRefused("E-DCM-002", f"it is: {class_name(sop_class)}")
 
 
@@ -101,8 +122,12 @@ def _codec(container: Container) -> Codec:
     return codec
 
 
-def _require_radiograph(sop_class: str, notes: Notes) -> None:
+def _require_radiograph(sop_class: str, dataset: Dataset, notes: Notes) -> None:
     kind = kind_of(sop_class)
+    if kind is Kind.UNKNOWN and text(dataset, "Modality") in CHEST_MODALITIES:
+        notes.warn("W-DCM-023")
+    elif kind is Kind.UNKNOWN:
+        notes.refuse("E-DCM-003", "its class is not in the standard, and its modality makes no chest radiographs")
     if kind is Kind.OTHER_IMAGE:
         notes.refuse("E-DCM-003", f"it is: {class_name(sop_class)}")
     if kind is Kind.OTHER_RADIOGRAPH:
@@ -158,7 +183,6 @@ def _require_plausible(header: Header) -> None:
         "SamplesPerPixel": header.samples == (3 if _is_colour(header.photometric) else 1),
         "BitsAllocated": header.bits_allocated in (8, 16),
         "BitsStored": 0 < header.bits_stored <= header.bits_allocated,
-        "HighBit": header.bits_stored - 1 <= header.high_bit < header.bits_allocated,
         "PlanarConfiguration": header.planar in (0, 1),
     }
     wrong = [field for field, holds in checks.items() if not holds]
@@ -172,6 +196,10 @@ def _require_plausible(header: Header) -> None:
 
 def _is_colour(photometric: str) -> bool:
     return photometric == "RGB" or photometric.startswith("YBR")
+
+
+def _has_pixels(dataset: Dataset) -> bool:
+    return any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
 
 
 def _require_pixel_data(dataset: Dataset) -> None:

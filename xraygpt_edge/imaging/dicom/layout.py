@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.account import Notes
 from xraygpt_edge.imaging.dicom.codestream import Stream
 from xraygpt_edge.imaging.dicom.decode import Frame, Words
@@ -27,11 +28,11 @@ def bit_layout(frame: Frame, counts: NDArray[np.int64], header: Header, dataset:
     """
     allocated = 8 * frame.words.dtype.itemsize
     if frame.stream is not None:  # decoders return the value in the lowest bits
+        warn_of_high_bit(header, notes)
         return _stream_layout(frame.words, frame.stream, header, notes)
-    layout = BitLayout(allocated, header.bits_stored, header.high_bit + 1 - header.bits_stored, header.signed)
-    if layout.shift:
-        notes.warn("W-DCM-011", f"HighBit {header.high_bit}, BitsStored {header.bits_stored}")
-        return layout
+    layout = BitLayout(allocated, header.bits_stored, 0, header.signed)
+    if header.high_bit != header.lowest_high_bit:
+        return _odd_layout(layout, counts, header, notes)
     if _fits(layout, counts) or _has_overlay_bits(dataset, header):
         return layout
     whole = replace(layout, stored=allocated)
@@ -39,6 +40,26 @@ def bit_layout(frame: Frame, counts: NDArray[np.int64], header: Header, dataset:
         return layout  # rubbish above the value: masked away
     notes.warn("W-DCM-010", f"BitsStored says {header.bits_stored}")
     return whole
+
+
+def warn_of_high_bit(header: Header, notes: Notes) -> None:
+    """Say that HighBit is not followed, where it says another thing than BitsStored."""
+    if header.high_bit != header.lowest_high_bit:
+        notes.warn("W-DCM-022", f"HighBit {header.high_bit}, BitsStored {header.bits_stored}")
+
+
+def _odd_layout(lowest: BitLayout, counts: NDArray[np.int64], header: Header, notes: Notes) -> BitLayout:
+    """HighBit says that the value lies higher up, or says nonsense: the pixels tell which."""
+    shift = header.high_bit - header.lowest_high_bit
+    fits = _fits(lowest, counts)
+    uses_bits_below = shift > 0 and bool(np.any(np.flatnonzero(counts) & ((1 << shift) - 1)))
+    if 0 < shift <= lowest.allocated - lowest.stored and not (fits and uses_bits_below):
+        notes.warn("W-DCM-011", f"HighBit {header.high_bit}, BitsStored {header.bits_stored}")
+        return replace(lowest, shift=shift)
+    if not fits:
+        raise InputRefused("E-DCM-013", "HighBit and BitsStored do not fit the pixels")
+    warn_of_high_bit(header, notes)
+    return lowest
 
 
 def _stream_layout(words: Words, stream: Stream, header: Header, notes: Notes) -> BitLayout:

@@ -8,7 +8,7 @@ from __future__ import annotations
 IMAGE = (
     "SOPClassUID", "StudyInstanceUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
     "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames",
-    "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "PixelData", "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
 GREY = (
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
@@ -18,7 +18,9 @@ GREY = (
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
 )  # fmt: skip
-GEOMETRY = ("PatientOrientation", "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing")
+GEOMETRY = (
+    "PatientOrientation", "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+)  # fmt: skip
 CONTENT = (
     "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "AnatomicRegionSequence",
     "BurnedInAnnotation", "PresentationIntentType", "PatientSpeciesDescription",
