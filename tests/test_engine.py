@@ -13,6 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
+import xraygpt_edge
 from benchmarks.pictures import draw_folder
 from export.demo.texts import TOPICS, yes_no_question
 from tests.tiny import N_EMBD, write_bundle
@@ -51,6 +52,10 @@ def demonstration(demo: Path) -> Iterator[XrayGPT]:
 @pytest.fixture(scope="module")
 def examples(root: Path) -> list[Path]:
     return sorted((root / "examples").glob("*.dcm"))
+
+
+def test_every_public_name_can_be_imported() -> None:
+    assert all(getattr(xraygpt_edge, name) for name in xraygpt_edge.__all__)
 
 
 def test_embeddings_prompt_ids_and_logits_are_what_the_contract_says(tiny: XrayGPT, film: Path) -> None:

@@ -40,7 +40,7 @@ _HOMES = {
     "EncodedImage": "engine",
     "Failure": "records",
     "LoadOptions": "loading",
-    "ReadOptions": "images",
+    "ReadOptions": "imaging.images",
     "Sampling": "generation.request",
     "XrayGPT": "engine",
     "XrayGPTError": "errors",
