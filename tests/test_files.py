@@ -102,7 +102,6 @@ def test_the_program_writes_every_output_to_a_folder_that_cannot_be_synced(tmp_p
     outputs = (
         (*asked, out),
         ("report", out, "--to", "html"),
-        ("report", out, "--to", "fhir", "--images", tmp_path / "films"),
         ("inspect", phantom, "--bundle", bundle, "--save", out / "seen.png"),
         ("bundle", "install", bundle),
     )

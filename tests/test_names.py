@@ -73,24 +73,24 @@ def names(records: list[dict[str, Any]]) -> set[bytes]:
 def test_a_batch_begun_under_one_locale_is_complete_under_every_other(
     place: Path, tmp_path: Path, locales: dict[str, dict[str, str]]
 ) -> None:
-    for first, others in (("ASCII", locales), (list(locales)[-1], ["ASCII"])):
-        records = batch(locales[first], place, tmp_path / first)
-        assert names(records) == set(NAMES)
-        for other in others:
-            assert batch(locales[other], place, tmp_path / first) == records
+    records = batch(ASCII, place, tmp_path)
+    assert names(records) == set(NAMES)
+    for other in locales.values():
+        assert batch(other, place, tmp_path) == records
 
 
 def test_every_report_finds_every_file_under_any_locale_and_says_the_same(
     place: Path, tmp_path: Path, locales: dict[str, dict[str, str]]
 ) -> None:
-    batch(UTF_8, place, tmp_path)
+    oldest = list(locales.values())[-1]
+    batch(oldest, place, tmp_path)
     wanted: dict[str, bytes] = {}
-    for environment in locales.values():
-        done = in_one_process(environment, *reports(tmp_path, place / "films", "html", "csv", "json", "dicom-sr"))
+    for environment in (UTF_8, ASCII, oldest):
+        done = in_one_process(environment, *reports(tmp_path, place / "films", "html", "csv", "dicom-sr"))
         assert done.returncode == 0, (environment, done.stderr)
         for path in tmp_path.glob("report.*"):
             assert wanted.setdefault(path.name, path.read_bytes()) == path.read_bytes()
-    assert len(wanted) == 3
+    assert len(wanted) == 2
     shown = {row["path"] for row in csv.DictReader(wanted["report.csv"].decode("utf-8-sig").splitlines())}
     assert shown == {"plain.dcm", "Thorax_ü.dcm", "Thorax_肺.dcm", "caf\\xe9_\\xff.dcm", "é/ü 肺.dcm"}
 
