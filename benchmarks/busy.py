@@ -82,8 +82,8 @@ def _decoded(task: Task, packages: Path) -> Raw:
 
 @contextmanager
 def endless_loop() -> Iterator[int]:
-    """A program of its own that keeps one core busy; its process id."""
-    loop = subprocess.Popen([sys.executable, "-c", LOOP])
+    """A program that keeps one core busy, in a session of its own as a desktop's programs are; its process id."""
+    loop = subprocess.Popen([sys.executable, "-c", LOOP], start_new_session=True)
     try:
         yield loop.pid
     finally:
