@@ -117,7 +117,7 @@ def _opened(data: bytes, kind: Format) -> Iterator[ImageFile]:
 def _raster(image: ImageFile, data: bytes, kind: Format, notes: Notes) -> Raster:
     raw_mode = _raw_mode(image)
     if SIXTEEN_BIT_CHANNELS.fullmatch(raw_mode):
-        raster = _sixteen_bit_channels(data, kind, raw_mode)
+        raster = _sixteen_bit_channels(image, PLUGINS[kind](BytesIO(data)), raw_mode)
     else:
         if raw_mode.startswith("RGBa"):
             _ask_for(image, "RGBA")  # as stored: Pillow would divide by alpha, and we multiply again
@@ -157,13 +157,13 @@ def _ask_for(image: ImageFile, raw_mode: str) -> None:
     ]
 
 
-def _sixteen_bit_channels(data: bytes, kind: Format, raw_mode: str) -> Raster:
+def _sixteen_bit_channels(image: ImageFile, again: ImageFile, raw_mode: str) -> Raster:
     """Several channels of 16 bits, of which Pillow keeps one byte each: asked twice, it gives both."""
     channels, _, order = raw_mode.partition(";16")
     if channels == "LA":  # as many bytes as four channels of eight bits
-        return Raster(_unpacked(data, kind, "RGBA").view(">u2").astype(np.uint16), Alpha.STRAIGHT)
+        return Raster(_unpacked(image, "RGBA").view(">u2").astype(np.uint16), Alpha.STRAIGHT)
     channels = "RGBA" if channels == "RGBa" else channels
-    first, second = (_unpacked(data, kind, f"{channels};16{end}") for end in "BL")
+    first, second = _unpacked(image, f"{channels};16B"), _unpacked(again, f"{channels};16L")
     is_big = order == "B" or (order == "N" and sys.byteorder == "big")
     high, low = (first, second) if is_big else (second, first)
     samples = high.astype(np.uint16)
@@ -172,11 +172,10 @@ def _sixteen_bit_channels(data: bytes, kind: Format, raw_mode: str) -> Raster:
     return Raster(samples, Alpha.STRAIGHT if channels == "RGBA" else Alpha.NONE)
 
 
-def _unpacked(data: bytes, kind: Format, raw_mode: str) -> NDArray[np.uint8]:
-    with PLUGINS[kind](BytesIO(data)) as image:
-        _ask_for(image, raw_mode)
-        image.load()
-        return np.asarray(image)
+def _unpacked(image: ImageFile, raw_mode: str) -> NDArray[np.uint8]:
+    _ask_for(image, raw_mode)
+    image.load()
+    return np.asarray(image)
 
 
 def _with_key(raster: Raster, key: object) -> Raster:
