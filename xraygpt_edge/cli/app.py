@@ -15,13 +15,13 @@ import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals
+from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals, streams
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 from xraygpt_edge.text import escape_unencodable, one_line
 
 PROGRAM = "xraygpt-edge"
-LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -62,6 +62,7 @@ def main() -> NoReturn:
 
 def prepare(arguments: Sequence[str]) -> None:
     """What holds for the whole process, and for good."""
+    streams.reopen_closed()
     _hide_from_core_dumps()
     offline.forbid_requests()
     signals.end_in_any_case()
