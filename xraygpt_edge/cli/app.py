@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, NoReturn
@@ -69,6 +70,7 @@ def prepare(arguments: Sequence[str]) -> None:
     escape_unencodable()
     if "--debug" not in arguments:
         sys.unraisablehook = _say_nothing  # what Python drops it prints with a traceback
+        warnings.simplefilter("ignore")  # a library's words for programmers
 
 
 def run(arguments: Sequence[str]) -> int:

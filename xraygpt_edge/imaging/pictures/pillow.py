@@ -48,6 +48,8 @@ EXAMINERS: dict[Format, Callable[[bytes], bytes]] = {
 }
 """From a file's bytes to those that are decoded; each raises InputRefused for what its decoder would misread."""
 ORIENTATION = 0x0112
+UNSUPPORTED = "Unsupported "
+"""How Pillow begins when a BMP has a layout that it does not know, which it then names by a number at most."""
 SIXTEEN_BIT_GREY = frozenset({"I;16", "I;16B", "I;16L"})
 SIXTEEN_BIT_CHANNELS = re.compile("(RGB|RGBX|RGBA|RGBa|LA);16[BLN]")
 """How Pillow names samples of 16 bits that it cuts to eight; the last letter is their byte order."""
@@ -97,6 +99,8 @@ def _only_refusals() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise InputRefused("E-IMG-007") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise many kinds
+        if str(error).startswith(UNSUPPORTED):
+            raise unread(str(error).removeprefix(UNSUPPORTED)) from None
         raise InputRefused("E-IMG-006", type(error).__name__) from None
 
 
