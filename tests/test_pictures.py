@@ -298,6 +298,17 @@ def test_a_bmp_of_sixteen_bits_a_pixel_is_colour_of_few_levels(masks: tuple[int,
     assert np.abs(pixels_of(data).astype(int) - EIGHT_BITS).max() <= 8
 
 
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [(16, (0xF00, 0xF0, 0xF)), (16, (0x1F, 0x7E0, 0xF800)), (32, (0x3FF00000, 0xFFC00, 0x3FF)), (7, (0, 0, 0))],
+    ids=["444", "reversed", "ten bits", "depth"],
+)
+def test_a_bmp_of_another_layout_is_refused_by_name_and_not_called_damaged(bits: int, masks: tuple[int, ...]) -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, COLUMNS, -ROWS, 1, bits, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + bytes(COLUMNS * ROWS * 4)
+    assert reason(data).startswith("E-IMG-020 BMP ")
+
+
 def pages(n_pages: int, *, kind: int = 0) -> bytes:
     """kind: NewSubfileType of the pages behind the first."""
     other = {**GREY_TAGS, 254: (kind,), 273: (8,), 279: (16,)}

@@ -37,7 +37,7 @@ PICTURE_REFUSALS = {
         "Check the path and the permissions.",
     ),
     "E-IMG-004": _refusal(
-        "this is no regular file",
+        "this is not a regular file",
         "Folders, pipes, sockets and devices are not read: a pipe could keep the program waiting for ever.",
         "Give one file; for a folder use: xraygpt-edge batch FOLDER.",
     ),
