@@ -379,6 +379,6 @@ def test_what_cannot_work_is_refused_with_its_code(
 
 
 def test_a_folder_that_is_none_is_refused(demo: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="not a folder"):
         batch.run(job(tmp_path / "nowhere", demo), tmp_path / "out", batch.Running(CPU))
     assert not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ EIGHT_BITS = grey_chest(96, 80)
 
 
 def pixels_of(data: bytes, profile: str = "mimic-jpg") -> np.ndarray:
-    return read_bytes(data, ReadOptions(profile)).radiograph.pixels
+    return read_bytes(data, ReadOptions(profile, force=True)).radiograph.pixels
 
 
 def warnings_of(data: bytes) -> set[str]:

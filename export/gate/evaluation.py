@@ -14,7 +14,7 @@ from export.gate.spoiling import Picture
 from export.gate.spoilt_kinds import KINDS, Kind
 from xraygpt_edge.imaging.account import Notes
 from xraygpt_edge.imaging.gate.classifier import Classifier
-from xraygpt_edge.imaging.gate.look import WARNINGS, look_with
+from xraygpt_edge.imaging.gate.look import WARNINGS, look_with, require_chest
 
 REFUSED = "E-IMG-030"
 VIEW = frozenset({REFUSED}).union(*WARNINGS.values())
@@ -41,7 +41,7 @@ class Seen:
 def said(gate: Classifier, picture: Picture) -> frozenset[str]:
     """Ids of what is said about a picture, but that it is small: all that were collected are."""
     notes = Notes(force=True)
-    look_with(gate, picture, notes)
+    require_chest(look_with(gate, picture, notes), notes)
     return frozenset(warning.id for warning in notes.warnings) - {"W-IMG-003"}
 
 

@@ -6,6 +6,6 @@ classifier the learnt weights: numbers into a verdict
 quality    plain statistics: exposure, contrast, sharpness, noise
 """
 
-from xraygpt_edge.imaging.gate.look import look
+from xraygpt_edge.imaging.gate.look import look, require_chest
 
-__all__ = ["look"]
+__all__ = ["look", "require_chest"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,32 +36,49 @@ WARNINGS = {
 """Of each class but `upright`."""
 
 
-def look(pixels: NDArray[np.uint8], notes: Notes) -> None:
-    """Warn of what a reader of the answer should doubt; refuse what is too small or no chest (unless forced)."""
-    look_with(classifier.load(), pixels, notes)
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a picture seems to show."""
+
+    odds: float
+    """Log odds that it is a good frontal film."""
+    fault: str | None
+    """What is likelier, one of the keys of WARNINGS; None for a film that is not doubted."""
+
+    @property
+    def far_out(self) -> bool:
+        """Something that is no chest at all."""
+        return self.fault == "other" and self.odds < REFUSE
 
 
-def look_with(gate: Classifier, pixels: NDArray[np.uint8], notes: Notes) -> None:
+def look(pixels: NDArray[np.uint8], notes: Notes) -> View | None:
+    """Warn of what a reader of the answer should doubt; refuse what is too small, which has no view (unless forced)."""
+    return look_with(classifier.load(), pixels, notes)
+
+
+def look_with(gate: Classifier, pixels: NDArray[np.uint8], notes: Notes) -> View | None:
     """As `look`, with weights of one's own."""
     rows, columns = pixels.shape
     if min(rows, columns) < SIDE_MIN_PX:
         notes.refuse("E-IMG-011", f"{columns} x {rows} pixels")
-        return
+        return None
     if min(rows, columns) < MODEL_SIDE_PX:
         notes.warn("W-IMG-003", f"{columns} x {rows} pixels")
     sample = sampled(pixels)
     look_at_quality(sample, notes)
-    _look_at_view(coarse(sample), gate, notes)
-
-
-def _look_at_view(grid: NDArray[np.float32], gate: Classifier, notes: Notes) -> None:
-    odds = gate.odds(grid)
-    notes.step("view", f"a good frontal chest film by log odds of {odds:+.1f} (doubted below {DOUBT:.0f})")
-    if odds >= DOUBT:
-        return
-    fault = gate.fault(grid)
-    if fault == "other" and odds < REFUSE:
-        notes.refuse("E-IMG-030", f"log odds {odds:+.1f}")
-        return
-    for warning in WARNINGS[fault]:
+    view = _view(coarse(sample), gate)
+    notes.step("view", f"a good frontal chest film by log odds of {view.odds:+.1f} (doubted below {DOUBT:.0f})")
+    for warning in WARNINGS[view.fault] if view.fault else ():
         notes.warn(warning)
+    return view
+
+
+def require_chest(view: View | None, notes: Notes) -> None:
+    """Refuse what is far from a chest (unless forced): for files of which nothing but the picture tells what it is."""
+    if view and view.far_out:
+        notes.refuse("E-IMG-030", f"log odds {view.odds:+.1f}")
+
+
+def _view(grid: NDArray[np.float32], gate: Classifier) -> View:
+    odds = gate.odds(grid)
+    return View(odds, None if odds >= DOUBT else gate.fault(grid))
