@@ -31,6 +31,7 @@ VISION = "fp32,fp16,int8"
 LANGUAGE = "F16,Q8_0,Q5_K_M,Q4_K_M"
 DEMO_CHECKPOINTS = Path("build/demo-checkpoints")
 EXAMPLE_CHECKPOINTS = Path("examples/checkpoints")
+GATE = Path("xraygpt_edge/imaging/gate")
 
 Out = Annotated[Path, typer.Option(help="Folder of the bundle; must not exist yet.")]
 Vicuna = Annotated[Path, typer.Option(help="Folder of the language model, in Hugging Face's layout.")]
@@ -186,6 +187,24 @@ def schema() -> None:
     from xraygpt_edge.bundle.manifest import json_schema
 
     print(json_schema().decode(), end="")
+
+
+@app.command()
+def gate(
+    pictures: Annotated[Path, typer.Option(help="The pictures to learn from: a .npz file.")],
+    out: Annotated[Path, typer.Option(help="Where the weights and their figures go.")] = GATE,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that are no radiographs, to measure with.")
+    ] = None,
+    seed: Seed = 0,
+    *,
+    evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure on sources left out of training.")] = False,
+) -> None:
+    """Train the gate that tells frontal chest radiographs from everything else."""
+    from export.gate.making import make
+
+    with _refusals():
+        _show(make(pictures, out, seed, photos, measure=evaluate))
 
 
 @app.command()

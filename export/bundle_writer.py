@@ -103,7 +103,7 @@ def _manifest(contents: Contents, files: tuple[FileEntry, ...]) -> Manifest:
         id=contents.bundle_id,
         kind=contents.image.kind,
         architecture=ARCHITECTURE,
-        n_image_tokens=contents.image.rows,
+        n_image_tokens=contents.image.image_tokens,
         n_embd=contents.image.width,
         n_ctx=contents.n_ctx,
         image=contents.image.recipe,

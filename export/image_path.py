@@ -1,4 +1,4 @@
-"""What both image paths have in common: a torch module from pixels to rows, and its facts."""
+"""What both image paths have in common: a torch module from pixels to image embeddings, and its facts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ImageFacts:
 
     kind: Literal["released", "medclip"]
     recipe: ImageRecipe
-    rows: int
+    image_tokens: int
     width: int
     notes: tuple[str, ...]
     """What was left out of which file."""
@@ -30,7 +30,7 @@ class ImagePath:
     """The original image path in torch."""
 
     module: nn.Module
-    """float32 (batch, 3, size, size) to float32 (batch, rows, width)."""
+    """float32 (batch, 3, size, size) to float32 (batch, image_tokens, width)."""
     facts: ImageFacts
 
 

@@ -20,7 +20,7 @@ from xraygpt_edge.generation.scheduler import Scheduler
 Figures = dict[str, float]
 Parity = dict[str, dict[str, Figures]]
 """part (vision, language, together) → precision → figure."""
-Rows = list[NDArray[np.float32]]
+Embeddings = list[NDArray[np.float32]]
 
 DIGITS = 4
 """Of a figure in the manifest."""
@@ -39,26 +39,30 @@ class Exported:
 
 
 def measure(exported: Exported, cases: Sequence[Case], threads: int) -> Parity:
-    """All figures: encoders alone, language files on the original's rows, and with the first encoder's."""
+    """All figures: encoders alone, language files on the original's image embeddings, and with the first encoder's."""
     device = Device("cpu", threads)
-    rows = {precision: _rows(path, exported.recipe, cases, device) for precision, path in exported.vision.items()}
+    embeddings = {
+        precision: _embeddings(path, exported.recipe, cases, device) for precision, path in exported.vision.items()
+    }
     parity: Parity = {
-        "vision": {precision: vision_figures(found, [c.rows for c in cases]) for precision, found in rows.items()},
+        "vision": {
+            precision: vision_figures(found, [c.embeddings for c in cases]) for precision, found in embeddings.items()
+        },
         "language": {},
         "together": {},
     }
-    original: Rows = [case.rows for case in cases]
-    first_vision = next(iter(rows))
+    original: Embeddings = [case.embeddings for case in cases]
+    first_vision = next(iter(embeddings))
     for precision, path in exported.language.items():
         scheduler = Scheduler.load(path, device)
         parity["language"][precision] = _language(scheduler, exported.template, cases, original)
         pair = f"{first_vision} + {precision}"
-        parity["together"][pair] = _language(scheduler, exported.template, cases, rows[first_vision])
+        parity["together"][pair] = _language(scheduler, exported.template, cases, embeddings[first_vision])
         scheduler.close()
     return parity
 
 
-def vision_figures(found: Rows, expected: Rows) -> Figures:
+def vision_figures(found: Embeddings, expected: Embeddings) -> Figures:
     """Largest difference, and the cosine of the row that turned furthest."""
     difference = max(float(np.abs(f - e).max()) for f, e in zip(found, expected, strict=True))
     largest = max(1.0, *(float(np.abs(e).max()) for e in expected))
@@ -66,7 +70,7 @@ def vision_figures(found: Rows, expected: Rows) -> Figures:
     return _rounded({"max_abs": difference, "max_abs_relative": difference / largest, "cosine_min": min(cosines)})
 
 
-def language_figures(found: Rows, cases: Sequence[Case]) -> Figures:
+def language_figures(found: Embeddings, cases: Sequence[Case]) -> Figures:
     """Agreement along the original's own answers.
 
     found: for each case logits (len(answer), n_vocab).
@@ -94,21 +98,21 @@ def kl(original: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.
     return divergence
 
 
-def _rows(model: Path, recipe: ImageRecipe, cases: Sequence[Case], device: Device) -> Rows:
+def _embeddings(model: Path, recipe: ImageRecipe, cases: Sequence[Case], device: Device) -> Embeddings:
     encoder = Encoder.load(model, recipe.size_px, device)
-    rows = [encoder.embed(picture_tensor(case.picture, recipe)) for case in cases]
+    embeddings = [encoder.embed(picture_tensor(case.picture, recipe)) for case in cases]
     encoder.close()
-    return rows
+    return embeddings
 
 
-def _language(scheduler: Scheduler, template: Template, cases: Sequence[Case], rows: Rows) -> Figures:
+def _language(scheduler: Scheduler, template: Template, cases: Sequence[Case], embeddings: Embeddings) -> Figures:
     """Figures of one language file; token ids must be the original's before logits mean anything."""
-    found: Rows = []
+    found: Embeddings = []
     equal_ids = 0
-    for case, image_rows in zip(cases, rows, strict=True):
+    for case, image in zip(cases, embeddings, strict=True):
         before, after = scheduler.token_ids(*around(template, case.question))
         equal_ids += (tuple(before), tuple(after)) == (case.ids_before, case.ids_after)
-        prompt = Prompt((case.ids_before, image_rows, case.ids_after))
+        prompt = Prompt((case.ids_before, image, case.ids_after))
         found.append(scheduler.logits_along(prompt, case.answer[:-1]))
     return {"equal_ids": equal_ids / len(cases), **language_figures(found, cases)}
 

@@ -30,7 +30,7 @@ from xraygpt_edge.generation.prompt import Template
 
 BASE = "F16"
 """What llama.cpp's quantizer reads; made even where the bundle does not keep it."""
-REFERENCE_ROWS = "reference-rows.npz"
+REFERENCE_EMBEDDINGS = "reference-embeddings.npz"
 RULES = 2
 """Raised when a step gives another result: no run goes on with files of older rules. 2: exact rotary frequencies."""
 VICUNA_FILES = (
@@ -117,7 +117,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
 
 
 def _export_vision(plan: Plan, shop: Workshop, made_from: str) -> ImageFacts:
-    """All encoders, and the original's rows for the drawn pictures."""
+    """All encoders, and the original's embeddings for the drawn pictures."""
     facts = _export_original(plan, shop, made_from)  # its weights are freed here
     fp32 = _vision_path(shop, "fp32")
     makers = {"fp16": vision_onnx.make_fp16, "int8": vision_onnx.make_int8}
@@ -131,8 +131,8 @@ def _export_vision(plan: Plan, shop: Workshop, made_from: str) -> ImageFacts:
 
 def _export_original(plan: Plan, shop: Workshop, made_from: str) -> ImageFacts:
     image = plan.source.load_image()
-    fp32, rows = _vision_path(shop, "fp32"), shop.folder / REFERENCE_ROWS
-    shop.step("original rows", made_from, [rows.name], lambda: _save_rows(image, rows))
+    fp32, embeddings = _vision_path(shop, "fp32"), shop.folder / REFERENCE_EMBEDDINGS
+    shop.step("original embeddings", made_from, [embeddings.name], lambda: _save_embeddings(image, embeddings))
     export_fp32 = partial(vision_onnx.export_fp32, image, fp32)
     shop.step("image path to ONNX", made_from, _names(fp32), export_fp32)
     return image.facts
@@ -153,7 +153,7 @@ def _export_language(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str)
 
 def _ask_the_original(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str) -> None:
     def ask() -> None:
-        cases = receipts.make_cases(_load_rows(shop.folder / REFERENCE_ROWS), vicuna, _template(plan))
+        cases = receipts.make_cases(_load_embeddings(shop.folder / REFERENCE_EMBEDDINGS), vicuna, _template(plan))
         receipts.save(cases, shop.folder / RECEIPTS)
 
     shop.step("ask the original", made_from, [RECEIPTS], ask)
@@ -193,7 +193,7 @@ def _require_plan(plan: Plan, out: Path) -> None:
 
 def _require_width(image: ImageFacts, vicuna: Vicuna) -> None:
     if image.width != vicuna.shape.width:
-        found = f"the projector makes rows of {image.width}, the language model takes {vicuna.shape.width}"
+        found = f"the projector makes embeddings of {image.width}, the language model takes {vicuna.shape.width}"
         raise ExportRefused("The checkpoint belongs to another language model.", [found])
 
 
@@ -234,11 +234,11 @@ def _names(model: Path) -> list[str]:
     return [model.name, model.name + vision_onnx.DATA_SUFFIX]
 
 
-def _save_rows(image: ImagePath, target: Path) -> None:
+def _save_embeddings(image: ImagePath, target: Path) -> None:
     with appearing(target) as unfinished, unfinished.open("wb") as stream:
-        np.savez(stream, *receipts.reference_rows(image))
+        np.savez(stream, *receipts.reference_embeddings(image))
 
 
-def _load_rows(path: Path) -> list[NDArray[np.float32]]:
+def _load_embeddings(path: Path) -> list[NDArray[np.float32]]:
     with np.load(path, allow_pickle=False) as arrays:
         return [arrays[name] for name in arrays.files]

@@ -40,8 +40,8 @@ class Case:
     picture: NDArray[np.uint8]
     """(rows, columns), bright bone"""
     question: str
-    rows: NDArray[np.float32]
-    """(n_rows, n_embd)"""
+    embeddings: NDArray[np.float32]
+    """(n_image_tokens, n_embd)"""
     ids_before: tuple[int, ...]
     ids_after: tuple[int, ...]
     answer: tuple[int, ...]
@@ -56,18 +56,20 @@ def tensors(recipe: ImageRecipe) -> list[NDArray[np.float32]]:
 
 
 @torch.no_grad()
-def reference_rows(path: ImagePath) -> list[NDArray[np.float32]]:
-    """Rows (n_rows, n_embd) of each drawn picture by the original image path."""
+def reference_embeddings(path: ImagePath) -> list[NDArray[np.float32]]:
+    """Image embeddings (n_image_tokens, n_embd) of each drawn picture by the original image path."""
     return [path.module(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
 
 
-def make_cases(rows: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Template) -> list[Case]:
+def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Template) -> list[Case]:
     """Ask the original language model about each drawn picture."""
     prompts = [original_ids(vicuna, *around(template, question)) for question in QUESTIONS]
-    embedded = [EmbeddedPrompt(before, r, after) for (before, after), r in zip(prompts, rows, strict=True)]
+    embedded = [
+        EmbeddedPrompt(before, image, after) for (before, after), image in zip(prompts, embeddings, strict=True)
+    ]
     answers = StreamedLlama(vicuna).answer(embedded, ANSWER_TOKENS)
     return [
-        Case(picture, question, p.rows, p.before, p.after, answer.token_ids, answer.logits)
+        Case(picture, question, p.embeddings, p.before, p.after, answer.token_ids, answer.logits)
         for picture, question, p, answer in zip(draw_all(), QUESTIONS, embedded, answers, strict=True)
     ]
 
@@ -84,7 +86,7 @@ def save(cases: Sequence[Case], target: Path) -> None:
     for k, case in enumerate(cases):
         arrays[f"picture_{k}"] = case.picture
         arrays[f"question_{k}"] = np.array(case.question)
-        arrays[f"rows_{k}"] = case.rows
+        arrays[f"rows_{k}"] = case.embeddings
         arrays[f"ids_before_{k}"] = np.array(case.ids_before, np.int32)
         arrays[f"ids_after_{k}"] = np.array(case.ids_after, np.int32)
         arrays[f"answer_{k}"] = np.array(case.answer, np.int32)
@@ -101,7 +103,7 @@ def load(path: Path) -> list[Case]:
             Case(
                 picture=arrays[f"picture_{k}"],
                 question=str(arrays[f"question_{k}"]),
-                rows=arrays[f"rows_{k}"],
+                embeddings=arrays[f"rows_{k}"],
                 ids_before=tuple(arrays[f"ids_before_{k}"].tolist()),
                 ids_after=tuple(arrays[f"ids_after_{k}"].tolist()),
                 answer=tuple(arrays[f"answer_{k}"].tolist()),

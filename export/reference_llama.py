@@ -28,8 +28,8 @@ class EmbeddedPrompt:
     """Token ids around image embeddings."""
 
     before: tuple[int, ...]
-    rows: NDArray[np.float32]
-    """(n_rows, n_embd)"""
+    embeddings: NDArray[np.float32]
+    """(n_image_tokens, n_embd)"""
     after: tuple[int, ...]
 
 
@@ -63,17 +63,17 @@ class StreamedLlama:
             for n, last in enumerate(self._head([h[:, -1] for h in hidden])):
                 logits[n].append(last)
                 ids[n].append(int(last.argmax()))
-            hidden = [self._rows_of([answer[-1]])[None] for answer in ids]
+            hidden = [self._embeddings_of([answer[-1]])[None] for answer in ids]
         return [
             Continuation(tuple(answer), torch.stack(steps).numpy()) for answer, steps in zip(ids, logits, strict=True)
         ]
 
     def _embed(self, prompt: EmbeddedPrompt) -> Tensor:
         """float32 (1, positions, width)."""
-        rows = torch.from_numpy(np.ascontiguousarray(prompt.rows))
-        return torch.cat([self._rows_of(prompt.before), rows, self._rows_of(prompt.after)])[None]
+        image = torch.from_numpy(np.ascontiguousarray(prompt.embeddings))
+        return torch.cat([self._embeddings_of(prompt.before), image, self._embeddings_of(prompt.after)])[None]
 
-    def _rows_of(self, ids: Sequence[int]) -> Tensor:
+    def _embeddings_of(self, ids: Sequence[int]) -> Tensor:
         ((_, table),) = self._vicuna.tensors(["model.embed_tokens.weight"])
         return table[torch.tensor(ids)].float()
 

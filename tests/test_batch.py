@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from tests.drawn_dicom import grey_chest
 from tests.near_ties import first_near_tie
 from xraygpt_edge import Sampling, XrayGPT, batch, bundle
 from xraygpt_edge.cli.app import run as command
@@ -273,7 +274,7 @@ def test_the_same_picture_in_another_file_is_computed_once_and_gets_a_record_of_
 def test_equal_pixels_in_different_files_get_the_record_of_their_own_file(demo: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
-    picture = Image.effect_noise((256, 256), 60)
+    picture = Image.fromarray(grey_chest(256, 256))
     picture.save(films / "a.png", compress_level=1)
     picture.save(films / "b.png", compress_level=9)
     batch.run(job(films, demo), tmp_path / "out", batch.Running(CPU))
@@ -378,6 +379,6 @@ def test_what_cannot_work_is_refused_with_its_code(
 
 
 def test_a_folder_that_is_none_is_refused(demo: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="not a folder"):
         batch.run(job(tmp_path / "nowhere", demo), tmp_path / "out", batch.Running(CPU))
     assert not (tmp_path / "out").exists()

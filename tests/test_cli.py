@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from tests.drawn_dicom import grey_chest
 from tests.tiny import rounded_frequencies, write_bundle
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
 
@@ -32,10 +33,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grey picture with some structure."""
+    """A grey picture of a drawn chest."""
     path = tmp_path_factory.mktemp("films") / "film.png"
-    y, x = np.mgrid[0:300, 0:260]
-    Image.fromarray(((np.sin(x / 20) + np.cos(y / 30) + 2) * 60).astype(np.uint8)).save(path)
+    Image.fromarray(grey_chest()).save(path)
     return path
 
 
@@ -78,6 +78,24 @@ def test_an_answer_that_cannot_be_written_is_an_error_and_not_silently_lost(
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (16, 1), done.stderr
     assert "E-OUT-001" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [("<&-", 2, "E-USE-004"), (">&-", 16, "E-OUT-001"), ("2>&-", 2, ""), ("<&- >&- 2>&-", 2, "")],
+)
+def test_a_standard_stream_that_is_closed_is_an_empty_one_and_loses_no_answer_silently(
+    tiny: Path, film: Path, closed: str, code: int, said: str
+) -> None:
+    question = "findings?" if closed == ">&-" else "-"
+    words = [sys.executable, "-m", "xraygpt_edge", "ask", film, question, "--bundle", tiny, "--max-tokens", "4"]
+    line = f"{shlex.join(map(str, words))} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1 if said else 0), done.stderr
+    assert said in done.stderr
 
 
 def test_json_is_one_object_with_everything_that_made_the_answer(tiny: Path, film: Path) -> None:

@@ -71,9 +71,9 @@ def test_a_bundle_can_be_measured_again_and_damage_to_a_row_is_seen(tmp_path):
 def test_receipts_say_what_the_original_computed(tmp_path):
     export(released_source(), tmp_path / "tiny")
     cases = receipts.load(tmp_path / "tiny/receipts.npz")
-    again = receipts.reference_rows(released_source().load_image())
-    for case, rows in zip(cases, again, strict=True):
-        np.testing.assert_allclose(case.rows, rows, atol=1e-5)
+    again = receipts.reference_embeddings(released_source().load_image())
+    for case, embeddings in zip(cases, again, strict=True):
+        np.testing.assert_allclose(case.embeddings, embeddings, atol=1e-5)
         assert case.logits.argmax(axis=1).tolist() == list(case.answer)
 
 

@@ -124,7 +124,7 @@ def prompt_far_from_the_beginning():
 def answered(original, prompt):
     """Logits (WORDS, n_vocab) along the original's own greedy answer, and its token ids."""
     table = original.model.embed_tokens.weight
-    rows = torch.cat([table[list(prompt.before)], torch.from_numpy(prompt.rows), table[list(prompt.after)]])
+    rows = torch.cat([table[list(prompt.before)], torch.from_numpy(prompt.embeddings), table[list(prompt.after)]])
     logits = []
     for _ in range(WORDS):
         logits.append(original(inputs_embeds=rows[None]).logits[0, -1])
@@ -146,7 +146,7 @@ def test_frequencies_that_the_shards_hold_in_half_precision_are_not_used(another
     prompt = prompt_far_from_the_beginning()
     logits, words = answered(original, prompt)
     scheduler = Scheduler.load(converted(folder, tmp_path / f"language-{precision}.gguf", precision), CPU)
-    asked = Prompt((prompt.before, prompt.rows, prompt.after))
+    asked = Prompt((prompt.before, prompt.embeddings, prompt.after))
     np.testing.assert_allclose(scheduler.first_logits(asked), logits[0], atol=NEAR[precision], rtol=0)
     answer = scheduler.submit(Request(asked, Sampling(max_tokens=WORDS))).result().token_ids
     scheduler.close()

@@ -106,3 +106,24 @@ def test_the_program_writes_every_output_to_a_folder_that_cannot_be_synced(tmp_p
         ("bundle", "install", bundle),
     )
     assert run(errno.EINVAL, *outputs) == 0
+
+
+NO_FLOCK = """
+#include <errno.h>
+int flock(int fd, int operation) { errno = ENOSYS; return -1; }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="needs gcc and LD_PRELOAD")
+def test_a_batch_works_on_a_folder_without_file_locks_and_prints_no_words_for_programmers(
+    tmp_path: Path, phantom: Path
+) -> None:
+    (tmp_path / "flock.c").write_text(NO_FLOCK)
+    library = tmp_path / "flock.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "flock.c"], check=True)
+    (tmp_path / "films").mkdir()
+    shutil.copy(phantom, tmp_path / "films")
+    options = ("--bundle", write_bundle(tmp_path / "tiny"), "--max-tokens", "2", "--out", tmp_path / "out")
+    words = [sys.executable, "-m", "xraygpt_edge", "batch", tmp_path / "films", *options]
+    done = subprocess.run(words, env={**os.environ, "LD_PRELOAD": str(library)}, capture_output=True, check=False)
+    assert (done.returncode, b"Warning" in done.stderr) == (0, False), done.stderr

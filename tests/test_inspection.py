@@ -69,7 +69,7 @@ def test_an_inspection_tells_every_step_and_shows_what_the_model_sees(tmp_path: 
         ["size", "format", "object", "pixels"],
         ["decoding", "stored values", "modality", "window", "polarity"],
     )
-    assert [step.name for step in account.steps] == [*facts, *work, "resize", "tensor"]
+    assert [step.name for step in account.steps] == [*facts, *work, "view", "resize", "tensor"]
     shown = np.rint((tensor[0, 0] * spec.std[0] + spec.mean[0]) * 255)
     np.testing.assert_array_equal(account.model_view, shown)
     assert list(both) == list(PROFILES)
@@ -235,7 +235,7 @@ def test_every_example_is_explained_from_the_file_to_the_tensor(root: Path) -> N
         for path in sorted((root / "examples").glob("*.dcm")):
             names = [step.name for step in inspect(path, ReadOptions(), Spec("pad"), reader).steps]
             assert names[:5] == ["size", "format", "object", "pixels", "decoding"], path.name
-            assert names[-3:] == ["equalize", "resize", "tensor"], path.name
+            assert names[-4:] == ["equalize", "view", "resize", "tensor"], path.name
 
 
 @pytest.mark.shared

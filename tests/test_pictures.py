@@ -237,7 +237,7 @@ def test_an_orientation_tag_is_followed_once_in_every_format(kind: str, orientat
     upright = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(tag)))).astype(int)
     low, high = (0, 255) if "16" not in kind else (upright.min(), upright.max())
     shown = (upright - low) * 255 / (high - low)
-    reading = read_bytes(data, ReadOptions("display")).radiograph
+    reading = read_bytes(data, ReadOptions("display", force=True)).radiograph
     np.testing.assert_allclose(reading.pixels, shown, atol=6 if kind == "jpeg" else 0.51)
     assert (reading.source.rows, reading.source.columns) == EIGHT_BITS.shape
     assert ("W-IMG-009" in {warning.id for warning in reading.source.warnings}) is (2 <= orientation <= 8)
@@ -296,6 +296,17 @@ def test_a_bmp_of_sixteen_bits_a_pixel_is_colour_of_few_levels(masks: tuple[int,
     header = struct.pack("<IiiHHIIiiII", 40, COLUMNS, -ROWS, 1, 16, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
     data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + words.astype("<u2").tobytes()
     assert np.abs(pixels_of(data).astype(int) - EIGHT_BITS).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [(16, (0xF00, 0xF0, 0xF)), (16, (0x1F, 0x7E0, 0xF800)), (32, (0x3FF00000, 0xFFC00, 0x3FF)), (7, (0, 0, 0))],
+    ids=["444", "reversed", "ten bits", "depth"],
+)
+def test_a_bmp_of_another_layout_is_refused_by_name_and_not_called_damaged(bits: int, masks: tuple[int, ...]) -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, COLUMNS, -ROWS, 1, bits, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + bytes(COLUMNS * ROWS * 4)
+    assert reason(data).startswith("E-IMG-020 BMP ")
 
 
 def pages(n_pages: int, *, kind: int = 0) -> bytes:

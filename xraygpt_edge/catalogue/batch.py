@@ -10,7 +10,7 @@ _AGAIN = "Run the same command again: it does what is left."
 BATCH: dict[str, Entry] = {
     "E-BAT-001": Entry(
         2,
-        "this is no folder of radiographs",
+        "this is not a folder of radiographs",
         "batch takes a folder that is there and can be read. It looks at every file below it and follows no link.",
         "Name the folder, or use ask for a single file.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xraygpt_edge.catalogue.entry import Entry
 
 SAFE = "No answer was computed from it."
+SAVE = "xraygpt-edge inspect FILE --save PICTURE.png"
 INSPECT = "See what the file holds: xraygpt-edge inspect FILE."
 EXPORT_AGAIN = "Export the picture again from the archive, uncompressed or in JPEG 2000 lossless."
 PICTURES = "PNG, JPEG, TIFF, WebP, BMP and JPEG 2000"
@@ -36,7 +37,7 @@ PICTURE_REFUSALS = {
         "Check the path and the permissions.",
     ),
     "E-IMG-004": _refusal(
-        "this is no regular file",
+        "this is not a regular file",
         "Folders, pipes, sockets and devices are not read: a pipe could keep the program waiting for ever.",
         "Give one file; for a folder use: xraygpt-edge batch FOLDER.",
     ),
@@ -85,6 +86,17 @@ PICTURE_REFUSALS = {
         "Its format is read, but not with this depth, compression or colour: no decoder here is sure to give all "
         "of its grey levels the right way round.",
         "Save the picture as PNG or TIFF with 8 or 16 bits of grey, without losing depth.",
+    ),
+    "E-IMG-030": _refusal(
+        "the picture is far from a frontal chest radiograph",
+        "By its pixels alone it is something else: a CT slice, another part of the body, a photograph, a page. "
+        "The model would describe a chest all the same.",
+        f"Give a frontal chest radiograph. {FORCE}",
+    ),
+    "E-IMG-031": _refusal(
+        "the weights that pictures are judged with are missing or damaged",
+        "They belong to the installation; their hash is not the one that was noted when they were made.",
+        "Install again: pip install --force-reinstall xraygpt-edge[cpu].",
     ),
 }
 
@@ -314,18 +326,17 @@ PICTURE_WARNINGS = {
     "W-IMG-004": _warning(
         "the picture looks inverted",
         "Lungs seem bright and the heart dark, against what the file says. It was not changed.",
-        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+        f"Look at it: {SAVE}, and invert it in the program that it comes from.",
     ),
     "W-IMG-005": _warning(
         "the picture looks upside down",
-        "It is brighter at the top than at the bottom, unlike upright chest radiographs. It was not turned.",
-        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+        "It looks like a chest radiograph whose head is at the bottom. It was not turned.",
+        f"Look at it: {SAVE}, and turn it by half a turn.",
     ),
     "W-IMG-006": _warning(
         "the picture does not look like a frontal chest radiograph",
-        "Two dark lung fields beside a bright middle were not found. Disease, a lateral view or another body "
-        "part may be the reason.",
-        "Look at it: xraygpt-edge inspect FILE --save PICTURE.png.",
+        "Severe disease, a lateral view or another body part may be the reason.",
+        f"Look at it: {SAVE}.",
     ),
     "W-IMG-007": _warning(
         "large parts of the picture are clipped to white",
@@ -338,6 +349,56 @@ PICTURE_WARNINGS = {
     "W-IMG-009": _warning(
         "the picture was turned as its orientation tag says",
         "Cameras, telephones and scanners write such tags.",
+    ),
+    "W-IMG-020": _warning(
+        "the picture looks turned by a quarter",
+        "It looks like a chest radiograph whose head is at the left or at the right. It was not turned.",
+        f"Look at it: {SAVE}, and turn it until the head is at the top.",
+    ),
+    "W-IMG-021": _warning(
+        "the picture seems to hold more than one film",
+        "Two pictures side by side or one above the other: the model sees each squeezed, and mixes them up.",
+        "Give each film as a file of its own.",
+    ),
+    "W-IMG-022": _warning(
+        "the picture looks like a lateral view",
+        "The model knows frontal views only.",
+        f"Look at it: {SAVE}, and give the frontal view.",
+    ),
+    "W-IMG-023": _warning(
+        "the picture looks tilted",
+        "The model's training pictures stand upright, within about ten degrees.",
+        f"Look at it: {SAVE}, and export the film upright.",
+    ),
+    "W-IMG-024": _warning(
+        "the picture seems to show only a part of the chest",
+        "One lung, or a section of the film: what lies outside it cannot be described, and sizes mislead.",
+        "Give the whole film.",
+    ),
+    "W-IMG-025": _warning(
+        "the picture looks like a film in a window or on a screen",
+        "A screenshot of a viewer, or a photograph of a monitor or light box: the film is only a part of it.",
+        "Export the film itself from the archive or the viewer.",
+    ),
+    "W-IMG-026": _warning(
+        "the picture is blurred",
+        "It has far fewer details than its number of pixels would allow: enlarged from a small picture, moved, or out "
+        "of focus. Small findings cannot be seen in it.",
+        "Give the radiograph in its own size.",
+    ),
+    "W-IMG-027": _warning(
+        "the picture is very noisy",
+        "Grain hides fine detail, and may look like disease.",
+    ),
+    "W-IMG-028": _warning(
+        "large parts of the picture are clipped to black",
+        "It is under-exposed, or its window was set too high; what lies there is lost.",
+        "Export it again with the whole range of grey levels.",
+    ),
+    "W-IMG-029": _warning(
+        "the picture has little contrast",
+        "Nearly all of it lies within a narrow range of grey levels. It was not changed.",
+        "Export it again with the whole range of grey levels.",
     ),
 }
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, NoReturn
@@ -15,13 +16,13 @@ import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals
+from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals, streams
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 from xraygpt_edge.text import escape_unencodable, one_line
 
 PROGRAM = "xraygpt-edge"
-LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOST_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -62,12 +63,14 @@ def main() -> NoReturn:
 
 def prepare(arguments: Sequence[str]) -> None:
     """What holds for the whole process, and for good."""
+    streams.reopen_closed()
     _hide_from_core_dumps()
     offline.forbid_requests()
     signals.end_in_any_case()
     escape_unencodable()
     if "--debug" not in arguments:
         sys.unraisablehook = _say_nothing  # what Python drops it prints with a traceback
+        warnings.simplefilter("ignore")  # a library's words for programmers
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -86,4 +86,4 @@ def _open_plain(path: str, flags: int) -> int:
     if stat.S_ISREG(os.fstat(handle).st_mode):
         return handle
     os.close(handle)
-    raise OSError("no regular file")
+    raise OSError("not a regular file")

@@ -30,8 +30,6 @@ def rgb_to_grey(rgb: Words, notes: Notes) -> Words:
 
 
 def _distance(rgb: Words, grey: Words) -> float:
-    """Mean distance of the channels from grey, as a share of white."""
-    means = [
-        float((np.maximum(channel, grey) - np.minimum(channel, grey)).mean()) for channel in np.moveaxis(rgb, -1, 0)
-    ]
-    return sum(means) / 3 / float(np.iinfo(grey.dtype).max)
+    """Mean distance of the channels from grey, as a share of white; every fourth row and column tells."""
+    sample = rgb[::4, ::4].astype(np.int32) - grey[::4, ::4, None]
+    return float(np.abs(sample).mean()) / float(np.iinfo(grey.dtype).max)

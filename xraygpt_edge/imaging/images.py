@@ -103,7 +103,9 @@ def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         pixels = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
-        gate.look(pixels, notes)
+        view = gate.look(pixels, notes)
+        if kind != "dicom":  # whose header is a second witness, and warns
+            gate.require_chest(view, notes)
     except InputRefused as refusal:
         raise refusal.about(notes.source(sha256, kind, options.profile), notes.steps) from None
     return Reading(Radiograph(pixels, notes.source(sha256, kind, options.profile)), notes.steps)

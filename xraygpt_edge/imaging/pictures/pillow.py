@@ -48,6 +48,8 @@ EXAMINERS: dict[Format, Callable[[bytes], bytes]] = {
 }
 """From a file's bytes to those that are decoded; each raises InputRefused for what its decoder would misread."""
 ORIENTATION = 0x0112
+UNSUPPORTED = "Unsupported "
+"""How Pillow begins when a BMP has a layout that it does not know, which it then names by a number at most."""
 SIXTEEN_BIT_GREY = frozenset({"I;16", "I;16B", "I;16L"})
 SIXTEEN_BIT_CHANNELS = re.compile("(RGB|RGBX|RGBA|RGBa|LA);16[BLN]")
 """How Pillow names samples of 16 bits that it cuts to eight; the last letter is their byte order."""
@@ -97,6 +99,8 @@ def _only_refusals() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise InputRefused("E-IMG-007") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise many kinds
+        if str(error).startswith(UNSUPPORTED):
+            raise unread(str(error).removeprefix(UNSUPPORTED)) from None
         raise InputRefused("E-IMG-006", type(error).__name__) from None
 
 
@@ -117,7 +121,7 @@ def _opened(data: bytes, kind: Format) -> Iterator[ImageFile]:
 def _raster(image: ImageFile, data: bytes, kind: Format, notes: Notes) -> Raster:
     raw_mode = _raw_mode(image)
     if SIXTEEN_BIT_CHANNELS.fullmatch(raw_mode):
-        raster = _sixteen_bit_channels(data, kind, raw_mode)
+        raster = _sixteen_bit_channels(image, PLUGINS[kind](BytesIO(data)), raw_mode)
     else:
         if raw_mode.startswith("RGBa"):
             _ask_for(image, "RGBA")  # as stored: Pillow would divide by alpha, and we multiply again
@@ -157,13 +161,13 @@ def _ask_for(image: ImageFile, raw_mode: str) -> None:
     ]
 
 
-def _sixteen_bit_channels(data: bytes, kind: Format, raw_mode: str) -> Raster:
+def _sixteen_bit_channels(image: ImageFile, again: ImageFile, raw_mode: str) -> Raster:
     """Several channels of 16 bits, of which Pillow keeps one byte each: asked twice, it gives both."""
     channels, _, order = raw_mode.partition(";16")
     if channels == "LA":  # as many bytes as four channels of eight bits
-        return Raster(_unpacked(data, kind, "RGBA").view(">u2").astype(np.uint16), Alpha.STRAIGHT)
+        return Raster(_unpacked(image, "RGBA").view(">u2").astype(np.uint16), Alpha.STRAIGHT)
     channels = "RGBA" if channels == "RGBa" else channels
-    first, second = (_unpacked(data, kind, f"{channels};16{end}") for end in "BL")
+    first, second = _unpacked(image, f"{channels};16B"), _unpacked(again, f"{channels};16L")
     is_big = order == "B" or (order == "N" and sys.byteorder == "big")
     high, low = (first, second) if is_big else (second, first)
     samples = high.astype(np.uint16)
@@ -172,11 +176,10 @@ def _sixteen_bit_channels(data: bytes, kind: Format, raw_mode: str) -> Raster:
     return Raster(samples, Alpha.STRAIGHT if channels == "RGBA" else Alpha.NONE)
 
 
-def _unpacked(data: bytes, kind: Format, raw_mode: str) -> NDArray[np.uint8]:
-    with PLUGINS[kind](BytesIO(data)) as image:
-        _ask_for(image, raw_mode)
-        image.load()
-        return np.asarray(image)
+def _unpacked(image: ImageFile, raw_mode: str) -> NDArray[np.uint8]:
+    _ask_for(image, raw_mode)
+    image.load()
+    return np.asarray(image)
 
 
 def _with_key(raster: Raster, key: object) -> Raster:
