@@ -127,6 +127,90 @@ class Timing:
     tokens_per_s: float = 0.0
 
 
+Polarity = Literal["present", "absent", "unsure"]
+TrustLevel = Literal["fast", "full"]
+Support = Literal["contradicted", "doubtful", "agrees", "unchecked"]
+Reliance = Literal["rests", "little"]
+Verdict = Literal["present", "absent", "unsure", "unanswered", "image-independent"]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTrust:
+    """Whether a film is like those that the model's figures come from."""
+
+    distance: float
+    threshold: float
+    like: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTrust:
+    """One statement of a sentence."""
+
+    finding: str
+    sides: tuple[str, ...]
+    zone: str
+    polarity: Polarity
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceTrust:
+    """What the model itself has to say about one sentence of its answer; none of it shows that it is right."""
+
+    start: int
+    """Of its first character in the answer's text."""
+    end: int
+    """Behind its last."""
+    entropy: float | None
+    """Highest of its tokens, in nats."""
+    support: Support
+    """Whether the model's own yes and no answers agree with it."""
+    score: float | None
+    """From 0 to 1: the lower, the likelier wrong among sentences of the reference films; no probability."""
+    reliance_nats: float | None
+    """How much likelier its words are with the image than with others; only at level full."""
+    reliance: Reliance | None
+    flags: tuple[str, ...]
+    """`W-TXT-` ids."""
+    claims: tuple[ClaimTrust, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingTrust:
+    """The model's own answer about one finding, beside what its text says."""
+
+    name: str
+    log_odds: float
+    """Of yes against no."""
+    mass: float
+    """Probability of yes and no together."""
+    said: Literal["present", "absent"] | None
+    p: float | None
+    """Probability that it is present, where the profile has labels and the film is like its films."""
+    verdict: Verdict | None
+    """None where the film is unlike the reference films."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What an answer rests on and how far the model agrees with itself."""
+
+    profile: str | None
+    """SHA-256 of the profile; None without one."""
+    level: TrustLevel
+    film: FilmTrust | None
+    sentences: tuple[SentenceTrust, ...]
+    findings: tuple[FindingTrust, ...]
+    unsaid: tuple[str, ...]
+    """Findings that the panel sees and the text does not mention."""
+    warnings: tuple[str, ...]
+    """`W-TRU-` ids."""
+    maps: None = None
+    seconds: float = 0.0
+    failed: str | None = None
+    """Why some of this is missing: an error's id and what was being computed; the answer is not affected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer about one radiograph."""
