@@ -128,7 +128,9 @@ class Timing:
 
 
 Polarity = Literal["present", "absent", "unsure"]
-TrustLevel = Literal["fast", "full"]
+TrustLevel = Literal["off", "fast", "full"]
+TRUST: TrustLevel = "fast"
+"""The level that commands take by themselves."""
 Support = Literal["contradicted", "doubtful", "agrees", "unchecked"]
 Reliance = Literal["rests", "little"]
 Verdict = Literal["present", "absent", "unsure", "unanswered", "image-independent"]
@@ -141,6 +143,21 @@ class FilmTrust:
     distance: float
     threshold: float
     like: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFacts:
+    """The films that an answer's figures come from."""
+
+    films: int
+    labelled: int
+    """Of them; 0 where there are no percentages."""
+    source: str
+    """In words for people."""
+    created: str
+    """Day, as 2026-11-25."""
+    of_site: bool
+    """The clinic has made the profile itself; else it came with the bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +190,8 @@ class SentenceTrust:
     flags: tuple[str, ...]
     """`W-TXT-` ids."""
     claims: tuple[ClaimTrust, ...]
+    weakest: str | None = None
+    """Name of the finding in it that the panel agrees with least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +208,10 @@ class FindingTrust:
     """Probability that it is present, where the profile has labels and the film is like its films."""
     verdict: Verdict | None
     """None where the film is unlike the reference films."""
+    absent_to: float | None = None
+    """Highest probability that is a verdict "absent"."""
+    present_from: float | None = None
+    """Least probability that is a verdict "present"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +225,13 @@ class Trust:
     sentences: tuple[SentenceTrust, ...]
     findings: tuple[FindingTrust, ...]
     unsaid: tuple[str, ...]
-    """Findings that the panel sees and the text does not mention."""
+    """Findings that the panel sees and the text does not state."""
     warnings: tuple[str, ...]
     """`W-TRU-` ids."""
     maps: None = None
     seconds: float = 0.0
+    reference: ReferenceFacts | None = None
+    """Of the profile."""
     failed: str | None = None
     """Why some of this is missing: an error's id and what was being computed; the answer is not affected."""
 
@@ -223,6 +248,8 @@ class Answer:
     bundle: BundleFacts
     engine: EngineFacts
     timing: Timing
+    trust: Trust | None = None
+    """None where nobody asked how far to trust it."""
 
     @property
     def notice(self) -> str:
@@ -231,7 +258,9 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `ask --json` prints."""
-        return {"schema": SCHEMA, "status": "ok", **asdict(self), "notice": self.notice}
+        facts = asdict(self)
+        trust = facts.pop("trust")
+        return {"schema": SCHEMA, "status": "ok", **facts, "notice": self.notice, **({"trust": trust} if trust else {})}
 
 
 @dataclass(frozen=True, slots=True)

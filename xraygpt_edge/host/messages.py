@@ -16,7 +16,7 @@ from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.records import Answer, Failure
+from xraygpt_edge.records import TRUST, Answer, Failure, TrustLevel
 
 Kind = TypeVar("Kind")
 
@@ -32,6 +32,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     template: str | None = None
     sampling: Sampling = GREEDY
     reading: ReadOptions = DEFAULT
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
     slots: int | None = None
     """Questions that are answered at the same time; None lets memory and cores decide."""
     slots_max: int | None = None

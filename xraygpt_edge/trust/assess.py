@@ -11,7 +11,7 @@ import numpy as np
 
 from xraygpt_edge.engine import Ask, EncodedImage, XrayGPT
 from xraygpt_edge.errors import UnusableOutput, XrayGPTError
-from xraygpt_edge.findings import Place
+from xraygpt_edge.findings import Finding, Place
 from xraygpt_edge.generation.answer import Generation, TokenSignal
 from xraygpt_edge.generation.sampler import uncertainty
 from xraygpt_edge.native import Deadline
@@ -26,11 +26,12 @@ from xraygpt_edge.records import (
     TrustLevel,
     Verdict,
 )
-from xraygpt_edge.trust import panel, reliance, support
-from xraygpt_edge.trust.checks import Film, film_of
-from xraygpt_edge.trust.claims import Sentence
+from xraygpt_edge.trust import reliance, support
+from xraygpt_edge.trust.calibration import Calibration
+from xraygpt_edge.trust.checks import Film, check, film_of
+from xraygpt_edge.trust.claims import Sentence, claims
 from xraygpt_edge.trust.observation import entropy_of, sentences_of
-from xraygpt_edge.trust.panel import MASS_LEAST, Panel
+from xraygpt_edge.trust.panel import MASS_LEAST, Panel, Panels
 from xraygpt_edge.trust.profile import Profile, findings_of, places_of
 
 FILM_UNLIKE, IMAGE_UNUSED = "W-TRU-001", "W-TRU-002"
@@ -84,7 +85,7 @@ def assess(
     try:
         told = told_again(model, image, answer, asked)
     except Exception as error:  # noqa: BLE001 - an answer never fails for what is said about it
-        return replace(_nothing(profile, level), failed=_why(error, "tokens"))
+        return replace(_nothing(profile, level), failed=why(error, "tokens"))
     return assess_told(model, told, profile, level)
 
 
@@ -107,29 +108,40 @@ def assess_told(
     profile: Profile | None,
     level: TrustLevel = "fast",
     deadline: Deadline | None = None,
+    panels: Panels | None = None,
 ) -> Trust:
     """Say how far to trust an answer; never raises for what the model computes: `failed` says what is missing.
 
+    panels: those known already; without any the radiograph is asked anew.
     Without a profile there are sentences with their entropies, claims and flags, and nothing else.
     """
     began_s = time.monotonic()
     trust = _nothing(profile, level)
-    assessment = _Assessment(model, told, profile, deadline)
+    assessment = _Assessment(model, told, profile, deadline, panels or Panels())
     for step in _steps(assessment, profile, level):
         try:
             trust = step(trust)
         except Exception as error:  # noqa: BLE001 - an answer never fails for what is said about it
-            trust = replace(trust, failed=_why(error, step.__name__))
+            trust = replace(trust, failed=why(error, step.__name__))
             break
     return replace(_gated(trust), seconds=time.monotonic() - began_s)
 
 
 def _nothing(profile: Profile | None, level: TrustLevel) -> Trust:
-    return Trust(profile.sha256 if profile else None, level, None, (), (), (), ())
+    nothing = Trust(None, level, None, (), (), (), ())
+    return replace(nothing, profile=profile.sha256, reference=profile.facts) if profile else nothing
 
 
-def _why(error: Exception, step: str) -> str:
+def why(error: Exception, step: str) -> str:
+    """What `Trust.failed` says of an error: its id, and what was being computed."""
     return f"{error.error_id if isinstance(error, XrayGPTError) else 'E-BUG-001'} ({step})"
+
+
+def about_file(trust: Trust, answer: Answer, findings: Sequence[Finding]) -> Trust:
+    """The same of an answer about other files of the same pixels: what the file's header says decides some marks."""
+    marked = check(claims(answer.text, findings), findings, film_of(answer.input), answer.finish_reason)
+    pairs = zip(trust.sentences, marked, strict=False)  # none where the sentences failed
+    return replace(trust, sentences=tuple(replace(one, flags=again.flags) for one, again in pairs))
 
 
 Step: TypeAlias = Callable[[Trust], Trust]
@@ -144,8 +156,10 @@ def _steps(assessment: _Assessment, profile: Profile | None, level: TrustLevel) 
 class _Assessment:
     """What is being said about one answer; each step adds its part, or raises."""
 
-    def __init__(self, model: XrayGPT, told: Told, profile: Profile | None, deadline: Deadline | None) -> None:
-        self._model, self._told, self._deadline = model, told, deadline
+    def __init__(
+        self, model: XrayGPT, told: Told, profile: Profile | None, deadline: Deadline | None, panels: Panels
+    ) -> None:
+        self._model, self._told, self._deadline, self._panels = model, told, deadline, panels
         self._known_profile = profile
         self._places = places_of(model.parts.plan)
         self._sentences: tuple[Sentence, ...] = ()
@@ -180,16 +194,17 @@ class _Assessment:
 
     def panel(self, trust: Trust) -> Trust:
         """The model's own answers, and how far each sentence agrees with them."""
-        profile, told = self._profile, self._told
-        asked = told.panel or panel.ask(self._model, told.image, self._places, profile.head.form, self._deadline)
+        profile, told, places = self._profile, self._told, self._places
+        asking = (self._model, told.image, places, profile.head.form, self._deadline)
+        asked = told.panel or self._panels.ask(*asking)
         if not (np.isfinite(asked.z).all() and np.isfinite(asked.mass).all()):
             raise UnusableOutput("E-RUN-031", "in the panel")
         counted = np.where((asked.mass >= MASS_LEAST) & profile.moves, asked.z, np.nan)
         supported = [
-            _supported(known, support.evidence_of(sentence, known.entropy, counted, self._places), profile)
+            _supported(known, support.evidence_of(sentence, known.entropy, counted, places), profile, places)
             for known, sentence in zip(trust.sentences, self._sentences, strict=True)
         ]
-        findings = _findings(asked, self._sentences, profile, self._places)
+        findings = _findings(asked, self._sentences, profile, places)
         unsaid = tuple(
             finding.name for finding in findings if finding.verdict == "present" and finding.said != "present"
         )
@@ -239,9 +254,16 @@ def _findings(
             "present" if stated[k] else "absent" if denied[k] else None,
             float(p[k]) if calibrated and profile.moves[k] and asked.mass[k] >= MASS_LEAST else None,
             _verdict(k, asked, float(p[k]), profile),
+            *_band(k, calibrated),
         )
         for k, place in enumerate(places)
     )
+
+
+def _band(place: int, calibrated: Calibration | None) -> tuple[float | None, float | None]:
+    """Probabilities up to which a finding is absent and from which it is present."""
+    band = calibrated.band if calibrated else None
+    return (float(band.absent_to[place]), float(band.present_from[place])) if band else (None, None)
 
 
 def _verdict(place: int, asked: Panel, p: float, profile: Profile) -> Verdict:
@@ -256,11 +278,14 @@ def _verdict(place: int, asked: Panel, p: float, profile: Profile) -> Verdict:
     return "present" if asked.z[place] > 0 else "absent"
 
 
-def _supported(known: SentenceTrust, evidence: support.Evidence | None, profile: Profile) -> SentenceTrust:
+def _supported(
+    known: SentenceTrust, evidence: support.Evidence | None, profile: Profile, places: Sequence[Place]
+) -> SentenceTrust:
     if evidence is None:
         return known
     score = float(profile.support.score([evidence])[0])
-    return replace(known, support=profile.support.verdict(evidence, score), score=score)
+    verdict, weakest = profile.support.verdict(evidence, score), places[evidence.place].name
+    return replace(known, support=verdict, score=score, weakest=weakest)
 
 
 def _gated(trust: Trust) -> Trust:

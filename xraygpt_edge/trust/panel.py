@@ -7,8 +7,10 @@ contradicts itself, never whether it is right.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import takewhile
 from typing import Literal, TypeAlias
 
@@ -31,6 +33,8 @@ REPORT_REQUEST = "Describe the given chest x-ray image in detail."
 YES, NO = ("Yes", "yes"), ("No", "no")
 MASS_LEAST = 0.5
 """Probability of yes and no together below which the model does not answer such a question."""
+REMEMBERED = 256
+"""Panels of so many radiographs; 300 bytes each."""
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -57,6 +61,24 @@ def ask(
     if not np.isfinite(panel.z).all():
         raise UnusableOutput("E-RUN-031", "in the panel")
     return panel
+
+
+class Panels:
+    """The panels of radiographs that were asked lately: every answer about one shares one. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Panel] = OrderedDict()
+
+    def ask(
+        self, model: XrayGPT, image: EncodedImage, places: Sequence[Place], form: Form, deadline: Deadline | None
+    ) -> Panel:
+        """As `panel.ask`, once for equal image embeddings; the model, the places and the form are always the same."""
+        key = blake2b(image.embeddings.tobytes(), digest_size=16).digest()
+        if key not in self._known:
+            self._known[key] = ask(model, image, places, form, deadline)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[key]
 
 
 def read(logits: NDArray[np.float32], yes: Sequence[int], no: Sequence[int]) -> Panel:

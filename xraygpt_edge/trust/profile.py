@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from xraygpt_edge.errors import BundleAltered, BundleIncompatible
 from xraygpt_edge.files import replacing
 from xraygpt_edge.findings import CHEXPERT, Finding, Place, places
 from xraygpt_edge.loading import LoadPlan
+from xraygpt_edge.records import ReferenceFacts
 from xraygpt_edge.trust.calibration import Band, Calibration, Joined
 from xraygpt_edge.trust.film import ReferenceFilms
 from xraygpt_edge.trust.panel import Form
@@ -87,11 +88,19 @@ class Profile:
     """(films, 16) of their image embeddings, salted with all of them."""
     sha256: str = ""
     """Of the file; empty until it is written or read."""
+    of_site: bool = False
+    """It lies beside the bundle: the clinic has made it."""
 
     @property
     def moves(self) -> NDArray[np.bool_]:
         """(n_places,) whether the panel's answer moves with the image."""
         return self.spread >= SPREAD_LEAST
+
+    @property
+    def facts(self) -> ReferenceFacts:
+        """What an answer's figures come from."""
+        head = self.head
+        return ReferenceFacts(head.films, head.labelled, head.source, head.created, self.of_site)
 
     def knows(self, features: NDArray[np.float64]) -> bool:
         """Whether a film is one of those that made the profile."""
@@ -140,7 +149,7 @@ def find(plan: LoadPlan) -> Profile | None:
     """The clinic's own profile, else the bundle's, else None; raises what `load` raises."""
     own = site_path(plan.bundle.root.resolve())
     if own.is_file():
-        return load(own, plan)
+        return replace(load(own, plan), of_site=True)
     listed = [plan.bundle.path_of(entry) for entry in plan.bundle.manifest.files if entry.role == ROLE]
     for number, path in enumerate(listed, start=1):
         try:

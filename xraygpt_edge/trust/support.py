@@ -31,6 +31,8 @@ class Evidence:
     """The highest of its tokens, in nats."""
     states: bool
     """Whether the statement with the least log-odds says "present"."""
+    place: int = 0
+    """Number of the place that these log-odds are of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,17 +70,18 @@ def evidence_of(sentence: Sentence, entropy: float | None, z: Array, places: Seq
 
     z: (n_places,), NaN where the panel's answer counts for nothing.
     """
-    found = [(v, claim.polarity == "present") for claim in sentence.claims if (v := _log_odds(claim, z, places)) == v]
+    odds = [(claim.polarity == "present", *_log_odds(claim, z, places)) for claim in sentence.claims]
+    found = [(v, states, place) for states, v, place in odds if np.isfinite(v)]
     if not found or entropy is None:
         return None
-    v, states = min(found)
-    return Evidence(v, entropy, states)
+    v, states, place = min(found)
+    return Evidence(v, entropy, states, place)
 
 
 def is_wrong(sentence: Sentence, truth: NDArray[np.int8], places: Sequence[Place]) -> bool | None:
     """Whether a sentence states what is not there or denies what is; None where nobody knows. truth: as in labels."""
     known = np.where(truth < 0, np.nan, np.where(truth == 1, 1.0, -1.0))
-    found = [v for claim in sentence.claims if (v := _log_odds(claim, known, places)) == v]
+    found = [v for claim in sentence.claims if (v := _log_odds(claim, known, places)[0]) == v]
     return min(found) < 0 if found else None
 
 
@@ -122,19 +125,22 @@ def _inputs(evidence: Sequence[Evidence]) -> Array:
     return np.stack([np.ones(len(v)), v, entropy, polarity, v * polarity, entropy * polarity], axis=1)
 
 
-def _log_odds(claim: Claim, z: Array, places: Sequence[Place]) -> float:
-    """Log-odds of a claim: a denial has its least likely place, a statement its likeliest of each side that it names.
+def _log_odds(claim: Claim, z: Array, places: Sequence[Place]) -> tuple[float, int]:
+    """Log-odds of a claim and the place that they are of.
 
-    NaN where it is no statement or nothing of it was asked about.
+    A denial has its least likely place, a statement its likeliest of each side that it names. NaN where it is no
+    statement or nothing of it was asked about.
     """
     covered = [k for k, place in enumerate(places) if _covers(claim, place) and np.isfinite(z[k])]
     if not covered or claim.polarity == "unsure":
-        return float("nan")
+        return float("nan"), -1
+    likeliest = max(covered, key=lambda k: z[k])
     if claim.polarity == "absent":
-        return float(-z[covered].max())
-    sides = {places[k].side for k in covered}
-    groups = [[k for k in covered if places[k].side == side] for side in sides] if claim.sides else [covered]
-    return float(min(z[group].max() for group in groups))
+        return float(-z[likeliest]), likeliest
+    sides = {places[k].side for k in covered} if claim.sides else {None}
+    groups = [[k for k in covered if side is None or places[k].side == side] for side in sides]
+    place = min((max(group, key=lambda k: z[k]) for group in groups), key=lambda k: z[k])
+    return float(z[place]), place
 
 
 def _covers(claim: Claim, place: Place) -> bool:
