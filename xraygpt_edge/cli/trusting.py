@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.text import Text
-
-from xraygpt_edge.cli.console import WORDS, waiting
+from xraygpt_edge.cli import console
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import Trust
 from xraygpt_edge.text import one_line, visible
@@ -21,8 +19,8 @@ def show(text: str, trust: Trust | None) -> None:
     """Print it on standard error; never a colour alone."""
     if trust is None:
         return
-    for line in lines(text, trust, ascii_only=not WORDS.encoding.lower().startswith("utf")):
-        WORDS.print(Text(f"  {visible(line)}"), soft_wrap=True)
+    for line in lines(text, trust, ascii_only=not console.says_any_character()):
+        console.say(f"  {visible(line)}")
 
 
 def lines(text: str, trust: Trust, *, ascii_only: bool = False) -> Iterator[str]:
@@ -44,5 +42,5 @@ def lines(text: str, trust: Trust, *, ascii_only: bool = False) -> Iterator[str]
 
 def assessed(assessor: Assessor, told: Told, deadline: Deadline | None = None, *, quiet: bool) -> Trust | None:
     """How far to trust an answer, with a spinner meanwhile."""
-    with waiting(CHECKING, quiet=quiet):
+    with console.waiting(CHECKING, quiet=quiet):
         return assessor.assess(told, deadline)

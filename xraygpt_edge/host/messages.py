@@ -32,12 +32,12 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     template: str | None = None
     sampling: Sampling = GREEDY
     reading: ReadOptions = DEFAULT
-    trust: TrustLevel = TRUST
-    """How much is said of how far to trust each answer."""
     slots: int | None = None
     """Questions that are answered at the same time; None lets memory and cores decide."""
     slots_max: int | None = None
     """The most that can be of use, where memory and cores would allow more."""
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
