@@ -208,10 +208,8 @@ class FindingTrust:
     """Probability that it is present, where the profile has labels and the film is like its films."""
     verdict: Verdict | None
     """None where the film is unlike the reference films."""
-    absent_to: float | None = None
-    """Highest probability that is a verdict "absent"."""
-    present_from: float | None = None
-    """Least probability that is a verdict "present"."""
+    doubt: tuple[float, float] | None = None
+    """Probabilities between which there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True)

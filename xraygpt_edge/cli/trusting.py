@@ -29,15 +29,10 @@ def lines(text: str, trust: Trust, *, ascii_only: bool = False) -> Iterator[str]
     signs = [mark.plain_sign if ascii_only else mark.sign for mark in marks]
     parts = [f"{sign} {one_line(text[s.start : s.end])}" for sign, s in zip(signs, trust.sentences, strict=True)]
     yield from ["  ".join(parts)] if any(mark is not words.UNCHECKED for mark in marks) else []
-    for number, sentence in enumerate(trust.sentences, start=1):
-        for reason in words.reasons(trust, sentence):
-            yield f"Sentence {number}: {reason.with_p}."
-    unsaid = ", ".join(finding.with_p for finding in words.unsaid(trust))
-    yield from [f"Not stated in the text, but answered yes: {unsaid}."] if unsaid else []
-    yield from map(words.warning, trust.warnings)
+    yield from words.checks(trust)
     is_like = trust.film is not None and trust.film.like
     yield from [words.film(trust)] if is_like else []
-    yield from filter(None, (words.source(trust), words.failed(trust)))
+    yield words.source(trust)
 
 
 def assessed(assessor: Assessor, told: Told, deadline: Deadline | None = None, *, quiet: bool) -> Trust | None:

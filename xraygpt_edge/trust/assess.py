@@ -27,7 +27,6 @@ from xraygpt_edge.records import (
     Verdict,
 )
 from xraygpt_edge.trust import reliance, support
-from xraygpt_edge.trust.calibration import Calibration
 from xraygpt_edge.trust.checks import Film, check, film_of
 from xraygpt_edge.trust.claims import Sentence, claims
 from xraygpt_edge.trust.observation import entropy_of, sentences_of
@@ -254,16 +253,10 @@ def _findings(
             "present" if stated[k] else "absent" if denied[k] else None,
             float(p[k]) if calibrated and profile.moves[k] and asked.mass[k] >= MASS_LEAST else None,
             _verdict(k, asked, float(p[k]), profile),
-            *_band(k, calibrated),
+            calibrated.band.doubt(k) if calibrated else None,
         )
         for k, place in enumerate(places)
     )
-
-
-def _band(place: int, calibrated: Calibration | None) -> tuple[float | None, float | None]:
-    """Probabilities up to which a finding is absent and from which it is present."""
-    band = calibrated.band if calibrated else None
-    return (float(band.absent_to[place]), float(band.present_from[place])) if band else (None, None)
 
 
 def _verdict(place: int, asked: Panel, p: float, profile: Profile) -> Verdict:
@@ -297,6 +290,6 @@ def _gated(trust: Trust) -> Trust:
         sentences=tuple(
             replace(s, support="unchecked" if s.support == "agrees" else s.support, score=None) for s in trust.sentences
         ),
-        findings=tuple(replace(f, p=None, verdict=None) for f in trust.findings),
+        findings=tuple(replace(f, p=None, verdict=None, doubt=None) for f in trust.findings),
         unsaid=(),
     )

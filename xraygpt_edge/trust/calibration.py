@@ -21,6 +21,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 EPSILON = 0.02
 """Share of true verdicts that may fall out of the band."""
+EVEN = 0.5
 CASES_FOR_OWN_OFFSET = 30
 """Of a finding, present and absent each, before it gets an offset of its own."""
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7)
@@ -57,12 +58,17 @@ class Band:
     """(n_findings,) whether the thresholds are the finding's own; otherwise all findings share them."""
 
     def verdict(self, finding: int, probability: float) -> Verdict:
-        """One class kept is a verdict; none or both are doubt."""
-        present = probability >= self.present_from[finding]
-        absent = probability <= self.absent_to[finding]
-        if present == absent:
+        """One class kept is a verdict; none or both are doubt, and so is the less likely one alone."""
+        present = bool(probability >= self.present_from[finding])
+        absent = bool(probability <= self.absent_to[finding])
+        if present == absent or present != (probability >= EVEN):
             return "unsure"
         return "present" if present else "absent"
+
+    def doubt(self, finding: int) -> tuple[float, float]:
+        """Probabilities between which there is no verdict."""
+        bounds = float(self.absent_to[finding]), float(self.present_from[finding]), EVEN
+        return min(bounds), max(bounds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

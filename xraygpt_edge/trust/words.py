@@ -93,13 +93,24 @@ def failed(trust: Trust) -> str:
 
 def warning(name: str) -> str:
     """A line of the catalogue behind its id."""
-    return f"{name}: {CATALOGUE[name].what}."
+    return f"{name}: {_what(name)}."
+
+
+def checks(trust: Trust) -> Iterator[str]:
+    """Why sentences have their marks, what the text leaves out, warnings; with probabilities: for a screen."""
+    for number, sentence in enumerate(trust.sentences, start=1):
+        for reason in reasons(trust, sentence):
+            yield f"Sentence {number}: {reason.with_p}."
+    found = ", ".join(finding.with_p for finding in unsaid(trust))
+    yield from [f"Not stated in the text, but answered yes: {found}."] if found else []
+    yield from map(warning, trust.warnings)
+    yield from filter(None, [failed(trust)])
 
 
 def remarks(trust: Trust, heading: str = "sentence") -> Iterator[str]:
     """All that a reader must know, without a figure: for an archive. heading: what comes before a sentence's number."""
     for number, sentence in enumerate(trust.sentences, start=1):
-        for reason in _reasons(trust, sentence):
+        for reason in reasons(trust, sentence):
             yield f"Software check of {heading} {number}: {reason.words}."
     for finding in trust.unsaid:
         yield f"Software check: not stated in the text, but the model's own answer is yes: {finding}."
@@ -116,7 +127,12 @@ def _reasons(trust: Trust, sentence: SentenceTrust) -> Iterator[Reason]:
     if sentence.reliance == "little":
         yield Reason("it would read the same without the image")
     for flag in sentence.flags:
-        yield Reason(f"{CATALOGUE[flag].what} ({flag})")
+        yield Reason(f"{_what(flag)} ({flag})")
+
+
+def _what(name: str) -> str:
+    """The words of an id; a record of a newer version may have others."""
+    return CATALOGUE[name].what if name in CATALOGUE else "this version does not know it"
 
 
 def _doubt(sentence: SentenceTrust, about: FindingTrust | None) -> Reason:
