@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +120,9 @@ def test_a_level_that_there_is_not_is_a_mistake_before_the_model_is_loaded(capsy
 
 
 @pytest.fixture
-def own_bundle(demo: Path, tmp_path: Path) -> Iterator[Path]:
+def own_bundle(demo: Path, tmp_path: Path) -> Path:
     """The demonstration in a folder of its own, so that a profile can lie beside it."""
-    yield Path(shutil.copytree(demo, tmp_path / "demo"))
+    return Path(shutil.copytree(demo, tmp_path / "demo"))
 
 
 def test_a_damaged_profile_is_a_line_and_the_answer_comes(capsys, own_bundle: Path, phantom: Path) -> None:
