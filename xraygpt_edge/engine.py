@@ -81,7 +81,11 @@ class AnswerStream(Iterator[Piece]):
 
     def answer(self) -> Answer:
         """Wait for the end and return the whole answer."""
-        return self._signed(self._stream.result())
+        return self._signed(self.generation())
+
+    def generation(self) -> Generation:
+        """Wait for the end and return what the language model said, with what is known of each token."""
+        return self._stream.result()
 
     def kept(self) -> Prefix | None:
         """Return what was computed, for the next turn of a conversation."""
@@ -199,11 +203,13 @@ class XrayGPT:
         after: Prefix | None = None,
         *,
         keep: bool = False,
+        leaving: Prefix | None = None,
         deadline: Deadline | None = None,
     ) -> AnswerStream:
         """Begin an answer about an encoded radiograph.
 
         after: what an earlier question computed, used as far as the prompts agree. keep: this one may be used so.
+        leaving: a beginning of the prompt that stays computed for later questions, as `prefix` returns it.
         """
         watch = Stopwatch()
         if self.parts.plan.memory == "low":
@@ -211,7 +217,8 @@ class XrayGPT:
         scheduler = self.parts.wait_for_language()
         before = Timing(read_s=image.read_s, load_s=image.wait_s + watch.lap_s(), vision_s=image.vision_s)
         request = Request(self.prompt(image.embeddings, ask), ask.sampling, self.wording, deadline or ask.deadline())
-        return AnswerStream(scheduler.submit(request, after, keep=keep), lambda g: self._signed(image, ask, g, before))
+        stream = scheduler.submit(request, after, keep=keep, leaving=leaving)
+        return AnswerStream(stream, lambda g: self._signed(image, ask, g, before))
 
     def ask_all(
         self,

@@ -10,6 +10,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.records import TRUST
 from xraygpt_edge.text import file_name
 
 Folder = Annotated[Path, typer.Argument(help="Every radiograph below it is answered.", show_default=False)]
@@ -49,6 +50,7 @@ def batch(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
+    trust: options.Trust = TRUST,
     frame: options.Frame = None,
     force: options.Force = False,
     retry_failed: RetryFailed = False,
@@ -71,7 +73,8 @@ def batch(
     reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     settings = batches.Settings(template, reading, sampling)
-    running = batches.Running(options.load_options(device, threads, memory), slots(parallel), retry_failed)
+    loading, level = options.load_options(device, threads, memory), options.trust_level(trust)
+    running = batches.Running(loading, slots(parallel), retry_failed, level)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)

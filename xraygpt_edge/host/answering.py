@@ -69,6 +69,10 @@ class Answering:
         """Write down what the scheduler has spent so far."""
         times.prompt_s, times.decode_s = self.scheduler.spent.prompt_s, self.scheduler.spent.decode_s
 
+    def ask(self, question: str) -> Ask:
+        """A question as it is put."""
+        return Ask(question, (), self.sampling, self.load.template)
+
     def start(
         self, image: EncodedImage, question: str, deadline: Deadline, prefix: Prefix | None, tell: Tell
     ) -> Callable[[], None]:
@@ -78,10 +82,11 @@ class Answering:
         the answer or the error at the end.
         """
         self.in_work += 1
-        ask = Ask(question, (), self.sampling, self.load.template)
+        ask = self.ask(question)
         wording = self.model.wording
         request = Request(self.model.prompt(image.embeddings, ask), ask.sampling, wording, deadline)
-        return self.scheduler.submit_telling(request, tell, prefix)
+        leaving = self.model.prefix(image) if self.load.trust != "off" else None
+        return self.scheduler.submit_telling(request, tell, prefix, leaving)
 
 
 def _slots_that_fit(scheduler: Scheduler, model: XrayGPT, n_tokens: int, load: Load) -> int:

@@ -16,7 +16,7 @@ from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.records import Answer, Failure
+from xraygpt_edge.records import TRUST, Answer, Failure, TrustLevel
 
 Kind = TypeVar("Kind")
 
@@ -36,6 +36,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """Questions that are answered at the same time; None lets memory and cores decide."""
     slots_max: int | None = None
     """The most that can be of use, where memory and cores would allow more."""
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):

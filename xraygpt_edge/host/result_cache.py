@@ -7,13 +7,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from xraygpt_edge.generation.answer import Generation
-from xraygpt_edge.records import FinishReason
+from xraygpt_edge.records import FinishReason, Trust
 
 Key: TypeAlias = tuple[bytes, str]
 """Hash of the pixels, and the question."""
 REMEMBERED = 4096
-"""About 3 kB each at 300 tokens."""
+"""About 3 kB each at 300 tokens, and 6 kB of trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +27,28 @@ class _Kept:
     finish_reason: FinishReason
     prefill_s: float
     decode_s: float
+    trust: bytes
 
 
 class ResultCache:
-    """The latest answers, by image and question; for one thread."""
+    """The latest answers, each with how far to trust it, by image and question; for one thread."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
 
-    def keep(self, key: Key, g: Generation) -> None:
+    def keep(self, key: Key, g: Generation, trust: Trust | None) -> None:
         """Remember an answer; the oldest one is forgotten when there are too many."""
-        self._kept[key] = _Kept(g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s)
+        self._kept[key] = _Kept(
+            g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s, msgspec.json.encode(trust)
+        )
         if len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
 
-    def recall(self, key: Key) -> Generation | None:
-        """The answer as it was, or None."""
+    def recall(self, key: Key) -> tuple[Generation, Trust | None] | None:
+        """The answer as it was with how far to trust it, or None."""
         kept = self._kept.get(key)
         if kept is None:
             return None
-        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, 0.0, kept.prefill_s, kept.decode_s)
+        times = (0.0, kept.prefill_s, kept.decode_s)
+        generation = Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, *times)
+        return generation, msgspec.json.decode(kept.trust, type=Trust | None)
