@@ -123,6 +123,13 @@ def test_a_file_that_changes_what_is_said_misses_the_gate_and_the_reason_is_name
     assert any(line.startswith(missed) for line in gate.misses(measured(*flipped, **how), 300))
 
 
+def test_an_answer_between_yes_and_no_that_turns_by_next_to_nothing_is_a_tie() -> None:
+    for z, other, flips_of in ((0.03, -0.03, 0.0), (0.3, -0.3, 1.0), (0.3, 0.1, 0.0)):
+        one = observation("The heart is normal.", [z])
+        said = Said(observation("The heart is normal.", [other]), *TOKENS)
+        assert figures([one, one], [said, said]).verdict_flips.value == flips_of
+
+
 def test_a_negation_or_a_figure_that_is_no_number_passes_no_gate() -> None:
     nan, found = float("nan"), measured()
     for change in ({"negation_flips": Figure(0.01)}, {"mean_dz": Figure(nan)}, {"max_dz": nan}):

@@ -15,6 +15,8 @@ from xraygpt_edge.trust.observation import Observation
 
 HIGH = 0.99
 """Quantile of the divergences that is told."""
+TIE = 0.1
+"""Log-odds by which an answer that turns must move: less is a tie between yes and no, as of two wordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Figures:
     """Of the panel's log-odds, in absolute value, over all films and findings."""
     max_dz: float
     verdict_flips: Figure
-    """Share of the panel's answers that change between yes and no."""
+    """Share of the panel's answers that turn between yes and no, ties left out."""
     mean_kl: Figure
     """Nats a token, along the unrounded pair's answers."""
     high_kl: Figure
@@ -49,7 +51,8 @@ def figures(original: Sequence[Observation], found: Sequence[Said]) -> Figures:
         return share(draws.figure(mean_of(np.array(flags, np.float64))), len(flags))
 
     z, other_z = (np.stack([one.panel.z for one in side]) for side in zip(*pairs, strict=True))
-    difference, turned = np.abs(z - other_z), (z > 0) != (other_z > 0)
+    difference = np.abs(z - other_z)
+    turned = ((z > 0) != (other_z > 0)) & (difference > TIE)
     divergences = [one.divergence for one in found]
     return Figures(
         same_text=shared([one.generation.text == other.generation.text for one, other in pairs]),

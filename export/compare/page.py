@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from export.compare import Comparison, Row
-from export.compare.figures import Figures
+from export.compare.figures import TIE, Figures
 from export.compare.gate import LEAST_FILMS, UPPER, VALUE, WORDS
 from xraygpt_edge.evaluate.draws import Figure
 from xraygpt_edge.files import replacing
@@ -16,7 +16,7 @@ from xraygpt_edge.version import __version__
 SCHEMA = 1
 PAGE, FIGURES = "QUANTIZATION.md", "parity.json"
 SHARES = ("same_text", "any_flip", "finding_flips", "side_flips", "negation_flips", "verdict_flips", "top_1")
-LEGEND = """\
+LEGEND = f"""\
 Each file is held against the unrounded ones (encoder fp32, language model F16) on the same films; the other half of the
 model stays unrounded. In brackets: 95 % of 2,000 draws of whole films with a fixed seed; for shares of none or all,
 Clopper and Pearson's interval.
@@ -24,7 +24,8 @@ Clopper and Pearson's interval.
 - finding flips: films of which one answer states a finding, at a place, that the other does not
 - side flips: both state it, on other sides
 - negation flips: one states what the other denies
-- Δz: difference of the log-odds of the model's own yes and no to each finding; yes/no flips: of those answers
+- Δz: difference of the log-odds of the model's own yes and no to each finding
+- yes/no flips: share of those answers that turn, their log-odds moved by more than {TIE:g}; less is a tie
 - KL, top-1: of the next token, along the unrounded files' own answers
 - first row: the unrounded files once more, several films at the same time, so that only sums in another order differ
 
