@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
-from export.console import refusals, show, words
+from export.console import refusals, show, show_goals, words
 from export.prompts import XRAYGPT
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
-from xraygpt_edge.errors import ExitCode
 from xraygpt_edge.text import escape_unencodable
 
 if TYPE_CHECKING:
@@ -148,17 +147,17 @@ def evaluate_trust(bundle: Bundle = Path("models/demo")) -> None:
     """Measure the trust profile on 760 other phantoms, beside its goals: about 6 minutes."""
     from export import trust_profile as profiles
 
-    missed = 0
     with refusals():
-        for title, rows in profiles.evaluate(bundle).items():
-            table = [["", "measured (95 % of resampled films)", "of", "goal", ""]]
-            for row, goal in rows:
-                reached = "" if goal is None else "reached" if goal.met(row.figure) else "MISSED"
-                missed += reached == "MISSED"
-                bound = f"{goal.sense} {goal.bound:g}" if goal else ""
-                table.append([row.name, str(row.figure), str(row.count), bound, reached])
-            show([(title, table)])
-    raise typer.Exit(ExitCode.BAD_OUTPUT if missed else ExitCode.DONE)
+        show_goals(profiles.evaluate(bundle))
+
+
+@app.command()
+def evaluate_maps(bundle: Bundle = Path("models/demo")) -> None:
+    """Hold maps against what was drawn in phantoms, beside their goals: about 5 minutes."""
+    from export import trust_maps
+
+    with refusals():
+        show_goals(trust_maps.evaluate_bundle(bundle))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.table import Table
 from export.build_steps import SetupError
 from export.errors import ExportRefused, GateMissed
 from xraygpt_edge.errors import ExitCode, XrayGPTError
+
+if TYPE_CHECKING:
+    from export.trust_profile import Goals
 
 data, words = Console(), Console(stderr=True)
 
@@ -23,6 +27,20 @@ def show(tables: Iterable[tuple[str, list[list[str]]]]) -> None:
         for cells in body:
             table.add_row(*cells)
         data.print(table)
+
+
+def show_goals(tables: Goals) -> None:
+    """Print each figure beside its goal; ends with 18 where one is missed."""
+    missed = False
+    for title, rows in tables.items():
+        table = [["", "measured (95 % of resampled films)", "of", "goal", ""]]
+        for row, goal in rows:
+            reached = "" if goal is None else "reached" if goal.met(row.figure) else "MISSED"
+            missed |= reached == "MISSED"
+            bound = f"{goal.sense} {goal.bound:g}" if goal else ""
+            table.append([row.name, str(row.figure), str(row.count), bound, reached])
+        show([(title, table)])
+    raise typer.Exit(ExitCode.BAD_OUTPUT if missed else ExitCode.DONE)
 
 
 @contextmanager

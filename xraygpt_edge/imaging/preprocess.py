@@ -33,7 +33,11 @@ class ImageSpec(Protocol):
 
 def to_tensor(radiograph: Radiograph, spec: ImageSpec) -> NDArray[np.float32]:
     """Tensor (1, 3, size, size) float32, normalised; Pillow's bicubic filter, as torchvision uses it."""
-    model_view = fit(radiograph.pixels, spec)
+    return normalised(np.asarray(fit(radiograph.pixels, spec)), spec)
+
+
+def normalised(model_view: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
+    """Tensor (1, 3, size, size) float32 of a picture that has the model's size, (size, size)."""
     grey = np.asarray(model_view, np.float32) / np.float32(255)
     mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (spec.mean, spec.std))
     return ((grey[np.newaxis] - mean) / std)[np.newaxis]
