@@ -11,8 +11,8 @@ from PIL import Image
 from xraygpt_edge.imaging.images import Radiograph
 
 
-class ImageSpec(Protocol):
-    """The recipe in a bundle's manifest."""
+class FitSpec(Protocol):
+    """The picture that the model sees of a film."""
 
     @property
     def size_px(self) -> int:
@@ -21,6 +21,10 @@ class ImageSpec(Protocol):
     @property
     def fit(self) -> Literal["squash", "pad"]:
         """squash: the aspect ratio is lost; pad: a black square is put round the picture."""
+
+
+class ImageSpec(FitSpec, Protocol):
+    """The recipe in a bundle's manifest."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -43,7 +47,7 @@ def normalised(model_view: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.flo
     return ((grey[np.newaxis] - mean) / std)[np.newaxis]
 
 
-def fit(pixels: NDArray[np.uint8], spec: ImageSpec) -> Image.Image:
+def fit(pixels: NDArray[np.uint8], spec: FitSpec) -> Image.Image:
     """The grey picture of size x size that the model sees.
 
     The three channels are equal, so one is resized and copied: converting to RGB first gives the same.

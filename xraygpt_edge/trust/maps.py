@@ -44,6 +44,21 @@ class Covered:
     """(WINDOWS, WINDOWS, n_image_tokens, n_embd), by the window's first row and column of cells."""
 
 
+class LastCovered:
+    """The film that was covered last: every answer about it has the same maps. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._last: tuple[NDArray[np.float32], Covered] | None = None
+
+    def of(
+        self, model: XrayGPT, image: EncodedImage, mean_film: NDArray[np.uint8], deadline: Deadline | None = None
+    ) -> Covered:
+        """As `cover`, once for equal image embeddings; the model and the mean film are always the same."""
+        if self._last is None or not np.array_equal(self._last[0], image.embeddings):
+            self._last = image.embeddings, cover(model, image, mean_film, deadline)
+        return self._last[1]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
     """What one answer of the panel depends on."""
@@ -163,6 +178,7 @@ def z_covered(
 def draw(
     model: XrayGPT,
     image: EncodedImage,
+    covered: Covered,
     found: Profile,
     z: Sequence[float],
     wanted: Sequence[int],
@@ -170,10 +186,9 @@ def draw(
 ) -> tuple[Map, ...]:
     """Map of each place that is wanted, by its number among those of the panel, checked with the language model.
 
-    z: (n_places,) log-odds of the panel with the whole film. Raises what `cover` and `panel.ask` raise.
+    z: (n_places,) log-odds of the panel with the whole film. Raises what `panel.ask` raises.
     """
-    covered, places = cover(model, image, found.mean_film, deadline), places_of(model.parts.plan)
-    fallen, drawn = falls(image, covered, found.read_outs), []
+    places, fallen, drawn = places_of(model.parts.plan), falls(image, covered, found.read_outs), []
     for place in wanted:
         window = best_window(fallen[place])
         without = z_covered(model, image, covered, places[place], window, found.head.form, deadline)
