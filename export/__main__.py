@@ -111,7 +111,7 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
         "medclip": checkpoints / "medclip-vit/pytorch_model.bin",
         "checkpoint": checkpoints / "xraygpt_checkpoint.pth",
     }
-    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences(), findings=trainer.findings())
+    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences(), findings=trainer.stated_findings())
     load = partial(layout.load, layout.Files(**files))
     source = Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
     _export(source, out, vision, language, "demo", threads)
