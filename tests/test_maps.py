@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export.demo import reference_films
 from tests import trusted
 from xraygpt_edge import XrayGPT, records
 from xraygpt_edge.cli.app import run
@@ -115,6 +116,12 @@ def test_the_mean_film_is_a_mean_and_no_film(found: Profile, model, phantom) -> 
     smooth, sharp = (np.abs(np.diff(picture.astype(float))).mean() for picture in (found.mean_film, film))
     assert smooth < sharp / 2
     assert found.mean_film.shape == film.shape
+
+
+def test_the_mean_film_is_the_mean_of_the_reference_films_as_the_encoder_is_given_them(model) -> None:
+    seeds = trusted.SEEDS[:3]
+    mean = np.mean([reference_films.clean(seed) for seed in seeds], axis=0)
+    np.testing.assert_array_equal(trusted.observe(model, seeds).mean_film, np.rint(mean).astype(np.uint8))
 
 
 @pytest.mark.slow

@@ -76,11 +76,11 @@ def ask(
         if not as_json:
             screen.finish(answer)
         found = trusting.assessed(assessor, told, deadline, quiet=quiet or as_json)
-    mapping.save(map_out, encoded, found, answer.notice)
     if as_json:
         print(json.dumps(replace(answer, trust=found).to_dict(), ensure_ascii=True))
     elif not quiet:
         trusting.show(answer.text, found)
+    mapping.save(map_out, encoded, found, answer.notice)  # last: the answer is out, whatever the folder does
     return ExitCode.TIMEOUT if answer.finish_reason == "timeout" else ExitCode.DONE
 
 

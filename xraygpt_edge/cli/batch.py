@@ -82,14 +82,14 @@ def batch(
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)
-    if map_out:
-        mapping.save_all(out, map_out, folder)
     if as_json:
         counts = {"found": summary.found, "ok": summary.ok, "failed": summary.failed, "skipped": summary.skipped}
         unread = {kind: found.files for kind, found in summary.run.unread.items()}
         print(json.dumps({"schema": 1, "status": "finished", **counts, "unread": unread}))
     elif not quiet:
         progress.finished(summary, file_name(out))
+    if map_out:
+        mapping.save_all(out, map_out, folder)
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
 
 

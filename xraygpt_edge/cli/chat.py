@@ -91,9 +91,9 @@ def answer_line(
     if conversation.last:
         told = Told.of(conversation.image, *conversation.last)
         found = trusting.assessed(assessor, told, quiet=quiet)
-        mapping.save(map_out, conversation.image, found, answer.notice)
         if not quiet:
             trusting.show(answer.text, found)
+        mapping.save(map_out, conversation.image, found, answer.notice)
 
 
 def lines(*, quiet: bool) -> Iterator[bytes]:

@@ -11,7 +11,6 @@ from xraygpt_edge.records import Trust, TrustLevel
 if TYPE_CHECKING:
     from xraygpt_edge.engine import EncodedImage
     from xraygpt_edge.loading import LoadOptions
-    from xraygpt_edge.reports import Written
 
 
 def wanted(draw: bool, out: Path | None, level: TrustLevel, loading: LoadOptions, bundle: Path) -> bool:
@@ -48,9 +47,10 @@ def save(out: Path | None, image: EncodedImage, trust: Trust | None, notice: str
         map_pictures.write(out, image.source.sha256[:12], image.model_view, trust.maps, notice)
 
 
-def save_all(out: Path, map_out: Path, folder: Path) -> Written:
-    """Write the pictures of all maps in a batch's records; raises what reports raise."""
+def save_all(out: Path, map_out: Path, folder: Path) -> None:
+    """Write the pictures of all maps in a batch's records, and name what has none; raises what reports raise."""
     from xraygpt_edge import reports
+    from xraygpt_edge.cli.report import show_left_out
     from xraygpt_edge.reports.rows import read_batch
 
-    return reports.write("maps", reports.Job(read_batch(out), map_out, folder))
+    show_left_out(reports.write("maps", reports.Job(read_batch(out), map_out, folder)))

@@ -79,11 +79,16 @@ def report(
     return ExitCode.PARTIAL if written.left_out else ExitCode.DONE
 
 
-def show(target: Path, written: Written, *, quiet: bool) -> None:
-    """Where the report is, and what is not in it."""
+def show_left_out(written: Written) -> None:
+    """What is not in a report, and why."""
     for row in written.left_out:
         line = f"left out: {row.path} [{row.id}] {row.error_id}: {row.message}"
         print(one_line(line), file=sys.stderr)
+
+
+def show(target: Path, written: Written, *, quiet: bool) -> None:
+    """Where the report is, and what is not in it."""
+    show_left_out(written)
     for warned in () if quiet else written.warned:
         line = f"warning: {warned.path} [{warned.id}] {warned.warning_id}: {warned.message}"
         print(one_line(line), file=sys.stderr)
