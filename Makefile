@@ -53,8 +53,9 @@ wheel: $(VENV)/runtime.stamp  ## a wheel with the demonstration model inside, in
 eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms that it never saw
 	@$(PY) -m export evaluate-demo $(ARGS)
 
-eval-trust: $(VENV)/tools.stamp  ## the goals of trust signals, on phantoms that nothing was fitted on: 6 minutes
+eval-trust: $(VENV)/tools.stamp  ## the goals of trust signals, on phantoms that nothing was fitted on: 11 minutes
 	@$(PY) -m export evaluate-trust $(ARGS)
+	@$(PY) -m export evaluate-maps $(ARGS)
 
 bench: $(VENV)/tools.stamp  ## measure beside llama.cpp and PyTorch: make bench ARGS="all --bundle DIR"
 	@$(PY) -m benchmarks $(or $(ARGS),--help)

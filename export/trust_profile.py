@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from xraygpt_edge import LoadOptions, XrayGPT
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.bundle import MANIFEST, FileEntry
 from xraygpt_edge.engine import EncodedImage
+from xraygpt_edge.errors import UsageError
 from xraygpt_edge.files import replacing, sha256_of
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.trust import checking, metrics, profile, reference
@@ -51,6 +52,9 @@ class Goal:
         """Whether the figure's interval reaches it."""
         return figure.high >= self.bound if self.sense == "at least" else figure.low <= self.bound
 
+
+Goals: TypeAlias = dict[str, list[tuple[Row, Goal | None]]]
+"""Tables by title: each figure, and what it is to reach."""
 
 CLEAN_GOALS = (
     Goal("sentences, AUC", 0.95, "at least"),
@@ -111,12 +115,12 @@ def observed_phantoms(model: XrayGPT, seeds: Iterable[int], *, badly: bool) -> O
     return reference.observe_all(model, reference_films.films(model, {seed: draw(seed) for seed in seeds}))
 
 
-def evaluate(bundle: Path) -> dict[str, list[tuple[Row, Goal | None]]]:
+def evaluate(bundle: Path) -> Goals:
     """Every figure that the profile is to reach, on phantoms that neither training nor the profile saw."""
     with opened(bundle) as model:
         found = profile.find(model.parts.plan)
         if found is None:
-            raise ValueError("the bundle has no profile")
+            raise UsageError("E-TRU-006")
         clean = observed_phantoms(model, reference_films.CLEAN_SEEDS, badly=False)
         badly = observed_phantoms(model, reference_films.BADLY_SEEN_SEEDS, badly=True)
         films = clean.films[:WEAKENED_FILMS]

@@ -23,7 +23,7 @@ from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
 from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.imaging.images import Radiograph, ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import to_tensor
+from xraygpt_edge.imaging.preprocess import fit, normalised
 from xraygpt_edge.loading import LoadOptions, Memory
 from xraygpt_edge.native import Deadline, Stopwatch
 from xraygpt_edge.parts import Parts
@@ -40,6 +40,8 @@ class EncodedImage:
     source: Source
     embeddings: NDArray[np.float32]
     """(n_image_tokens, n_embd)."""
+    model_view: NDArray[np.uint8] | None = None
+    """(size, size) what the encoder was given, before its values were normalised; None where only embeddings are."""
     read_s: float = 0.0
     wait_s: float = 0.0
     """For the encoder to be loaded."""
@@ -270,8 +272,10 @@ class XrayGPT:
         watch = Stopwatch()
         self.parts.wait_for_encoder()
         wait_s = watch.lap_s()
-        embeddings = self.parts.encode(to_tensor(radiograph, self.parts.plan.bundle.manifest.image), deadline)
-        return EncodedImage(radiograph.source, embeddings, read_s, wait_s, watch.lap_s())
+        recipe = self.parts.plan.bundle.manifest.image
+        model_view = np.asarray(fit(radiograph.pixels, recipe))
+        embeddings = self.parts.encode(normalised(model_view, recipe), deadline)
+        return EncodedImage(radiograph.source, embeddings, model_view, read_s, wait_s, watch.lap_s())
 
     def prompt(self, embeddings: NDArray[np.float32], ask: Ask) -> Prompt:
         """Place a question around image embeddings."""

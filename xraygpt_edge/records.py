@@ -213,6 +213,33 @@ class FindingTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingMap:
+    """What the software's answer about one finding depends on; it does not show where disease is."""
+
+    finding: str
+    """Name of the panel's finding, with its side."""
+    values: tuple[tuple[float, ...], ...]
+    """Rows of cells from the top left: how far the log-odds fall where a window on the cell is covered."""
+    log_odds: float
+    """Of the model's own yes against no."""
+    log_odds_covered: float
+    """The same with the window covered that lets them fall most."""
+    shown: bool
+    """They fall enough with that window for the map to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapTrust:
+    """Maps of the findings that an answer states or the panel sees, on the picture that the encoder was given."""
+
+    fit: Literal["squash", "pad"]
+    """squash: the film's aspect ratio is lost; pad: a black square is put round it."""
+    size_px: int
+    """Side of that picture."""
+    findings: tuple[FindingMap, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """What an answer rests on and how far the model agrees with itself."""
 
@@ -226,7 +253,8 @@ class Trust:
     """Findings that the panel sees and the text does not state."""
     warnings: tuple[str, ...]
     """`W-TRU-` ids."""
-    maps: None = None
+    maps: MapTrust | None = None
+    """None where nobody asked for them."""
     seconds: float = 0.0
     reference: ReferenceFacts | None = None
     """Of the profile."""

@@ -28,7 +28,7 @@ def common_sentences() -> tuple[str, ...]:
     return sentences()
 
 
-def findings() -> tuple[Finding, ...]:
+def stated_findings() -> tuple[Finding, ...]:
     """The table of what its reports state and deny."""
     from .table import FINDINGS
 

@@ -65,6 +65,8 @@ class Running:
     """Try radiographs again that have failed."""
     trust: TrustLevel = TRUST
     """How much is said of how far to trust each answer; it changes no word of one."""
+    maps: bool = False
+    """Draw maps as well."""
 
 
 def load_of(job: Job, running: Running, n_files: int) -> Load:
@@ -77,6 +79,7 @@ def load_of(job: Job, running: Running, n_files: int) -> Load:
         sampling=job.settings.sampling,
         reading=job.settings.reading,
         trust=running.trust,
+        maps=running.maps,
         slots=running.parallel,
         slots_max=max(1, n_files * len(job.questions)),
     )

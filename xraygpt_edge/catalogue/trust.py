@@ -52,6 +52,14 @@ TRUST: dict[str, Entry] = {
         "A profile lies in the bundle, or beside it where calibrate has written it.",
         "Make one first: xraygpt-edge calibrate FOLDER.",
     ),
+    "E-TRU-010": Entry(
+        2,
+        "no map can be drawn for this model",
+        "Maps were held against drawn findings for models with one image embedding a film. For others nobody has "
+        "measured whether they point at anything, so they are off.",
+        "Ask without --map.",
+        "The answer is not affected.",
+    ),
     "W-TRU-001": Entry(
         0,
         "The model's figures do not hold for such a film",

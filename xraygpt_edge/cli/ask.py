@@ -40,6 +40,8 @@ def ask(
     timeout: options.Timeout = None,
     no_draft: options.NoDraft = False,
     trust: options.Trust = TRUST,
+    draw_maps: options.Map = False,
+    map_out: options.MapOut = None,
     frame: options.Frame = None,
     force: options.Force = False,
     strict: options.Strict = False,
@@ -51,7 +53,7 @@ def ask(
     """
     options.keep_offline(strict=strict)
     from xraygpt_edge.bundle.store import find_bundle
-    from xraygpt_edge.cli import console, trusting
+    from xraygpt_edge.cli import console, mapping, trusting
     from xraygpt_edge.engine import Ask, XrayGPT
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.imaging.images import ReadOptions
@@ -63,8 +65,10 @@ def ask(
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     level = options.trust_level(trust)
-    with XrayGPT.begin(find_bundle(bundle), loading) as model:
-        assessor = Assessor(model, "off" if quiet and not as_json else level)
+    root = find_bundle(bundle)
+    maps = mapping.wanted(draw_maps, map_out, level, loading, root)
+    with XrayGPT.begin(root, loading) as model:
+        assessor = Assessor(model, "off" if quiet and not (as_json or map_out) else level, maps=maps)
         with console.waiting(quiet=quiet or as_json) as screen:
             deadline = Deadline(timeout)
             encoded = model.encode(image, reading, deadline)
@@ -74,8 +78,9 @@ def ask(
         found = trusting.assessed(assessor, told, deadline, quiet=quiet or as_json)
     if as_json:
         print(json.dumps(replace(answer, trust=found).to_dict(), ensure_ascii=True))
-    else:
+    elif not quiet:
         trusting.show(answer.text, found)
+    mapping.save(map_out, encoded, found, answer.notice)  # last: the answer is out, whatever the folder does
     return ExitCode.TIMEOUT if answer.finish_reason == "timeout" else ExitCode.DONE
 
 

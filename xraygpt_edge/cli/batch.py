@@ -51,6 +51,8 @@ def batch(
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
     trust: options.Trust = TRUST,
+    draw_maps: options.Map = False,
+    map_out: options.MapOut = None,
     frame: options.Frame = None,
     force: options.Force = False,
     retry_failed: RetryFailed = False,
@@ -65,7 +67,7 @@ def batch(
     from xraygpt_edge import batch as batches
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.bundle.store import find_bundle
-    from xraygpt_edge.cli import progress
+    from xraygpt_edge.cli import mapping, progress
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.imaging.images import PROFILES, ReadOptions
 
@@ -74,7 +76,9 @@ def batch(
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     settings = batches.Settings(template, reading, sampling)
     loading, level = options.load_options(device, threads, memory), options.trust_level(trust)
-    running = batches.Running(loading, slots(parallel), retry_failed, level)
+    mapping.require_elsewhere(map_out, folder, out)
+    maps = mapping.wanted(draw_maps, map_out, level, loading, opened.root)
+    running = batches.Running(loading, slots(parallel), retry_failed, level, maps)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)
@@ -84,6 +88,8 @@ def batch(
         print(json.dumps({"schema": 1, "status": "finished", **counts, "unread": unread}))
     elif not quiet:
         progress.finished(summary, file_name(out))
+    if map_out:
+        mapping.save_all(out, map_out, folder)
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
 
 

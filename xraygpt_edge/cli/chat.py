@@ -6,6 +6,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from xraygpt_edge import text
@@ -35,6 +36,8 @@ def chat(
     timeout: options.Timeout = None,
     no_draft: options.NoDraft = False,
     trust: options.Trust = TRUST,
+    draw_maps: options.Map = False,
+    map_out: options.MapOut = None,
     frame: options.Frame = None,
     force: options.Force = False,
     strict: options.Strict = False,
@@ -46,7 +49,7 @@ def chat(
     """
     options.keep_offline(strict=strict)
     from xraygpt_edge.bundle.store import find_bundle
-    from xraygpt_edge.cli import console
+    from xraygpt_edge.cli import console, mapping
     from xraygpt_edge.conversation import Conversation
     from xraygpt_edge.engine import XrayGPT
     from xraygpt_edge.generation.request import Sampling
@@ -57,19 +60,23 @@ def chat(
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     level = options.trust_level(trust)
-    with XrayGPT.begin(find_bundle(bundle), loading) as model:
+    root = find_bundle(bundle)
+    maps = mapping.wanted(draw_maps, map_out, level, loading, root)
+    with XrayGPT.begin(root, loading) as model:
         with console.waiting(quiet=quiet):
             encoded = model.encode(image, reading)
         console.about_image(encoded.source)
         conversation = Conversation(model, encoded, sampling, template)
-        assessor = Assessor(model, "off" if quiet else level)
+        assessor = Assessor(model, level if map_out or not quiet else "off", maps=maps)
         for line in lines(quiet=quiet):
-            answer_line(line, conversation, assessor, quiet=quiet)
+            answer_line(line, conversation, assessor, map_out, quiet=quiet)
 
 
-def answer_line(line: bytes, conversation: Conversation, assessor: Assessor, *, quiet: bool) -> None:
+def answer_line(
+    line: bytes, conversation: Conversation, assessor: Assessor, map_out: Path | None, *, quiet: bool
+) -> None:
     """Answer one question and say how far to trust the answer; one that fails does not end a conversation."""
-    from xraygpt_edge.cli import console, trusting
+    from xraygpt_edge.cli import console, mapping, trusting
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.trust.assess import Told
 
@@ -83,7 +90,10 @@ def answer_line(line: bytes, conversation: Conversation, assessor: Assessor, *, 
         screen.finish(answer)
     if conversation.last:
         told = Told.of(conversation.image, *conversation.last)
-        trusting.show(answer.text, trusting.assessed(assessor, told, quiet=quiet))
+        found = trusting.assessed(assessor, told, quiet=quiet)
+        if not quiet:
+            trusting.show(answer.text, found)
+        mapping.save(map_out, conversation.image, found, answer.notice)
 
 
 def lines(*, quiet: bool) -> Iterator[bytes]:

@@ -83,6 +83,16 @@ Trust = Annotated[
         help="How far to trust each sentence, said after the answer; full also asks whether it rests on the image.",
     ),
 ]
+Map = Annotated[
+    bool,
+    typer.Option("--map", help="Map what the answer about each finding depends on: 169 encoder passes a radiograph."),
+]
+MapOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Draw maps and put each there as a PNG file. They are patient images.", show_default=False
+    ),
+]
 Frame = Annotated[int | None, typer.Option(min=1, help="Which frame of a file that holds several.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Answer although the input gate refuses; the result says so.")]
 Strict = Annotated[

@@ -32,6 +32,7 @@ def lines(text: str, trust: Trust, *, ascii_only: bool = False) -> Iterator[str]
     yield from words.checks(trust)
     is_like = trust.film is not None and trust.film.like
     yield from [words.film(trust)] if is_like else []
+    yield from words.maps(trust)
     yield words.source(trust)
 
 

@@ -38,6 +38,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """The most that can be of use, where memory and cores would allow more."""
     trust: TrustLevel = TRUST
     """How much is said of how far to trust each answer."""
+    maps: bool = False
+    """Draw maps as well."""
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):

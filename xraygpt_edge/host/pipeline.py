@@ -113,7 +113,7 @@ class Pipeline:
             say,
             StageTimes(load_s=time.monotonic() - began_s),
         )
-        return cls(settings, model, answering, reporter, Assessing(Assessor(model, settings.trust)))
+        return cls(settings, model, answering, reporter, Assessing(Assessor(model, settings.trust, maps=settings.maps)))
 
     def __enter__(self) -> Self:
         return self

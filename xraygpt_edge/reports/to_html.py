@@ -20,6 +20,7 @@ from xraygpt_edge.ledger import Answered
 from xraygpt_edge.records import notice
 from xraygpt_edge.reports import trusted
 from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.reports.outlines import outlines
 from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
 from xraygpt_edge.text import visible
@@ -50,6 +51,7 @@ def write(job: Job) -> Written:
         reading_order=trusted.read_first(batch.radiographs),
         trusted=trusted,
         words=words,
+        outlines=outlines,
         style=_own("page.css"),
         script=_own("page.js"),
         policy=_policy(images=job.thumbnails),

@@ -10,6 +10,7 @@ from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import Answer, Trust, TrustLevel
 from xraygpt_edge.trust import profile as profiles
 from xraygpt_edge.trust.assess import Told, assess_told, why
+from xraygpt_edge.trust.mapping import Mapper
 from xraygpt_edge.trust.panel import Panels
 from xraygpt_edge.trust.profile import Profile
 
@@ -17,8 +18,10 @@ from xraygpt_edge.trust.profile import Profile
 class Assessor:
     """Says how far to trust each answer of a model; never raises for what it finds. For one thread at a time."""
 
-    def __init__(self, model: XrayGPT, level: TrustLevel) -> None:
+    def __init__(self, model: XrayGPT, level: TrustLevel, *, maps: bool = False) -> None:
+        """Level off says nothing; maps: draw them as well, where the level says anything."""
         self._model, self.level = model, level
+        self._mapper = Mapper(model) if maps else None
         self._panels = Panels()
         self._found: tuple[Profile | None, str | None] | None = None
 
@@ -43,7 +46,8 @@ class Assessor:
             return None
         profile, failed = self._profile()
         trust = assess_told(self._model, told, profile, self.level, deadline, self._panels)
-        return replace(trust, failed=trust.failed or failed)
+        trust = replace(trust, failed=trust.failed or failed)
+        return self._mapper.with_maps(told.image, trust, profile, deadline) if self._mapper else trust
 
     def _profile(self) -> tuple[Profile | None, str | None]:
         """The profile, or why it cannot be used."""

@@ -1,7 +1,7 @@
 """The profile of a model: what reference films say about its answers, as one `.npz` file with a JSON head.
 
-No pixel of a film, no path and no identifier is in it. It belongs to one encoder file, one language file, one template
-and one table of findings, and is refused for any other.
+No film, no path and no identifier is in it: of pixels only the mean of all films, 100 at least. It belongs to one
+encoder file, one language file, one template and one table of findings, and is refused for any other.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class Profile:
     """(n_places,) median probability of yes and no together."""
     read_outs: NDArray[np.float64]
     """(n_places, n + 1): the panel as a linear function of `film.features`, the constant last."""
+    mean_film: NDArray[np.uint8]
+    """(size, size) mean of the reference films as the encoder is given them: what maps cover parts of a film with."""
     calibration: Calibration | None
     """None without labels: then there are no percentages."""
     film_hashes: NDArray[np.uint8]
@@ -233,6 +235,7 @@ def _arrays(profile: Profile) -> dict[str, NDArray[Any]]:
         "spread": profile.spread,
         "mass": profile.mass,
         "read_outs": profile.read_outs.astype(np.float32),
+        "mean_film": profile.mean_film,
         "film_hashes": profile.film_hashes,
     }
     if profile.calibration:
@@ -280,6 +283,7 @@ def _profile(head: Head, arrays: Mapping[str, NDArray[Any]], sha256: str) -> Pro
         arrays["spread"],
         arrays["mass"],
         arrays["read_outs"].astype(np.float64),
+        arrays["mean_film"],
         calibration,
         arrays["film_hashes"],
         sha256,
@@ -301,6 +305,7 @@ def _checked(profile: Profile, plan: LoadPlan) -> Profile:
         "contrast_embeddings": (n_contrasts, manifest.n_image_tokens, manifest.n_embd),
         "contrast_shows": (n_contrasts, n_places),
         "read_outs": (n_places, n + 1),
+        "mean_film": (manifest.image.size_px,) * 2,
         "film_hashes": (profile.head.films + 1, HASH_BYTES),
         **dict.fromkeys(("spread", "mass"), (n_places,)),
     }

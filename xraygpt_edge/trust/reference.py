@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xraygpt_edge.engine import EncodedImage, XrayGPT
 from xraygpt_edge.errors import UsageError, XrayGPTError
 from xraygpt_edge.findings import Place
-from xraygpt_edge.trust import calibration, film, panel, profile, reliance, support
+from xraygpt_edge.trust import calibration, film, maps, panel, profile, reliance, support
 from xraygpt_edge.trust.calibration import CONTRADICTED_WITHOUT_LABELS, Calibration
 from xraygpt_edge.trust.observation import Observation, evidence_of, observe, reliance_of
 from xraygpt_edge.trust.panel import Form
@@ -23,7 +23,6 @@ from xraygpt_edge.version import __version__
 LEAST_FILMS, GOOD_FILMS = 100, 300
 FORM_FILMS = 50
 """Films that decide in which form the panel asks."""
-_RIDGE = 1.0
 
 Truth = NDArray[np.int8]
 """(n_films, n_places): 1 present, 0 absent, -1 where nobody knows."""
@@ -46,6 +45,8 @@ class Observed:
     """Those that could be read."""
     observations: tuple[Observation, ...]
     refused: int
+    mean_film: NDArray[np.uint8]
+    """(size, size) mean of all, as the encoder is given them."""
 
     @property
     def features(self) -> NDArray[np.float64]:
@@ -74,15 +75,20 @@ def observe_all(
     tell: Callable[[int], object] = lambda _: None,
 ) -> Observed:
     """Measure every film; one that cannot be read or answered is left out and counted. tell: films done so far."""
-    kept, found = [], []
+    kept, found, n_views = [], [], 0
+    views = np.zeros((model.parts.plan.bundle.manifest.image.size_px,) * 2)
     for number, one in enumerate(films, start=1):
         try:
-            found.append(observe(model, one.encode(), form))
+            image = one.encode()
+            found.append(observe(model, image, form))
             kept.append(one)
+            if image.model_view is not None:
+                views, n_views = views + image.model_view, n_views + 1
         except XrayGPTError:
             pass
         tell(number)
-    return Observed(tuple(kept), tuple(found), len(films) - len(kept))
+    mean_film = np.rint(views / max(1, n_views)).astype(np.uint8)
+    return Observed(tuple(kept), tuple(found), len(films) - len(kept), mean_film)
 
 
 def choose_form(model: XrayGPT, films: Sequence[ReferenceFilm]) -> Form:
@@ -146,8 +152,10 @@ def make(
         said_weight=calibrated.joined.said if calibrated else 0.0,
     )
     mass = np.median([one.panel.mass for one in observed.observations], axis=0)
-    hashes, read_outs = profile.hashes_of(observed.features), _read_outs(observed.features, z)
-    return Profile(head, reference, supported, contrast, spread, mass, read_outs, calibrated, hashes)
+    hashes, read_outs = profile.hashes_of(observed.features), maps.read_outs(observed.features, z)
+    return Profile(
+        head, reference, supported, contrast, spread, mass, read_outs, observed.mean_film, calibrated, hashes
+    )
 
 
 def _calibrated(observed: Observed, truth: Truth, places: Sequence[Place]) -> Calibration:
@@ -180,16 +188,3 @@ def _contrast(observed: Observed) -> ContrastFilms:
     chosen = reliance.choose(observed.z)
     embeddings = np.stack([observed.films[k].encode().embeddings for k in chosen])
     return ContrastFilms(embeddings, observed.z[chosen] > reliance.SHOWS)
-
-
-def _read_outs(features: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The panel as a linear function of the features, (n_places, n + 1), by ridge regression without labels."""
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
-    inputs = (features - mean) / scale
-    if len(inputs) < inputs.shape[1]:  # the same solution from the smaller system
-        weights = inputs.T @ np.linalg.solve(inputs @ inputs.T + _RIDGE * np.eye(len(inputs)), z - z.mean(axis=0))
-    else:
-        square = inputs.T @ inputs + _RIDGE * np.eye(inputs.shape[1])
-        weights = np.linalg.solve(square, inputs.T @ (z - z.mean(axis=0)))
-    per_feature = (weights / scale[:, None]).T
-    return np.concatenate([per_feature, (z.mean(axis=0) - per_feature @ mean)[:, None]], axis=1)

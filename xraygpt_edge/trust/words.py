@@ -32,6 +32,10 @@ MARKS = (CONTRADICTED, DOUBTFUL, FLAGGED, AGREES, UNCHECKED)
 """The gravest first."""
 
 
+MAP = "Maps show what the software's answer depends on, not where disease is."
+NO_MAP = "No map, since no part of the film turns the model's own answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a sentence is marked, or what the panel adds to a text."""
@@ -84,6 +88,18 @@ def source(trust: Trust) -> str:
     if made.labelled:
         return f"Figures from {films}: they hold for such films only."
     return f"Measured beside {films}; without labels there are no percentages."
+
+
+def maps(trust: Trust) -> Iterator[str]:
+    """Which maps there are, and which not; nothing where none was asked for."""
+    drawn = trust.maps.findings if trust.maps else ()
+    shown, hardly = ([one.finding for one in drawn if one.shown is which] for which in (True, False))
+    if shown:
+        yield f"Maps: {', '.join(shown)}. {MAP}"
+    if hardly:
+        yield f"{NO_MAP}: {', '.join(hardly)}."
+    if trust.maps and not drawn:
+        yield "Maps: nothing is stated or seen that one could be drawn of."
 
 
 def failed(trust: Trust) -> str:
