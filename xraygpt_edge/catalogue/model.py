@@ -147,4 +147,14 @@ MODEL: dict[str, Entry] = {
         "Try again with --device cpu; if it stays, run: xraygpt-edge doctor.",
         "The answer was discarded.",
     ),
+    "E-RUN-034": Entry(
+        18,
+        "this computer computes something else from the bundle than the exporter did",
+        "A bundle carries receipts: pictures, questions and what the original model computes for them. Recomputed here "
+        "with the bundle's own files, a figure misses its gate or is not the one that the exporter measured. A model "
+        "that is a little wrong still answers fluently.",
+        "Do not ask this bundle. Run `bundle prove` on the demonstration as well: if that holds, get the bundle anew "
+        "from its source; if not, install xraygpt-edge again.",
+        "The bundle was not changed.",
+    ),
 }
