@@ -53,6 +53,8 @@ class Generation:
     """From there to the first token."""
     decode_s: float
     """From the first token to the last."""
+    n_prompt: int = 0
+    """Positions of the prompt, those of the image among them."""
 
 
 class Composer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -226,7 +227,7 @@ class AnswerSequence(Sequence):
         self.ended = True
         if text:
             self._tell(Piece(text, None))
-        self._tell(generation)
+        self._tell(replace(generation, n_prompt=len(self.tokens)))
 
     def fail(self, error: BaseException) -> None:
         """Hand the error over."""

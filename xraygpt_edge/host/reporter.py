@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
 from xraygpt_edge.generation.answer import Generation
-from xraygpt_edge.host.messages import Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
+from xraygpt_edge.host.messages import Asking, Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
 from xraygpt_edge.provenance import answer_of
 from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing
 
@@ -34,7 +34,8 @@ class Reporter:
     """Knows which questions are open. For the thread that answers; another may ask `begin`."""
 
     bundle: BundleFacts
-    facts: EngineFacts
+    facts: Callable[[Asking | None], EngineFacts]
+    """What answers, by how it was asked."""
     say: Say
     times: StageTimes
     _open: dict[int, set[str]] = field(default_factory=dict)
@@ -69,11 +70,14 @@ class Reporter:
             if subscriber.task.wants_text and text:
                 self.say(Text(subscriber.task.number, question, text))
 
-    def answer(self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0) -> None:
+    def answer(
+        self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0, forgotten: int = 0
+    ) -> None:
         """An answer, with everything that made it; vision_s: 0 where the image was not encoded for it."""
-        before = Timing(read_s=subscriber.read_s, vision_s=vision_s)
-        answer = answer_of(subscriber.source, question, generation, self.bundle, self.facts, before)
-        self._record(Record.of(subscriber.task.number, question, answer))
+        task, before = subscriber.task, Timing(read_s=subscriber.read_s, vision_s=vision_s)
+        facts = self.facts(task.asking)
+        answer = answer_of(subscriber.source, question, generation, self.bundle, facts, before)
+        self._record(Record.of(task.number, question, answer, generation.n_prompt, forgotten))
 
     def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
         """A failure of each question; an error that concerns more than this task is raised again."""

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from xraygpt_edge.generation.answer import Generation
+from xraygpt_edge.host.messages import Asking
 from xraygpt_edge.records import FinishReason
 
-Key: TypeAlias = tuple[bytes, str]
-"""Hash of the pixels, and the question."""
-REMEMBERED = 4096
-"""About 3 kB each at 300 tokens."""
+Key: TypeAlias = tuple[bytes, str, Asking | None]
+"""Hash of the pixels, the question, and how it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +24,20 @@ class _Kept:
     finish_reason: FinishReason
     prefill_s: float
     decode_s: float
+    n_prompt: int
 
 
 class ResultCache:
     """The latest answers, by image and question; for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
 
     def keep(self, key: Key, g: Generation) -> None:
         """Remember an answer; the oldest one is forgotten when there are too many."""
-        self._kept[key] = _Kept(g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s)
-        if len(self._kept) > REMEMBERED:
+        self._kept[key] = _Kept(g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s, g.n_prompt)
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def recall(self, key: Key) -> Generation | None:
@@ -44,4 +45,5 @@ class ResultCache:
         kept = self._kept.get(key)
         if kept is None:
             return None
-        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, 0.0, kept.prefill_s, kept.decode_s)
+        times = (0.0, kept.prefill_s, kept.decode_s)
+        return Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, *times, kept.n_prompt)
