@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, signals, streams
+from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, serve, signals, streams
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 from xraygpt_edge.text import escape_unencodable, one_line
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("batch")(batch.batch)
+app.command("serve")(serve.serve)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
