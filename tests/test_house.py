@@ -55,7 +55,7 @@ WHAT = {
     "host": "the model in a process that may die",
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
-    "serve": "HTTP for programs on this computer; a client of the host, and owner of starlette, uvicorn and every socket",
+    "serve": "HTTP for programs on this computer; a client of the host; owner of starlette, uvicorn and every socket",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -95,7 +95,7 @@ OWNERS = {
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "filelock": {"ledger"},
-    **dict.fromkeys(("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl"), {"serve"}),
+    **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl")},
     "typer": {"cli"},
     "rich": {"cli"},
 }

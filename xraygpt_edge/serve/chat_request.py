@@ -235,12 +235,14 @@ def _spoken(request: ChatRequest) -> tuple[tuple[Turn, ...], str, list[str]]:
         if message.role in {"tool", "function"}:
             raise Refused.because("E-SRV-012", param=f"{param}.role")
         text = "\n".join(part.text for part in message.parts if isinstance(part, TextPart))
+        if message.role == "user":  # what the model said it may see again, whatever it was
+            text = asked.clean(text, param)
         if message.role in {"system", "developer"} or (message.role == "assistant" and not said):
             left_out.append(param)
         elif said and said[-1][0] == message.role:
-            said[-1] = (message.role, f"{said[-1][1]}\n{asked.clean(text, param)}")
+            said[-1] = (message.role, f"{said[-1][1]}\n{text}")
         else:
-            said.append((message.role, asked.clean(text, param)))
+            said.append((message.role, text))
     if not said or said[-1][0] != "user":
         raise Refused.because("E-SRV-008", "the last message is the user's", "messages")
     pairs = zip(said[:-1:2], said[1:-1:2], strict=True)
