@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,12 +46,17 @@ def film(server: Serving, phantom: Path) -> str:
 # The same answer, however it is asked
 
 
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> Iterator[XrayGPT]:
+    with XrayGPT.load(tiny) as loaded:
+        yield loaded
+
+
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "seed": 5, "top_p": 0.7}])
 def test_ask_and_both_apis_streamed_or_not_give_the_same_tokens(
-    server: Serving, tiny: Path, phantom: Path, film: str, sampling: dict[str, Any]
+    server: Serving, model: XrayGPT, phantom: Path, film: str, sampling: dict[str, Any]
 ) -> None:
-    with XrayGPT.load(tiny) as model:
-        wanted = model.ask(phantom, QUESTION, sampling=Sampling(max_tokens=TOKENS, **sampling))
+    wanted = model.ask(phantom, QUESTION, sampling=Sampling(max_tokens=TOKENS, **sampling))
     native = server.ask(film, QUESTION, sampling=sampling)[-1][1]
     whole = server.post(CHAT, chat(phantom, QUESTION, **sampling)).json
     streamed = server.post(CHAT, chat(phantom, QUESTION, stream=True, **sampling)).frames
@@ -65,8 +65,7 @@ def test_ask_and_both_apis_streamed_or_not_give_the_same_tokens(
     assert found == [wanted.token_ids] * 3
     assert whole["choices"][0]["message"]["content"].startswith(wanted.text)
     assert whole["xraygpt"]["engine"]["temperature"] == sampling.get("temperature", 0)
-    with XrayGPT.load(tiny) as model:
-        n_prompt = sum(map(len, model.prompt_ids(QUESTION))) + 2
+    n_prompt = sum(map(len, model.prompt_ids(QUESTION))) + 2
     assert whole["usage"] == {
         "prompt_tokens": n_prompt,
         "completion_tokens": len(wanted.token_ids),
@@ -300,7 +299,7 @@ def test_a_token_file_is_made_once_kept_private_and_refused_when_others_can_read
 def test_it_ends_when_told_and_leaves_no_process(tiny: Path, number: int | None, code: int) -> None:
     import psutil
 
-    with serving(tiny) as found:
+    with serving(tiny, module="tests.serving") as found:
         found.wait_until_ready()
         children = psutil.Process(found.process.pid).children(recursive=True)
         assert len(children) >= 2
@@ -313,5 +312,5 @@ def test_it_ends_when_told_and_leaves_no_process(tiny: Path, number: int | None,
 
 
 def test_it_ends_by_itself_when_nobody_asks(tiny: Path) -> None:
-    with serving(tiny, "--idle-exit", "0.02") as found:
+    with serving(tiny, "--idle-exit", "0.02", module="tests.serving") as found:
         assert found.process.wait(30) == 0

@@ -55,6 +55,8 @@ class Refused(Exception):
     def __init__(self, failure: Failure, param: str | None = None, status: int | None = None) -> None:
         super().__init__(failure.error_id)
         self.failure, self.param = failure, param
+        self.closes = False
+        """Nothing more is read from this connection: it may mean something else to others than to us."""
         self.status = status or BY_ID.get(failure.error_id) or BY_KIND.get(failure.code, 500)
 
     @classmethod
@@ -72,6 +74,8 @@ class Refused(Exception):
     def headers(self) -> dict[str, str]:
         """Beside the body: whether and when it is worth asking again."""
         after_s = TRY_AGAIN.get(self.failure.error_id)
+        if self.closes:
+            return {"x-should-retry": "false", "connection": "close"}
         if after_s is None:
             return {"x-should-retry": "false"}
         return {"x-should-retry": "true", "retry-after": str(after_s)}

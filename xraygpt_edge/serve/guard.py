@@ -66,8 +66,12 @@ class Guard:
             await refusal(understood(error))(scope, receive, send_with_headers)
 
     def _admit(self, scope: Scope) -> None:
-        """Raises Refused E-SRV-004, -005."""
+        """Raises Refused E-SRV-004, -005, -008."""
         headers = Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            refused = Refused.because("E-SRV-008", "two lengths")
+            refused.closes = True
+            raise refused
         if not self._is_addressed(headers) or scope["method"] == "OPTIONS" or not self._is_own_page(headers, scope):
             raise Refused.because("E-SRV-005")
         session = self._session(headers)

@@ -12,8 +12,8 @@ from xraygpt_edge.serve.events import refusal
 from xraygpt_edge.serve.guard import HEADERS
 from xraygpt_edge.serve.settings import HEADER_S, READER_STILL_S
 
-LINGER_S = 2.0
-"""How long what is still sent after a refusal is thrown away, so that the client reads why."""
+LINGER_S, LINGER_BYTES = 2.0, 4 << 20
+"""How much of what is still sent after a refusal is thrown away, so that the client reads why."""
 
 
 class Wire(H11Protocol):
@@ -22,6 +22,7 @@ class Wire(H11Protocol):
     _header_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
     _is_lingering = False
+    _lingered_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a header."""
@@ -31,6 +32,9 @@ class Wire(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; from the first byte of a header on, it must be complete in time."""
         if self._is_lingering:
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > LINGER_BYTES:
+                self.transport.abort()
             return
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
