@@ -200,7 +200,7 @@ def test_a_refusal_that_can_be_forced_says_so_and_force_answers(server: Serving,
     from PIL import Image
 
     small = tmp_path / "small.png"
-    Image.linear_gradient("L").resize((40, 40)).save(small)
+    Image.linear_gradient("L").resize((12, 12)).save(small)
     refused = server.post(CHAT, chat(small))
     assert (refused.status, refused.json["error"]["xraygpt"]["can_force"]) == (422, True)
     assert refused.json["error"]["xraygpt"]["input"]["format"] == "png"

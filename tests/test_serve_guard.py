@@ -161,7 +161,6 @@ def test_every_answer_carries_the_headers_and_no_banner(server: Serving) -> None
         ["Content-Length: -1"],
         ["Transfer-Encoding: gzip, chunked"],
         ["X-A: b\x00c"],
-        [" folded: x"],
     ],
 )
 def test_a_request_that_could_be_read_in_two_ways_is_refused_and_the_connection_closed(
@@ -169,7 +168,7 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused_and_the_connection_
 ) -> None:
     head = [f"Host: 127.0.0.1:{server.port}", f"Authorization: Bearer {server.token}"]
     found = raw(server, "POST /v1/chat/completions HTTP/1.1", *head, *lines, body=b"0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
-    assert re.match(rb"HTTP/1.1 (400|401|501) ", found)
+    assert re.match(rb"HTTP/1.1 (400|501) ", found)
     assert found.count(b"HTTP/1.1 ") == 1
     assert b"no-store" in found
 
@@ -199,8 +198,10 @@ def test_a_path_leads_nowhere(server: Serving, path: str) -> None:
 def test_what_is_too_large_is_refused_before_it_is_read(server: Serving) -> None:
     with server.connect() as connection:
         connection.sendall(server.head("POST", "/api/v1/radiographs", "Content-Length: 2000000000"))
-        assert b"HTTP/1.1 413" in connection.recv(65536)
-        assert connection.recv(65536) == b""  # the connection is closed, unread
+        came = b""
+        while data := connection.recv(65536):  # until the connection is closed, its body unread
+            came += data
+    assert came.startswith(b"HTTP/1.1 413")
 
 
 def test_what_does_not_say_how_large_it_is_is_cut_at_the_limit(server: Serving) -> None:

@@ -1,4 +1,4 @@
-"""Many clients, leaving clients, slow clients, and processes that die: nobody waits for ever, nobody gets another's answer."""
+"""Many clients, leaving ones, slow ones, processes that die: nobody waits for ever or gets another's answer."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_of_fifty_who_ask_at_once_each_gets_its_own_answer_or_is_told_to_come_ag
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_while_it_is_answered_makes_room_at_once(
-    server: Serving, phantom: Path, stream: bool
+    server: Serving, phantom: Path, *, stream: bool
 ) -> None:
     leaving = server.begin(CHAT, chat(phantom, LONG, stream=stream))
     until(lambda: queue(server)["busy"])
@@ -243,7 +243,7 @@ def test_a_body_that_stands_still_is_answered_with_408(server: Serving) -> None:
 def test_three_hundred_leaving_clients_leave_nothing_behind(server: Serving, phantom: Path, film: str) -> None:
     process = psutil.Process(server.process.pid)
     sizes = []
-    for round_ in range(3):
+    for _ in range(3):
         for number in range(100):
             leaving = server.begin(CHAT, chat(phantom, f"repeat 3000 w{number}", stream=number % 2 == 0))
             time.sleep(0.01 * (number % 7))
