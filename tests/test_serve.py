@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import stat
 from collections.abc import Iterator
@@ -223,7 +224,8 @@ def test_a_radiograph_is_held_shown_read_otherwise_and_forgotten(server: Serving
     path = f"/api/v1/radiographs/{film}"
     assert server.get(path).json["input"]["profile"] == "mimic-jpg"
     trained, shown = (server.get(f"{path}/view?profile={profile}").body for profile in ("mimic-jpg", "display"))
-    assert trained.startswith(b"\x89PNG") and trained != shown
+    assert trained.startswith(b"\x89PNG")
+    assert trained != shown
     assert server.post(f"{path}/reading", {"profile": "display"}).json["input"]["profile"] == "display"
     assert server.ask(film, QUESTION)[-1][1]["input"]["profile"] == "display"
     assert server.request("DELETE", path).status == 204
@@ -245,6 +247,38 @@ def test_ids_of_one_session_are_nothing_to_another(server: Serving, film: str) -
     assert (again.status, again.code) == (401, "E-SRV-004")
     assert server.request("DELETE", "/api/v1/session", Authorization=other).status == 204
     assert server.get("/api/v1/status", Authorization=other).status == 401
+
+
+def test_an_answer_is_taken_away_in_every_format_of_a_report(server: Serving, film: str, phantom: Path) -> None:
+    from pydicom import dcmread
+
+    done = server.ask(film, QUESTION)[-1][1]
+    kept = {
+        form: server.post(f"/api/v1/answers/{done['answer']}/export", {"format": form})
+        for form in ("text", "html", "json", "fhir", "dicom-sr")
+    }
+    assert {reply.status for reply in kept.values()} == {200}
+    for form in ("text", "html", "json"):
+        assert NOTICE.encode() in kept[form].body
+    assert kept["json"].json["records"][0]["token_ids"] == done["token_ids"]
+    assert kept["fhir"].json["resourceType"] == "DiagnosticReport"
+    document, original = dcmread(io.BytesIO(kept["dicom-sr"].body)), dcmread(phantom)
+    assert document.PatientID == original.PatientID
+    digits = done["input"]["sha256"][:8]
+    assert f'filename="answer-{digits}.dcm"' in kept["dicom-sr"].headers["content-disposition"]
+    unknown = server.post(f"/api/v1/answers/{done['answer']}/export", {"format": "pdf"})
+    assert (unknown.status, unknown.json["error"]["param"]) == (400, "format")
+
+
+def test_a_picture_has_no_patient_for_dicom_sr(server: Serving, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = tmp_path / "film.png"
+    Image.effect_noise((400, 400), 60).save(picture)
+    film = server.post("/api/v1/radiographs?force=true", picture.read_bytes()).json["id"]
+    answer = server.ask(film, QUESTION)[-1][1]["answer"]
+    refused = server.post(f"/api/v1/answers/{answer}/export", {"format": "dicom-sr"})
+    assert (refused.status, refused.code) == (422, "E-REP-012")
 
 
 def test_an_id_is_explained(server: Serving) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ from xraygpt_edge.serve import asked
 from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import frame, streamed
+from xraygpt_edge.serve.exports import FORMATS, Format, Kept
 from xraygpt_edge.serve.held import Held, new_id
 from xraygpt_edge.serve.leaving import until_left
 from xraygpt_edge.serve.questions import Happening, Moved, Question
@@ -40,6 +43,12 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: str
     conversation: str | None = None
     sampling: Sampled = Sampled()
+
+
+class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The kind of file that is wanted."""
+
+    format: str
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +95,7 @@ class Turning:
 
     def _keep(self, end: Ended) -> None:
         """Later turns see this one."""
-        self.held.answers[self.answer] = end.answer
+        self.held.answers[self.answer] = Kept(end.answer, datetime.now(UTC))
         turns = self.held.conversations.setdefault(self.conversation, [])
         turns.append(Turn(self.question, end.answer.text))
 
@@ -124,7 +133,27 @@ async def stop(request: Request) -> Response:
     return Response(status_code=202)
 
 
+async def export(request: Request) -> Response:
+    """`POST answers/{a}/export`: the answer as a file."""
+    service, session = service_of(request), session_of(request)
+    held, kept = service.held.answer(session, request.path_params["a"])
+    wanted = (await small_json(request, session, Export, service.held)).format
+    if wanted not in FORMATS:
+        raise Refused.because("E-SRV-008", f"one of {', '.join(FORMATS)}", "format")
+    return await until_left(request.receive, _exported(service, held, kept, FORMATS[wanted]))
+
+
+async def _exported(service: Service, held: Held, kept: Kept, form: Format) -> Response:
+    is_dicom = kept.answer.input.format == "dicom"
+    identity = await service.reading.identify(held.data) if form.wants_identity and is_dicom else None
+    data = await asyncio.to_thread(form.write, kept, identity)
+    name = f"answer-{kept.digits}.{form.ending}"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(data, headers=headers, media_type=form.media_type)
+
+
 ROUTES: tuple[Any, ...] = (
     Route("/api/v1/radiographs/{r}/answers", ask, methods=["POST"]),
     Route("/api/v1/answers/{a}", stop, methods=["DELETE"]),
+    Route("/api/v1/answers/{a}/export", export, methods=["POST"]),
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.imaging.images import ReadOptions
-from xraygpt_edge.records import Answer
 from xraygpt_edge.serve.errors import Refused
+from xraygpt_edge.serve.exports import Kept
 from xraygpt_edge.serve.reading import Seen
 
 
@@ -24,7 +24,7 @@ class Held:
     options: ReadOptions
     used_at_s: float
     conversations: dict[str, list[Turn]] = field(default_factory=dict)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Kept] = field(default_factory=dict)
 
 
 class HeldFiles:
@@ -80,7 +80,7 @@ class HeldFiles:
         for held in [each for each in self._files.values() if each.session == session]:
             self.forget(held)
 
-    def answer(self, session: str, answer_id: str) -> tuple[Held, Answer]:
+    def answer(self, session: str, answer_id: str) -> tuple[Held, Kept]:
         """An answer of this session, with its radiograph; raises Refused E-SRV-013."""
         self._forget_old()
         for held in self._files.values():

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from queue import SimpleQueue
+from typing import TypeVar
 
 import numpy as np
 
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.host import View
+from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.imaging.preprocess import ImageSpec, fit
 from xraygpt_edge.records import Step
 from xraygpt_edge.serve.errors import Refused
 
+Found = TypeVar("Found")
 READERS = 2
 REMEMBERED = 64
 """Views, of 50 kB each: chat programs send the picture again with every turn."""
@@ -51,18 +55,19 @@ class Reading:
 
     async def read(self, session: str, data: bytes, options: ReadOptions) -> Seen:
         """The radiograph in a file's bytes; raises Refused."""
-        key = (session, sha256(data).hexdigest(), options)
+        digest = await asyncio.to_thread(lambda: sha256(data).hexdigest())
+        key = (session, digest, options)
         seen = self._seen.get(key)
         if seen is None:
-            try:
-                seen = await asyncio.get_running_loop().run_in_executor(self._threads, self._read, data, options)
-            except InputRefused as error:
-                raise Refused.of(error) from None
-            self._seen[key] = seen
+            seen = self._seen[key] = await self._on_a_reader(lambda reader: self._read(reader, data, options))
         self._seen.move_to_end(key)
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return seen
+
+    async def identify(self, data: bytes) -> Identity:
+        """Patient and study of a DICOM file; raises Refused."""
+        return await self._on_a_reader(lambda reader: reader.identify(data))
 
     def forget(self, session: str, file_sha256: str) -> None:
         """Forget every view of a file."""
@@ -75,14 +80,24 @@ class Reading:
         while not self._readers.empty():
             self._readers.get().close()
 
-    def _read(self, data: bytes, options: ReadOptions) -> Seen:
-        """On a thread."""
-        reader = self._readers.get()
+    async def _on_a_reader(self, work: Callable[[Reader], Found]) -> Found:
+        """Have a free reader do something, on a thread."""
+
+        def do() -> Found:
+            reader = self._readers.get()
+            try:
+                return work(reader)
+            finally:
+                self._readers.put(reader)
+
         try:
-            began_s = time.monotonic()
-            reading = reader.read_with_account(data, options)
-            pixels = np.asarray(fit(reading.radiograph.pixels, self._spec))
-            view = View(pixels.tobytes(), reading.radiograph.source, time.monotonic() - began_s)
-            return Seen(view, reading.steps)
-        finally:
-            self._readers.put(reader)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+        except InputRefused as error:
+            raise Refused.of(error) from None
+
+    def _read(self, reader: Reader, data: bytes, options: ReadOptions) -> Seen:
+        began_s = time.monotonic()
+        reading = reader.read_with_account(data, options)
+        pixels = np.asarray(fit(reading.radiograph.pixels, self._spec))
+        view = View(pixels.tobytes(), reading.radiograph.source, time.monotonic() - began_s)
+        return Seen(view, reading.steps)

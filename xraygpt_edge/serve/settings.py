@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from xraygpt_edge.bundle import Bundle
 from xraygpt_edge.generation.capacity import ONE_AT_A_TIME
@@ -63,5 +62,3 @@ class Settings:
     template: str | None = None
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
-    log: Path | None = None
-    """Where a line about each request goes."""
