@@ -60,6 +60,8 @@ class Serving:
         self.process = process
         line = process.stdout.readline()
         self.said = json.loads(line) if line else {}
+        self.early: tuple[Reply, ...] = ()
+        """What was answered before the model was loaded."""
         self.port, self.token = self.said.get("port"), self.said.get("token")
 
     def wait_until_ready(self) -> Self:

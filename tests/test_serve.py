@@ -31,6 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(tiny: Path) -> Iterator[Serving]:
     with serving(tiny, "--max-tokens", str(TOKENS)) as found:
+        found.early = found.post(CHAT, chat(None)), found.get("/healthz")
         yield found.wait_until_ready()
 
 
@@ -208,6 +209,13 @@ def test_a_refusal_that_can_be_forced_says_so_and_force_answers(server: Serving,
     forced = server.post(CHAT, chat(small, xraygpt={"force": True})).json
     assert forced["xraygpt"]["input"]["forced"] is True
     assert forced["xraygpt"]["input"]["warnings"][0]["id"] in forced["choices"][0]["message"]["content"]
+
+
+def test_until_the_model_is_loaded_clients_are_told_to_come_again(server: Serving) -> None:
+    early, health = server.early
+    assert (early.status, early.code) == (503, "E-SRV-014")
+    assert (early.headers["x-should-retry"], early.headers["retry-after"]) == ("true", "5")
+    assert health.status == 200
 
 
 def test_openais_client_understands_a_refusal(client: openai.OpenAI) -> None:

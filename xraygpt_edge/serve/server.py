@@ -63,7 +63,9 @@ def run(settings: Settings, sockets: list[socket.socket], listening: Callable[[S
     listening: told once requests are taken. Raises NotOffline under `strict`, and what has ended the model.
     """
     network = sandbox.leave_network()
-    if settings.strict and network is None:
+    if settings.strict and not network:
+        for each in sockets:
+            each.close()
         raise NotOffline("E-RUN-021")
     for name in ("uvicorn", "asyncio"):  # their words may quote a request
         logging.getLogger(name).addHandler(logging.NullHandler())
