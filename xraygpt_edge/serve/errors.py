@@ -45,6 +45,7 @@ BY_ID = {
 TYPES = {401: "authentication_error", 403: "permission_error"}
 TRY_AGAIN = {"E-SRV-003": 20, "E-SRV-014": 5}
 """What passes by itself → seconds after which to ask again."""
+MISSING = re.compile(r"Object missing required field `(\w+)`")
 DIED = "E-BAT-020"
 """How the host says that its process died under a task."""
 
@@ -101,6 +102,11 @@ def can_force(failure: Failure) -> bool:
 
 def of_invalid(error: msgspec.MsgspecError) -> Refused:
     """What the reader of JSON says: the field goes into `param`; the value, which may be a patient's, nowhere."""
-    found, _, path = str(error).rpartition(" - at `$")
-    why = (found or str(error)).partition(":")[0] if isinstance(error, msgspec.ValidationError) else "no JSON"
-    return Refused.because("E-SRV-008", why, path.rstrip("`").lstrip(".") or None if found else None)
+    if not isinstance(error, msgspec.ValidationError):
+        return Refused.because("E-SRV-008", "no JSON")
+    found, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").removeprefix(".")
+    if missing := MISSING.match(found):
+        return Refused.because("E-SRV-008", found, f"{field}.{missing[1]}".removeprefix("."))
+    why = found if found.startswith("Expected") else "no such value or field"
+    return Refused.because("E-SRV-008", why, field or None)
