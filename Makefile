@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo bench slow fuzz soak clean FORCE
+.PHONY: help demo test lint check format wheel eval-demo eval-trust bench slow fuzz soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -52,6 +52,10 @@ wheel: $(VENV)/runtime.stamp  ## a wheel with the demonstration model inside, in
 
 eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms that it never saw
 	@$(PY) -m export evaluate-demo $(ARGS)
+
+eval-trust: $(VENV)/tools.stamp  ## the goals of trust signals, on phantoms that nothing was fitted on: 11 minutes
+	@$(PY) -m export evaluate-trust $(ARGS)
+	@$(PY) -m export evaluate-maps $(ARGS)
 
 bench: $(VENV)/tools.stamp  ## measure beside llama.cpp and PyTorch: make bench ARGS="all --bundle DIR"
 	@$(PY) -m benchmarks $(or $(ARGS),--help)
@@ -90,5 +94,6 @@ $(VENV)/runtime.stamp: $(VENV)/made-for pyproject.toml constraints.txt export/ll
 
 $(VENV)/tools.stamp: $(VENV)/runtime.stamp
 	@echo "Installing PyTorch and the developer's tools: 2 to 10 minutes by the speed of the network, once."
-	@$(PIP) install $(PINS) --editable ".[$(EXTRA),export,dev]"
+	@$(PIP) install $(PINS) --editable ".[$(EXTRA),evaluate,export,dev]"
+	@$(PIP) install $(PINS) --no-deps radlabels || echo "No corpus of reports: its tests will be skipped."
 	@touch $@

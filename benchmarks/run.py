@@ -7,7 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import busy, decode, draft, folder, machine, many, memory, pairs, prompt, results, reuse, start, vision
+from benchmarks import (
+    busy,
+    decode,
+    draft,
+    folder,
+    machine,
+    many,
+    memory,
+    pairs,
+    prompt,
+    results,
+    reuse,
+    start,
+    trust,
+    vision,
+)
 from benchmarks.pairs import Contest
 from benchmarks.task import Task
 
@@ -29,6 +44,7 @@ MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "folder": folder.contests,
     "memory": memory.contests,
     "start": start.contests,
+    "trust": trust.contests,
     "busy": busy.contests,
 }
 BESIDE_LLAMA_CPP = {"prompt", "decode", "repacked", "many"}

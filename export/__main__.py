@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from export.build_steps import SetupError
-from export.errors import ExportRefused, GateMissed
+from export.console import refusals, show, show_goals, words
 from export.prompts import XRAYGPT
 from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
-from xraygpt_edge.errors import ExitCode, XrayGPTError
 from xraygpt_edge.text import escape_unencodable
 
 if TYPE_CHECKING:
     from export.pipeline import Source
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-data, words = Console(), Console(stderr=True)
 
 VISION = "fp32,fp16,int8"
 LANGUAGE = "F16,Q8_0,Q5_K_M,Q4_K_M"
@@ -119,7 +112,7 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
         "medclip": checkpoints / "medclip-vit/pytorch_model.bin",
         "checkpoint": checkpoints / "xraygpt_checkpoint.pth",
     }
-    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences())
+    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences(), findings=trainer.stated_findings())
     load = partial(layout.load, layout.Files(**files))
     source = Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
     _export(source, out, vision, language, "demo", threads)
@@ -138,6 +131,34 @@ def evaluate_demo(
     from export import demo as trainer
 
     trainer.evaluate(bundle, checkpoints)
+
+
+@app.command()
+def trust_profile(bundle: Bundle = Path("models/demo")) -> None:
+    """Measure the demonstration's trust profile on 1,200 phantoms and put it into the bundle: about 8 minutes."""
+    from export import trust_profile as profiles
+
+    with refusals():
+        head = profiles.write(bundle).head
+    words.print(f"{bundle / profiles.FILE}: {head.films} films, {len(head.places)} findings.")
+
+
+@app.command()
+def evaluate_trust(bundle: Bundle = Path("models/demo")) -> None:
+    """Measure the trust profile on 760 other phantoms, beside its goals: about 6 minutes."""
+    from export import trust_profile as profiles
+
+    with refusals():
+        show_goals(profiles.evaluate(bundle))
+
+
+@app.command()
+def evaluate_maps(bundle: Bundle = Path("models/demo")) -> None:
+    """Hold maps against what was drawn in phantoms, beside their goals: about 5 minutes."""
+    from export import trust_maps
+
+    with refusals():
+        show_goals(trust_maps.evaluate_bundle(bundle))
 
 
 @app.command()
@@ -172,13 +193,50 @@ def parity(
     """Measure a bundle on this machine against what the original computed, which is in the bundle."""
     from export import bundle_parity, parity_table
 
-    with _refusals():
+    with refusals():
         result = bundle_parity.measure(bundle, threads or usable_cpus())
-        _show(parity_table.tables(result.figures, result.gates))
+        show(parity_table.tables(result.figures, result.gates))
         if markdown:
             text = parity_table.markdown(result.bundle_id, result.figures, result.gates)
             markdown.write_text(text, "utf-8")
         bundle_parity.require(result)
+
+
+@app.command()
+def compare(
+    bundle: Bundle,
+    films: Annotated[Path, typer.Option(metavar="FOLDER", help="Radiographs below it are asked about: 300 or more.")],
+    vision: Annotated[str, typer.Option(help="Encoder precisions, with commas; without it the bundle's own.")] = "",
+    language: Annotated[
+        str, typer.Option(help="Language precisions; what the bundle lacks is made from its F16 and removed again.")
+    ] = "",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where QUANTIZATION.md and parity.json go.")] = Path(),
+    threads: Threads = None,
+) -> None:
+    """Measure what rounding changes in the answers of a bundle that holds fp32 and F16; ends with 18 if too much."""
+    from export import compare as comparing
+    from export.compare import page
+
+    wanted = comparing.Wanted(_listed(vision), _listed(language), threads or usable_cpus())
+    with refusals():
+        out.mkdir(parents=True, exist_ok=True)
+        with words.status("") as status:
+            found = comparing.compare(bundle, films, wanted, out, lambda what: status.update(f"asking {what}"))
+        page.write(found, out)
+        show([(f"{found.films} films", page.summary(found))])
+        comparing.require(found)
+
+
+@app.command()
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="Folder of the films; must not exist yet.")],
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 300,
+) -> None:
+    """Draw films that nothing was fitted on, with references.csv and labels.csv: for compare, calibrate, evaluate."""
+    from export.demo import film_folder
+
+    with refusals():
+        film_folder.write(folder, count)
 
 
 @app.command()
@@ -203,8 +261,8 @@ def gate(
     """Train the gate that tells frontal chest radiographs from everything else."""
     from export.gate.making import make
 
-    with _refusals():
-        _show(make(pictures, out, seed, photos, measure=evaluate))
+    with refusals():
+        show(make(pictures, out, seed, photos, measure=evaluate))
 
 
 @app.command()
@@ -222,9 +280,9 @@ def airgap(
     from export.measure import Meter
 
     meter = Meter()
-    with _refusals():
+    with refusals():
         kits.make(kits.Kit(bundle, extra, cpu), out, meter)
-        _show([("What each step took", meter.rows())])
+        show([("What each step took", meter.rows())])
         words.print(f"The kit is in {out}. Carry the whole folder over, and there: sh install.sh", soft_wrap=True)
 
 
@@ -236,49 +294,17 @@ def _export(source: Source, out: Path, vision: str, language: str, name: str | N
 
     meter = Meter()
     plan = Plan(name or out.name, source, _listed(vision), _listed(language), threads or usable_cpus())
-    with _refusals():
+    with refusals():
         try:
             result = export_bundle(plan, out, meter)
         finally:
-            _show([("What each step took", meter.rows())])
-        _show(parity_table.tables(result.figures, result.gates))
+            show([("What each step took", meter.rows())])
+        show(parity_table.tables(result.figures, result.gates))
     words.print(f"The bundle is in {out}.")
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _show(tables: Iterable[tuple[str, list[list[str]]]]) -> None:
-    for title, (head, *body) in tables:
-        table = Table(*head, title=title, title_justify="left")
-        for cells in body:
-            table.add_row(*cells)
-        data.print(table)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """The one place where an error becomes a line and an exit code."""
-    try:
-        yield
-    except GateMissed as error:
-        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(ExitCode.BAD_OUTPUT) from error
-    except ExportRefused as error:
-        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(ExitCode.INPUT) from error
-    except SetupError as error:
-        words.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(ExitCode.RUNTIME) from error
-    except XrayGPTError as error:
-        words.print(f"{error.error_id}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(error.code) from error
-    except OSError as error:
-        words.print(
-            f"A file could not be read or written: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
-        raise typer.Exit(ExitCode.OUTPUT) from error
 
 
 if __name__ == "__main__":

@@ -16,7 +16,22 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import busy, child, drafted, machine, memory, ours, pairs, peers, plot, results, table, tools, vision
+from benchmarks import (
+    busy,
+    child,
+    drafted,
+    machine,
+    memory,
+    ours,
+    pairs,
+    peers,
+    plot,
+    results,
+    table,
+    tools,
+    trusted,
+    vision,
+)
 from benchmarks.__main__ import app
 from benchmarks.pairs import Contest, Metric, Side
 from benchmarks.run import MEASUREMENTS, NotQuiet, run
@@ -316,3 +331,12 @@ def test_the_program_that_starts_the_sides_loads_nothing_heavy():
     code = f"import sys, benchmarks.__main__; print(sorted({heavy!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_what_trust_adds_is_measured_in_pairs_of_one_process(demo: Path, at_once: int) -> None:
+    found = trusted.pairs(str(demo), 1, tokens=8, at_once=at_once, repetitions=2)
+    assert found["has_profile"]
+    assert found["tokens"] == 8
+    assert [len(found[side]) for side in ("off_s", "fast_s")] == [2, 2]
+    assert set(found["values"]) == {"off_s", "fast_s", "ratio"}

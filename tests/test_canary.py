@@ -239,6 +239,10 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
     films = [scene.film(f"{number}.dcm", data) for number, data in files]
     good, broken, ct = films[0], films[len(odd()) + 1], films[len(odd()) + len(pictures()) + 15]
     out, tiny = scene.places["cwd"] / "out", ["--bundle", scene.bundle]
+    references = scene.notes / "references.csv"
+    references.write_text("path,text\n" + "".join(f"{film.name},CANARY effusion\n" for film in films), "utf-8")
+    groups = scene.notes / "groups.csv"
+    groups.write_text("path,sex\n" + "".join(f"{film.name},F\n" for film in films), "utf-8")
     short = [*tiny, "--max-tokens", "4", "--debug"]
     commands: list[list[str | Path]] = [
         ["chat", good, *short],
@@ -256,6 +260,10 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["report", out, "--to", "fhir", "--images", scene.films, "--debug"],
         ["report", out, "--to", "dicom-sr", "--images", scene.films, "--debug"],
         ["report", out, "--to", "dicom-sr", "--images", scene.films, "--json"],
+        ["evaluate", out, "--references", references, "--strata", groups, "--against", out, "--debug"],
+        ["evaluate", out, "--references", references, "--labels", references, "--json"],
+        ["calibrate", scene.films, "--labels", references, *tiny, "--debug"],
+        ["calibrate", scene.films, *tiny, "--json"],
         ["bundle", "list"],
         ["bundle", "info", scene.bundle],
         ["bundle", "verify", scene.bundle],

@@ -112,3 +112,10 @@ def test_the_same_generator_gives_the_same_words() -> None:
     for kind in QUESTIONS:
         once, twice = (np.random.default_rng(9) for _ in range(2))
         assert question(kind, once) + answer(case, kind, once) == question(kind, twice) + answer(case, kind, twice)
+
+
+def test_a_bundle_of_the_demonstration_gets_its_sentences_and_its_table_of_findings() -> None:
+    from export import demo
+
+    assert len(demo.common_sentences()) == 80  # it imports a module that is called findings
+    assert [finding.name for finding in demo.stated_findings()][:2] == ["cardiomegaly", "effusion"]

@@ -409,6 +409,8 @@ def test_a_file_that_was_cut_is_refused_wherever_the_cut_is(length: int) -> None
         ({"BurnedInAnnotation": "YES"}, "W-DCM-006"),
         ({"ViewPosition": "LL"}, "W-DCM-007"),
         ({"SeriesDescription": "Chest lateral"}, "W-DCM-007"),
+        ({"ImageLaterality": "R"}, "W-DCM-031"),
+        ({"Laterality": "L"}, "W-DCM-031"),
         ({"PatientSpeciesDescription": "Canis familiaris"}, "W-DCM-008"),
         ({"AcquisitionDeviceProcessingDescription": "FELINE THORAX"}, "W-DCM-008"),
     ],

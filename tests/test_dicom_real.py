@@ -19,7 +19,7 @@ pytestmark = pytest.mark.shared
 
 NOT_CHEST = {"W-DCM-001", "W-DCM-002"}
 READABLE = {
-    "dx_canon_pa_mono1_j2k_scrubbed.dcm": set(),
+    "dx_canon_pa_mono1_j2k_scrubbed.dcm": {"W-DCM-031"},
     "cr_philips_pa_mono1_j2k_lossy.dcm": set(),
     "cr_fuji_pa_mono1_nopreamble.dcm": {"W-DCM-016"},
     "dx_nih_mono2_1024.dcm": {"W-DCM-002"},

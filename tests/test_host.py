@@ -288,7 +288,7 @@ def test_who_waits_when_the_host_closes_is_told_and_no_process_is_left(films: Pa
     waiting, late = Listener(), Listener()
     with ModelHost(LOAD) as host:
         host.submit(Task(1, film(films, b"HANG"), (QUESTION,)), waiting.queue.put)
-        host.submit(Task(2, film(films), (QUESTION,)), waiting.queue.put)
+        host.submit(Task(2, film(films, b"HANG"), (QUESTION,)), waiting.queue.put)
         waiting.until(Started, 1)
         child = psutil.Process(host._process.pid)
     assert {waiting.until(Cancelled).task for _ in range(2)} == {1, 2}

@@ -14,7 +14,7 @@ import pytest
 import xraygpt_edge
 
 LAYERS = (
-    {"catalogue", "records", "offline", "seccomp", "version"},
+    {"catalogue", "findings", "records", "offline", "seccomp", "version"},
     {"errors"},
     {"files", "devices", "native", "sandbox", "text"},
     {"ledger"},
@@ -24,8 +24,8 @@ LAYERS = (
     {"parts"},
     {"provenance"},
     {"engine"},
-    {"conversation", "bench", "doctor"},
-    {"host", "reports"},
+    {"conversation", "trust", "bench", "doctor"},
+    {"evaluate", "host", "reports"},
     {"batch", "serve"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
@@ -34,6 +34,7 @@ LAYERS = (
 
 WHAT = {
     "catalogue": "the words of every error",
+    "findings": "names and words of what a report may state",
     "records": "what outlives a run: answers, failures, what made them",
     "seccomp": "a filter of system calls",
     "errors": "the exception tree and the exit codes",
@@ -52,6 +53,8 @@ WHAT = {
     "provenance": "what made an answer",
     "engine": "`XrayGPT`",
     "conversation": "turns about one radiograph",
+    "trust": "what an answer rests on",
+    "evaluate": "records against references; owner of rouge-score and sacrebleu",
     "host": "the model in a process that may die",
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
@@ -90,10 +93,12 @@ OWNERS = {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench", "serve"),
     },
-    "msgspec": {"bundle", "host", "ledger", "reports", "imaging.isolated", "serve"},
+    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated", "serve"},
     "platformdirs": {"bundle"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
+    "rouge_score": {"evaluate"},
+    "sacrebleu": {"evaluate"},
     "filelock": {"ledger"},
     **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl")},
     "typer": {"cli"},
@@ -217,6 +222,7 @@ DISTRIBUTIONS = {
     "jpeg_ls": "pyjpegls",
     "openjpeg": "pylibjpeg-openjpeg",
     "llama_cpp": "llama-cpp-python",
+    "rouge_score": "rouge-score",
 }
 """Import name → what pip calls it, where they differ."""
 
@@ -224,7 +230,8 @@ DISTRIBUTIONS = {
 def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dict[str, dict]) -> None:
     used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
     used -= {*sys.stdlib_module_names, "xraygpt_edge"}
-    promised = names(project["dependencies"] + project["optional-dependencies"]["cpu"])
+    extras = project["optional-dependencies"]
+    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"])
     assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
 
 
@@ -311,7 +318,7 @@ def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[
 
 
 def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
-    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "export", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "dev")]
     wanted = names(project["dependencies"]).union(*map(names, extras))
     assert sorted(wanted - pinned(root)) == []
 

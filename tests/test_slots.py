@@ -268,3 +268,36 @@ def test_tokens_agree_as_far_as_they_are_the_same_and_two_images_never_do() -> N
     assert agreeing(whole, ContextTokens((before, one[:2])).keys) == 2
     assert agreeing(whole, whole[:3]) == 3
     assert agreeing(whole, ContextTokens(()).keys) == 0
+
+
+def test_what_was_put_aside_for_a_measurement_comes_back_with_not_a_bit_changed(model: LlamaModel) -> None:
+    pins = Pins()
+    with_one, plain = slots_over(model, 1, pins), slots_over(model, 1)
+    said = (*FIRST, 290, 291)
+    for slots in (with_one, plain):
+        slot, _ = claimed(slots, FIRST)
+        compute(slots, slot, said)
+    prefix = Prefix(Prompt((said,)))
+    prefix.prepare(model)
+    pins.add(prefix)
+    with_one.release(with_one._slots[0], 0)
+    plain.release(plain._slots[0], len(said))
+
+    with_one.put_aside(keys(START))
+    measured, _ = claimed(with_one, SECOND, len(START))
+    with_one.release(measured, len(START))
+    wanted = compute(plain, plain.claim(keys(said)), (*said, 300))
+    back = with_one.claim(keys(said))
+    assert back.n_computed == len(said)
+    np.testing.assert_array_equal(compute(with_one, back, (*said, 300)), wanted)
+    for slots in (with_one, plain):
+        slots.context.close()
+
+
+def test_nothing_is_put_aside_that_nobody_means_to_use_again(model: LlamaModel) -> None:
+    slots = slots_over(model, 1)
+    slot, _ = claimed(slots, FIRST)
+    slots.release(slot, len(FIRST))
+    slots.put_aside(keys(START))
+    assert slots._aside is None
+    slots.context.close()

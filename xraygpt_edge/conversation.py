@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xraygpt_edge.engine import Ask, EncodedImage, OnText, XrayGPT
 from xraygpt_edge.errors import UsageError
+from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.generation.request import GREEDY, Sampling
@@ -21,6 +22,8 @@ class Conversation:
     ) -> None:
         self._model, self.image, self._sampling, self._template = model, image, sampling, template
         self._computed: Prefix | None = None
+        self.last: tuple[Ask, Generation] | None = None
+        """How the last question was asked, and what the language model said, with what is known of each token."""
         self.turns: list[Turn] = []
         """What the model still sees; the oldest turns leave first, the image never."""
         self.forgotten = 0
@@ -46,6 +49,6 @@ class Conversation:
             for piece in pieces:
                 if on_text and piece.text:
                     on_text(piece.text)
-            answer = pieces.answer()
+            answer, self.last = pieces.answer(), (ask, pieces.generation())
             self._computed = pieces.kept()
         return answer

@@ -23,7 +23,7 @@ from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
 from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.imaging.images import Radiograph, ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import to_tensor
+from xraygpt_edge.imaging.preprocess import fit, normalised
 from xraygpt_edge.loading import LoadOptions, Memory
 from xraygpt_edge.native import Deadline, Stopwatch
 from xraygpt_edge.parts import Parts
@@ -40,6 +40,8 @@ class EncodedImage:
     source: Source
     embeddings: NDArray[np.float32]
     """(n_image_tokens, n_embd)."""
+    model_view: NDArray[np.uint8] | None = None
+    """(size, size) what the encoder was given, before its values were normalised; None where only embeddings are."""
     read_s: float = 0.0
     wait_s: float = 0.0
     """For the encoder to be loaded."""
@@ -81,7 +83,11 @@ class AnswerStream(Iterator[Piece]):
 
     def answer(self) -> Answer:
         """Wait for the end and return the whole answer."""
-        return self._signed(self._stream.result())
+        return self._signed(self.generation())
+
+    def generation(self) -> Generation:
+        """Wait for the end and return what the language model said, with what is known of each token."""
+        return self._stream.result()
 
     def kept(self) -> Prefix | None:
         """Return what was computed, for the next turn of a conversation."""
@@ -199,11 +205,13 @@ class XrayGPT:
         after: Prefix | None = None,
         *,
         keep: bool = False,
+        leaving: Prefix | None = None,
         deadline: Deadline | None = None,
     ) -> AnswerStream:
         """Begin an answer about an encoded radiograph.
 
         after: what an earlier question computed, used as far as the prompts agree. keep: this one may be used so.
+        leaving: a beginning of the prompt that stays computed for later questions, as `prefix` returns it.
         """
         watch = Stopwatch()
         if self.parts.plan.memory == "low":
@@ -211,7 +219,8 @@ class XrayGPT:
         scheduler = self.parts.wait_for_language()
         before = Timing(read_s=image.read_s, load_s=image.wait_s + watch.lap_s(), vision_s=image.vision_s)
         request = Request(self.prompt(image.embeddings, ask), ask.sampling, self.wording, deadline or ask.deadline())
-        return AnswerStream(scheduler.submit(request, after, keep=keep), lambda g: self._signed(image, ask, g, before))
+        stream = scheduler.submit(request, after, keep=keep, leaving=leaving)
+        return AnswerStream(stream, lambda g: self._signed(image, ask, g, before))
 
     def ask_all(
         self,
@@ -263,8 +272,10 @@ class XrayGPT:
         watch = Stopwatch()
         self.parts.wait_for_encoder()
         wait_s = watch.lap_s()
-        embeddings = self.parts.encode(to_tensor(radiograph, self.parts.plan.bundle.manifest.image), deadline)
-        return EncodedImage(radiograph.source, embeddings, read_s, wait_s, watch.lap_s())
+        recipe = self.parts.plan.bundle.manifest.image
+        model_view = np.asarray(fit(radiograph.pixels, recipe))
+        embeddings = self.parts.encode(normalised(model_view, recipe), deadline)
+        return EncodedImage(radiograph.source, embeddings, model_view, read_s, wait_s, watch.lap_s())
 
     def prompt(self, embeddings: NDArray[np.float32], ask: Ask) -> Prompt:
         """Place a question around image embeddings."""

@@ -127,6 +127,141 @@ class Timing:
     tokens_per_s: float = 0.0
 
 
+Polarity = Literal["present", "absent", "unsure"]
+TrustLevel = Literal["off", "fast", "full"]
+TRUST: TrustLevel = "fast"
+"""The level that commands take by themselves."""
+Support = Literal["contradicted", "doubtful", "agrees", "unchecked"]
+Reliance = Literal["rests", "little"]
+Verdict = Literal["present", "absent", "unsure", "unanswered", "image-independent"]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTrust:
+    """Whether a film is like those that the model's figures come from."""
+
+    distance: float
+    threshold: float
+    like: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFacts:
+    """The films that an answer's figures come from."""
+
+    films: int
+    labelled: int
+    """Of them; 0 where there are no percentages."""
+    source: str
+    """In words for people."""
+    created: str
+    """Day, as 2026-11-25."""
+    of_site: bool
+    """The clinic has made the profile itself; else it came with the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTrust:
+    """One statement of a sentence."""
+
+    finding: str
+    sides: tuple[str, ...]
+    zone: str
+    polarity: Polarity
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceTrust:
+    """What the model itself has to say about one sentence of its answer; none of it shows that it is right."""
+
+    start: int
+    """Of its first character in the answer's text."""
+    end: int
+    """Behind its last."""
+    entropy: float | None
+    """Highest of its tokens, in nats."""
+    support: Support
+    """Whether the model's own yes and no answers agree with it."""
+    score: float | None
+    """From 0 to 1: the lower, the likelier wrong among sentences of the reference films; no probability."""
+    reliance_nats: float | None
+    """How much likelier its words are with the image than with others; only at level full."""
+    reliance: Reliance | None
+    flags: tuple[str, ...]
+    """`W-TXT-` ids."""
+    claims: tuple[ClaimTrust, ...]
+    weakest: str | None = None
+    """Name of the finding in it that the panel agrees with least."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingTrust:
+    """The model's own answer about one finding, beside what its text says."""
+
+    name: str
+    log_odds: float
+    """Of yes against no."""
+    mass: float
+    """Probability of yes and no together."""
+    said: Literal["present", "absent"] | None
+    p: float | None
+    """Probability that it is present, where the profile has labels and the film is like its films."""
+    verdict: Verdict | None
+    """None where the film is unlike the reference films."""
+    doubt: tuple[float, float] | None = None
+    """Probabilities between which there is no verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingMap:
+    """What the software's answer about one finding depends on; it does not show where disease is."""
+
+    finding: str
+    """Name of the panel's finding, with its side."""
+    values: tuple[tuple[float, ...], ...]
+    """Rows of cells from the top left: how far the log-odds fall where a window on the cell is covered."""
+    log_odds: float
+    """Of the model's own yes against no."""
+    log_odds_covered: float
+    """The same with the window covered that lets them fall most."""
+    shown: bool
+    """They fall enough with that window for the map to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapTrust:
+    """Maps of the findings that an answer states or the panel sees, on the picture that the encoder was given."""
+
+    fit: Literal["squash", "pad"]
+    """squash: the film's aspect ratio is lost; pad: a black square is put round it."""
+    size_px: int
+    """Side of that picture."""
+    findings: tuple[FindingMap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What an answer rests on and how far the model agrees with itself."""
+
+    profile: str | None
+    """SHA-256 of the profile; None without one."""
+    level: TrustLevel
+    film: FilmTrust | None
+    sentences: tuple[SentenceTrust, ...]
+    findings: tuple[FindingTrust, ...]
+    unsaid: tuple[str, ...]
+    """Findings that the panel sees and the text does not state."""
+    warnings: tuple[str, ...]
+    """`W-TRU-` ids."""
+    maps: MapTrust | None = None
+    """None where nobody asked for them."""
+    seconds: float = 0.0
+    reference: ReferenceFacts | None = None
+    """Of the profile."""
+    failed: str | None = None
+    """Why some of this is missing: an error's id and what was being computed; the answer is not affected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer about one radiograph."""
@@ -139,6 +274,8 @@ class Answer:
     bundle: BundleFacts
     engine: EngineFacts
     timing: Timing
+    trust: Trust | None = None
+    """None where nobody asked how far to trust it."""
 
     @property
     def notice(self) -> str:
@@ -147,7 +284,9 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `ask --json` prints."""
-        return {"schema": SCHEMA, "status": "ok", **asdict(self), "notice": self.notice}
+        facts = asdict(self)
+        trust = facts.pop("trust")
+        return {"schema": SCHEMA, "status": "ok", **facts, "notice": self.notice, **({"trust": trust} if trust else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xraygpt_edge.findings import Finding
+
 
 def train(folder: Path, seed: int = 0) -> None:
     """Train the model and write its checkpoints in the published layouts into folder."""
@@ -24,3 +26,10 @@ def common_sentences() -> tuple[str, ...]:
     from .texts import common_sentences as sentences
 
     return sentences()
+
+
+def stated_findings() -> tuple[Finding, ...]:
+    """The table of what its reports state and deny."""
+    from .table import FINDINGS
+
+    return FINDINGS

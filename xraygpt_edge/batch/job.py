@@ -11,6 +11,7 @@ from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.host import Load
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
+from xraygpt_edge.records import TRUST, TrustLevel
 
 SCHEMA = 1
 DEFAULT_QUESTION = "Take a look at this chest x-ray and describe the findings and impression."
@@ -62,6 +63,10 @@ class Running:
     """Radiographs that are answered at the same time; None lets memory and cores decide."""
     retry_failed: bool = False
     """Try radiographs again that have failed."""
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer; it changes no word of one."""
+    maps: bool = False
+    """Draw maps as well."""
 
 
 def load_of(job: Job, running: Running, n_files: int) -> Load:
@@ -73,6 +78,8 @@ def load_of(job: Job, running: Running, n_files: int) -> Load:
         template=job.settings.template,
         sampling=job.settings.sampling,
         reading=job.settings.reading,
+        trust=running.trust,
+        maps=running.maps,
         slots=running.parallel,
         slots_max=max(1, n_files * len(job.questions)),
     )

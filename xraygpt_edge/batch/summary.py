@@ -36,6 +36,24 @@ class Unread:
             self.first.append(named_path(path))
 
 
+UNLIKE_MOST = 0.1
+"""Share of films unlike the reference films above which somebody should be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Films:
+    """How many films a trust profile has something to say about."""
+
+    measured: int
+    unlike: int
+    """Of them, farther from the reference films than the profile's threshold."""
+
+    @property
+    def has_drifted(self) -> bool:
+        """More of them are unlike the reference films than should be (W-TRU-003)."""
+        return self.unlike > UNLIKE_MOST * self.measured
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a batch, from start to end."""
@@ -76,6 +94,7 @@ class Summary:
     """Those with several files."""
     bundle: dict[str, Any] | None
     engine: dict[str, Any] | None
+    films: Films
 
 
 @dataclass(slots=True)
@@ -87,6 +106,8 @@ class _Tally:
     """Path → id of every file that has a record."""
     studies: defaultdict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """Study → path → id, where the file states a study."""
+    is_like: dict[str, bool] = field(default_factory=dict)
+    """Path → whether the film is like the reference films, where that is known."""
     bundle: dict[str, Any] | None = None
     engine: dict[str, Any] | None = None
 
@@ -99,6 +120,8 @@ class _Tally:
         if isinstance(row, Answered):
             self.failures.pop((path, row.question), None)
             self.bundle, self.engine = asdict(row.bundle), asdict(row.engine)
+            if row.trust and row.trust.film:
+                self.is_like[path] = row.trust.film.like
         else:
             facts = {name: getattr(row, name) for name in KEPT_OF_A_FAILURE}
             self.failures[path, row.question] = {"id": row.id, **named_path(path), **facts}
@@ -127,6 +150,7 @@ def summarize(out: Path, job: Job, run: Run) -> Summary:
         ),
         bundle=tally.bundle,
         engine=tally.engine,
+        films=Films(len(tally.is_like), sum(not is_like for is_like in tally.is_like.values())),
     )
     write_whole(out / SUMMARY, json.dumps(_facts(summary, job), indent=1).encode("ascii"))
     return summary
@@ -152,6 +176,7 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "job": job.facts,
         "bundle": summary.bundle,
         "engine": summary.engine,
+        "trust": asdict(summary.films),
         "studies": summary.studies,
         "version": __version__,
     }

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle
+from xraygpt_edge.findings import Finding
 from xraygpt_edge.generation.answer import CleanUp
 from xraygpt_edge.generation.prompt import Template
 
@@ -52,6 +53,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     """What answers often say: drafts from it save time and change no word."""
     clean_up: CleanUp = CleanUp()
     """What is taken out of an answer; nothing when left out."""
+    findings: tuple[Finding, ...] = ()
+    """What its reports state and deny; the fourteen of CheXpert when left out."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -59,7 +62,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
     path: str
     """Relative to the bundle, with forward slashes."""
-    role: Literal["vision", "language", "external-data", "receipts", "licence", "parity"]
+    role: Literal["vision", "language", "external-data", "receipts", "licence", "parity", "profile"]
     size: int
     sha256: str
     precision: str | None = None

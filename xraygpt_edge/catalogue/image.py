@@ -308,6 +308,10 @@ DICOM_WARNINGS = {
         "was followed.",
         "Look at the picture: xraygpt-edge inspect FILE --save PICTURE.png.",
     ),
+    "W-DCM-031": _warning(
+        "the header says that this chest radiograph shows one side only",
+        "Laterality or ImageLaterality names a side, though a chest film has both. Right and left may be confused.",
+    ),
 }
 
 PICTURE_WARNINGS = {

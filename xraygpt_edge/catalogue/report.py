@@ -35,10 +35,10 @@ REPORT: dict[str, Entry] = {
     ),
     "E-REP-005": Entry(
         2,
-        "thumbnails need the radiographs",
+        "thumbnails and maps need the radiographs",
         "The records hold no pictures. Small ones are made from the files, only when asked for, because they are "
         "patient images.",
-        "Name the folder that was given to batch, with --images FOLDER, or leave --thumbnails out.",
+        "Name the folder that was given to batch, with --images FOLDER, or leave them out.",
     ),
     "E-REP-010": Entry(
         3,

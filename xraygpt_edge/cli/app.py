@@ -16,7 +16,22 @@ import typer
 from typer.exceptions import TyperException
 
 from xraygpt_edge import offline
-from xraygpt_edge.cli import about, ask, batch, bench, bundles, chat, doctor, inspect, report, serve, signals, streams
+from xraygpt_edge.cli import (
+    about,
+    ask,
+    batch,
+    bench,
+    bundles,
+    calibrate,
+    chat,
+    doctor,
+    evaluate,
+    inspect,
+    report,
+    serve,
+    signals,
+    streams,
+)
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
 from xraygpt_edge.text import escape_unencodable, one_line
@@ -41,6 +56,8 @@ app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
 app.command("report")(report.report)
+app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(bundles.app, name="bundle")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from xraygpt_edge import text
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode
+from xraygpt_edge.records import TRUST
 
 Question = Annotated[
     str,
@@ -37,6 +39,9 @@ def ask(
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
     no_draft: options.NoDraft = False,
+    trust: options.Trust = TRUST,
+    draw_maps: options.Map = False,
+    map_out: options.MapOut = None,
     frame: options.Frame = None,
     force: options.Force = False,
     strict: options.Strict = False,
@@ -48,24 +53,34 @@ def ask(
     """
     options.keep_offline(strict=strict)
     from xraygpt_edge.bundle.store import find_bundle
-    from xraygpt_edge.cli import console
-    from xraygpt_edge.engine import XrayGPT
+    from xraygpt_edge.cli import console, mapping, trusting
+    from xraygpt_edge.engine import Ask, XrayGPT
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.imaging.images import ReadOptions
+    from xraygpt_edge.native import Deadline
+    from xraygpt_edge.trust.assessor import Assessor
 
     asked = read_question(question)
     loading = options.load_options(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
-    with (
-        console.waiting(quiet=quiet or as_json) as screen,
-        XrayGPT.begin(find_bundle(bundle), loading) as model,
-    ):
-        answer = model.ask(image, asked, sampling=sampling, template=template, options=reading, on_text=screen.on_text)
+    level = options.trust_level(trust)
+    root = find_bundle(bundle)
+    maps = mapping.wanted(draw_maps, map_out, level, loading, root)
+    with XrayGPT.begin(root, loading) as model:
+        assessor = Assessor(model, "off" if quiet and not (as_json or map_out) else level, maps=maps)
+        with console.waiting(quiet=quiet or as_json) as screen:
+            deadline = Deadline(timeout)
+            encoded = model.encode(image, reading, deadline)
+            answer, told = assessor.ask(encoded, Ask(asked, (), sampling, template), screen.on_text, deadline)
+        if not as_json:
+            screen.finish(answer)
+        found = trusting.assessed(assessor, told, deadline, quiet=quiet or as_json)
     if as_json:
-        print(json.dumps(answer.to_dict(), ensure_ascii=True))
-    else:
-        screen.finish(answer)
+        print(json.dumps(replace(answer, trust=found).to_dict(), ensure_ascii=True))
+    elif not quiet:
+        trusting.show(answer.text, found)
+    mapping.save(map_out, encoded, found, answer.notice)  # last: the answer is out, whatever the folder does
     return ExitCode.TIMEOUT if answer.finish_reason == "timeout" else ExitCode.DONE
 
 

@@ -10,6 +10,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.records import TRUST
 from xraygpt_edge.text import file_name
 
 Folder = Annotated[Path, typer.Argument(help="Every radiograph below it is answered.", show_default=False)]
@@ -49,6 +50,9 @@ def batch(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: options.Timeout = None,
+    trust: options.Trust = TRUST,
+    draw_maps: options.Map = False,
+    map_out: options.MapOut = None,
     frame: options.Frame = None,
     force: options.Force = False,
     retry_failed: RetryFailed = False,
@@ -63,7 +67,7 @@ def batch(
     from xraygpt_edge import batch as batches
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.bundle.store import find_bundle
-    from xraygpt_edge.cli import progress
+    from xraygpt_edge.cli import mapping, progress
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.imaging.images import PROFILES, ReadOptions
 
@@ -71,7 +75,10 @@ def batch(
     reading = ReadOptions(options.one_of("--profile", profile, PROFILES), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     settings = batches.Settings(template, reading, sampling)
-    running = batches.Running(options.load_options(device, threads, memory), slots(parallel), retry_failed)
+    loading, level = options.load_options(device, threads, memory), options.trust_level(trust)
+    mapping.require_elsewhere(map_out, folder, out)
+    maps = mapping.wanted(draw_maps, map_out, level, loading, opened.root)
+    running = batches.Running(loading, slots(parallel), retry_failed, level, maps)
     job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)
@@ -81,6 +88,8 @@ def batch(
         print(json.dumps({"schema": 1, "status": "finished", **counts, "unread": unread}))
     elif not quiet:
         progress.finished(summary, file_name(out))
+    if map_out:
+        mapping.save_all(out, map_out, folder)
     return ExitCode.PARTIAL if summary.failed else ExitCode.DONE
 
 

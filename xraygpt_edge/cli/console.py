@@ -72,7 +72,7 @@ class Screen:
 
 def spinner() -> str:
     """The name of a spinner that the terminal can show."""
-    return "dots" if WORDS.encoding.startswith("utf") else "line"
+    return "dots" if says_any_character() else "line"
 
 
 def about_image(source: Source) -> None:
@@ -148,7 +148,12 @@ def saved_starts(folder: Path, kept: Sequence[Path]) -> None:
 
 def say(words: str) -> None:
     """One line for a person."""
-    WORDS.print(Text(words))
+    WORDS.print(Text(words), soft_wrap=True)
+
+
+def says_any_character() -> bool:
+    """Standard error shows more than ASCII."""
+    return WORDS.encoding.lower().startswith("utf")
 
 
 def verification(root: Path, problems: Sequence[Problem]) -> None:

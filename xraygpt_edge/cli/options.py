@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xraygpt_edge.devices import Wish
     from xraygpt_edge.loading import LoadOptions
     from xraygpt_edge.loading import Memory as MemoryWish
+    from xraygpt_edge.records import TrustLevel
 
 
 def clean_text(option: typer.CallbackParam, given: Any) -> Any:
@@ -75,6 +76,23 @@ Timeout = Annotated[
     float | None,
     typer.Option(min=0.0, metavar="S", help="Give up after so many seconds.", show_default=False),
 ]
+Trust = Annotated[
+    str,
+    typer.Option(
+        metavar="off|fast|full",
+        help="How far to trust each sentence, said after the answer; full also asks whether it rests on the image.",
+    ),
+]
+Map = Annotated[
+    bool,
+    typer.Option("--map", help="Map what the answer about each finding depends on: 169 encoder passes a radiograph."),
+]
+MapOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Draw maps and put each there as a PNG file. They are patient images.", show_default=False
+    ),
+]
 Frame = Annotated[int | None, typer.Option(min=1, help="Which frame of a file that holds several.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Answer although the input gate refuses; the result says so.")]
 Strict = Annotated[
@@ -106,6 +124,11 @@ def load_options(device: str, threads: int | None, memory: str) -> LoadOptions:
     wish = cast("Wish", one_of("--device", device, ("auto", "cpu", "cuda")))
     use = cast("MemoryWish", one_of("--memory", memory, ("low", "auto", "fast")))
     return LoadOptions(wish, threads, memory=use, capacity=Capacity())
+
+
+def trust_level(level: str) -> TrustLevel:
+    """What --trust says; raises UsageError."""
+    return cast("TrustLevel", one_of("--trust", level, ("off", "fast", "full")))
 
 
 def keep_offline(*, strict: bool) -> None:

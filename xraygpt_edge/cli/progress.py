@@ -66,6 +66,10 @@ def finished(summary: batch.Summary, out: str) -> None:
     if unread := summary.run.unread:
         kinds = ", ".join(f"{kind}: {found.files}" for kind, found in unread.items())
         print(f"warning W-BAT-001: {CATALOGUE['W-BAT-001'].what} ({kinds})", file=sys.stderr)
+    films = summary.films
+    if films.has_drifted:
+        what = f"{CATALOGUE['W-TRU-003'].what} ({films.unlike} of {films.measured})"
+        print(f"warning W-TRU-003: {what}", file=sys.stderr)
 
 
 def _bar() -> Progress:

@@ -1,4 +1,4 @@
-"""`report`: a batch's records as a page, a table, or objects for an archive."""
+"""`report`: a batch's records as a page, a table, objects for an archive, or pictures of maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder given to batch with --out.", show_default=False)
 ]
 To = Annotated[
-    str, typer.Option("--to", metavar="html|csv|json|dicom-sr|fhir", help="What to write.", show_default=False)
+    str, typer.Option("--to", metavar="html|csv|json|dicom-sr|fhir|maps", help="What to write.", show_default=False)
 ]
 Out = Annotated[
     Path | None,
@@ -33,7 +33,7 @@ Images = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="The folder given to batch: for patient and study in dicom-sr and fhir, and for thumbnails.",
+        help="The folder given to batch: for patient and study in dicom-sr and fhir, for thumbnails and maps.",
         show_default=False,
     ),
 ]
@@ -79,11 +79,16 @@ def report(
     return ExitCode.PARTIAL if written.left_out else ExitCode.DONE
 
 
-def show(target: Path, written: Written, *, quiet: bool) -> None:
-    """Where the report is, and what is not in it."""
+def show_left_out(written: Written) -> None:
+    """What is not in a report, and why."""
     for row in written.left_out:
         line = f"left out: {row.path} [{row.id}] {row.error_id}: {row.message}"
         print(one_line(line), file=sys.stderr)
+
+
+def show(target: Path, written: Written, *, quiet: bool) -> None:
+    """Where the report is, and what is not in it."""
+    show_left_out(written)
     for warned in () if quiet else written.warned:
         line = f"warning: {warned.path} [{warned.id}] {warned.warning_id}: {warned.message}"
         print(one_line(line), file=sys.stderr)

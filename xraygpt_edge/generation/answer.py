@@ -39,6 +39,18 @@ PLAIN = Wording()
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSignal:
+    """What is known of one generated token beside its id."""
+
+    piece: bytes
+    """What it adds to the text; may be half a character."""
+    entropy: float
+    """Of the distribution that it was chosen from, at temperature 1, in nats."""
+    log_probability: float
+    """Its own natural log-probability there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One generated answer."""
 
@@ -53,6 +65,8 @@ class Generation:
     """From there to the first token."""
     decode_s: float
     """From the first token to the last."""
+    signals: tuple[TokenSignal, ...] = ()
+    """One for each token id; empty for an answer that was given or kept."""
     n_prompt: int = 0
     """Positions of the prompt, those of the image among them."""
 
@@ -66,6 +80,7 @@ class Composer:
         self._wait_s = self._prefill_s = 0.0
         self._detokenizer = Detokenizer(wording.stop)
         self._token_ids: list[int] = []
+        self._signals: list[TokenSignal] = []
 
     def __len__(self) -> int:
         """Count the tokens taken so far."""
@@ -80,12 +95,13 @@ class Composer:
         """Note that the prompt is begun: what went before was waiting."""
         self._wait_s = self._watch.lap_s()
 
-    def push(self, token: int, data: bytes) -> str:
-        """Take a token and its bytes; return the text that is now certain."""
+    def push(self, token: int, signal: TokenSignal) -> str:
+        """Take a token and what is known of it; return the text that is now certain."""
         if not self._token_ids:
             self._prefill_s = self._watch.lap_s()
         self._token_ids.append(token)
-        return self._detokenizer.push(data)
+        self._signals.append(signal)
+        return self._detokenizer.push(signal.piece)
 
     def finish(self, reason: FinishReason) -> tuple[str, Generation]:
         """Return the text that was held back, and the answer.
@@ -99,7 +115,7 @@ class Composer:
         if not text and reason == "stop":
             raise UnusableOutput("E-RUN-032")
         times = (self._wait_s, self._prefill_s, self._watch.lap_s() if self._token_ids else 0.0)
-        return held_back, Generation(text, tuple(self._token_ids), reason, *times)
+        return held_back, Generation(text, tuple(self._token_ids), reason, *times, tuple(self._signals))
 
 
 def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp) -> str:

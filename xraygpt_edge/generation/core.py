@@ -187,7 +187,7 @@ class Core:
         """
         n_ctx = max(self._needed(sequence), self.n_ctx, self.options.capacity.n_ctx)
         n_slots = self.n_slots
-        crowded = n_slots < self._most_slots and len(self.running) + len(self.waiting) > n_slots
+        crowded = n_slots < self._most_slots and self._n_pressing > n_slots
         if crowded or (self._decoding and n_ctx > self.n_ctx):
             n_slots = self._affordable_slots(n_ctx)
         if self._decoding is None or (n_slots, n_ctx) != (self.n_slots, self.n_ctx):
@@ -195,6 +195,11 @@ class Core:
                 return False
             self._decoding = self._grown(n_ctx, n_slots)
         return self._decoding.slots.free > 0
+
+    @property
+    def _n_pressing(self) -> int:
+        """Requests that a larger context would be made for."""
+        return sum(not sequence.is_patient for sequence in (*self.running, *self.waiting))
 
     def _needed(self, sequence: Sequence) -> int:
         """Tokens of context for a request."""
@@ -208,7 +213,7 @@ class Core:
         """Slots for all who are here, as far as memory allows; where it allows no more, it is not asked again."""
         cache_bytes = self.n_slots * self.n_ctx * self.model.kv_bytes if self._decoding else 0
         free_bytes = devices.available_memory_bytes() + cache_bytes
-        here = len(self.waiting) + len(self.running)
+        here = self._n_pressing
         wanted = self.n_slots if here <= self.n_slots else min(self._most_slots, max(2 * self.n_slots, here))
         n_slots = slots_for(self.model, self.device, n_ctx, free_bytes, wanted)
         if n_slots < wanted:
@@ -251,6 +256,9 @@ class Core:
         most = len(tokens) - max(1, sequence.n_logits)  # what its own logits come from is its own
         start = min(most, tokens.n_start) if self._shares_starts else 0
         shared = max(start, min(most, agreeing(after.keys, tokens.keys)) if after else 0)
+        self._met(sequence.leaves)
+        if sequence.is_patient:
+            self._decoding.slots.put_aside(tokens.keys[:shared])
         sequence.enter(self._decoding.slots.claim(tokens.keys[:shared]))
         self.running.append(sequence)
         if isinstance(sequence, AnswerSequence) and self.drafts(sequence.request.sampling):

@@ -114,20 +114,29 @@ class Scheduler:
 
     # What can be asked
 
-    def submit(self, request: Request, after: Prefix | None = None, *, keep: bool = False) -> Stream:
+    def submit(
+        self, request: Request, after: Prefix | None = None, *, keep: bool = False, leaving: Prefix | None = None
+    ) -> Stream:
         """Ask for an answer and return at once.
 
         after: a prefix whose tokens may be used as far as the prompt begins with them.
         keep: what is computed becomes a prefix, which `Stream.kept` returns.
+        leaving: a beginning of the prompt that stays computed; unlike `after` it changes not a bit of the answer.
         """
         events: SimpleQueue[sequences.Event] = SimpleQueue()
         sequence = AnswerSequence(request, sampler(request.sampling), events.put, after)
         sequence.keeps = Prefix(request.prompt) if keep else None
+        sequence.leaves = leaving
         self._enqueue(sequence)
         return Stream(sequence, events, self._stop, self._settled)
 
     def submit_telling(
-        self, request: Request, tell: sequences.Tell, after: Prefix | None = None, keep: Prefix | None = None
+        self,
+        request: Request,
+        tell: sequences.Tell,
+        after: Prefix | None = None,
+        leaving: Prefix | None = None,
+        keep: Prefix | None = None,
     ) -> Callable[[], None]:
         """As `submit`, for a caller of many: `tell` is called from the scheduler's thread. Returns what cancels it.
 
@@ -135,7 +144,7 @@ class Scheduler:
         keep: a prefix of this prompt, which comes to stand for all that is computed.
         """
         sequence = AnswerSequence(request, sampler(request.sampling), tell, after)
-        sequence.keeps = keep
+        sequence.leaves, sequence.keeps = leaving, keep
         self._enqueue(sequence)
         return lambda: self._stop(sequence, "cancelled")
 
@@ -144,7 +153,7 @@ class Scheduler:
         prefix = Prefix(prompt)
         measurement = Measurement(prompt, deadline or Deadline())
         measurement.keeps = prefix
-        self._measured(measurement)
+        self._measured_all([measurement])
         self._settled()
         return prefix
 
@@ -156,8 +165,7 @@ class Scheduler:
         Pairs are computed together, as many as there are slots.
         """
         asked = [Scored(prefix, ids, deadline or Deadline()) for prefix, ids in pairs]
-        self._enqueue(*asked)
-        found = [self._wait(measurement) for measurement in asked]
+        found = self._measured_all(asked)
         return [
             log_probabilities(logits)[np.arange(len(ids)), np.array(ids, np.int64)]
             for logits, (_, ids) in zip(found, pairs, strict=True)
@@ -167,8 +175,19 @@ class Scheduler:
         self, prompt: Prompt, deadline: Deadline | None = None, after: Prefix | None = None
     ) -> NDArray[np.float32]:
         """Logits (n_vocab,) of the first token behind a prompt."""
-        logits: NDArray[np.float32] = self._measured(Measurement(prompt, deadline or Deadline(), after))[-1]
+        logits: NDArray[np.float32] = self.first_logits_of([prompt], after, deadline)[0]
         return logits
+
+    def first_logits_of(
+        self, prompts: Sequence[Prompt], after: Prefix | None = None, deadline: Deadline | None = None
+    ) -> NDArray[np.float32]:
+        """Logits (len(prompts), n_vocab) of the first token behind each prompt; those that fit are computed together.
+
+        after: as in `submit`.
+        """
+        asked = [Measurement(prompt, deadline or Deadline(), after) for prompt in prompts]
+        found = self._measured_all(asked)
+        return np.stack([logits[-1] for logits in found]) if found else np.empty((0, self.model.n_vocab), np.float32)
 
     def logits_along(self, prompt: Prompt, answer: Sequence[int]) -> NDArray[np.float32]:
         """Logits (len(answer) + 1, n_vocab): behind the prompt, and behind each token of a given answer.
@@ -206,6 +225,11 @@ class Scheduler:
         tokens = self._thread.call(lambda: [tokenise(core.model, Prompt((run,))) for run in runs])
         return tuple(found.keys[number > 0 :].tolist() for number, found in enumerate(tokens))
 
+    def pieces(self, token_ids: Sequence[int]) -> list[bytes]:
+        """Bytes that each token id adds to a text, none for one that ends it; waits for the border of a step."""
+        model = wait(self._loading).model
+        return self._thread.call(lambda: [b"" if model.is_end(token) else model.piece(token) for token in token_ids])
+
     def _enqueue(self, *asked: sequences.Sequence) -> None:
         try:
             self._thread.start(lambda: self._accept(asked))
@@ -222,12 +246,15 @@ class Scheduler:
         for sequence, events in zip(asked, queues, strict=True):
             Stream(sequence, events, self._stop, self._settled).result()
 
-    def _measured(self, measurement: Measurement) -> NDArray[np.float32]:
-        self._enqueue(measurement)
-        return self._wait(measurement)
+    def _measured_all(self, asked: Sequence[Measurement]) -> list[NDArray[np.float32]]:
+        """Compute all and wait for them; who does not wait for one any longer wants none."""
+        self._enqueue(*asked)
 
-    def _wait(self, measurement: Measurement) -> NDArray[np.float32]:
-        return wait(measurement.result, measurement.deadline, lambda: self._stop(measurement, "cancelled"))
+        def stop() -> None:
+            for measurement in asked:
+                self._stop(measurement, "cancelled")
+
+        return [wait(measurement.result, measurement.deadline, stop) for measurement in asked]
 
     def _stop(self, sequence: sequences.Sequence, reason: FinishReason) -> None:
         """Let a sequence end at the next border of a step; a decode that is its alone is cancelled."""

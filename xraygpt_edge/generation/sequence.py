@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.errors import OutOfTime
-from xraygpt_edge.generation.answer import Composer, Generation
+from xraygpt_edge.generation.answer import Composer, Generation, TokenSignal
 from xraygpt_edge.generation.context_tokens import ContextTokens, tokenise
 from xraygpt_edge.generation.drafter import Drafter
 from xraygpt_edge.generation.llama import LlamaModel
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Piece, Request
-from xraygpt_edge.generation.sampler import Sampler, is_near_tie, likeliest
+from xraygpt_edge.generation.sampler import Sampler, is_near_tie, likeliest, uncertainty
 from xraygpt_edge.generation.slots import Slot
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import FinishReason
@@ -45,6 +45,8 @@ class Sequence:
         """Most tokens that may come behind the prompt."""
         self.keeps: Prefix | None = None
         """What it computed becomes this prefix when it has ended."""
+        self.leaves: Prefix | None = None
+        """This beginning of its prompt stays in the cache when it has ended."""
         self.stopping: FinishReason | None = None
         """Somebody wants it to end at the next border of a step."""
         self.ended = False
@@ -85,6 +87,11 @@ class Sequence:
         """It has taken more than its first token, so others' prompts should not hold it up."""
         return False
 
+    @property
+    def is_patient(self) -> bool:
+        """It waits for a slot rather than have a larger context made, which forgets what is computed."""
+        return False
+
     def collect(self, logits: Logits) -> None:
         """Take the logits (n, n_vocab) of a part of the prompt."""
         self._logits.append(logits)
@@ -121,6 +128,11 @@ class Measurement(Sequence):
     ) -> None:
         super().__init__(prompt, deadline, after, n_logits=n_logits)
         self.result: Future[Logits] = Future()
+
+    @property
+    def is_patient(self) -> bool:
+        """What is measured must not change how others are computed."""
+        return True
 
     def take_prompt(self, logits: Logits) -> None:
         """Hand the logits over."""
@@ -210,7 +222,8 @@ class AnswerSequence(Sequence):
         if self.drafter:
             self.drafter.push(token)
         is_end = self._model.is_end(token)
-        text = self._composer.push(token, b"" if is_end else self._model.piece(token))
+        signal = TokenSignal(b"" if is_end else self._model.piece(token), *uncertainty(logits, token))
+        text = self._composer.push(token, signal)
         self._tell(Piece(text, token))
         if is_end or self._composer.stopped:
             self.finish("stop")

@@ -62,6 +62,7 @@ class Slots:
         self.context, self._pins = context, pins
         self._slots = [Slot(number) for number in range(n_slots)]
         self._clock = count(1)
+        self._aside: tuple[Keys, bytes] | None = None
 
     def __len__(self) -> int:
         """Count the slots."""
@@ -77,15 +78,46 @@ class Slots:
 
         Raises ValueError when none is free.
         """
+        slot = self._cheapest(keys)
+        self._take_back(slot, keys)
         source = max(self._slots, key=lambda slot: agreeing(slot.keys, keys))
         shared = agreeing(source.keys, keys)
-        slot = min((slot for slot in self._slots if not slot.busy), key=lambda slot: self._cost(slot, keys))
         if agreeing(slot.keys, keys) < shared:
             self.context.copy(source.number, slot.number)
             slot.keys = source.keys
         self.cut(slot, shared)
         slot.busy, slot.used_at = True, next(self._clock)
         return slot
+
+    def put_aside(self, keys: Keys) -> None:
+        """Copy what is pinned and `claim` of these tokens would lose: bit by bit the same when it is needed again.
+
+        One copy is kept, the first, as long as somebody wants it: more would be memory that nobody has planned.
+        """
+        slot = self._cheapest(keys)
+        length, kept = self._pinned(slot), agreeing(slot.keys, keys)
+        elsewhere = (agreeing(other.keys, slot.keys) for other in self._slots if other is not slot)
+        is_lost = length > max(kept, *elsewhere, 0)
+        if is_lost and self._put_aside() is None and not self.context.copies_pending:
+            self._aside = slot.keys, self.context.state(slot.number)
+
+    def _put_aside(self) -> tuple[Keys, bytes] | None:
+        """What was put aside and is still pinned."""
+        if self._aside and not any(agreeing(pinned, self._aside[0]) == len(pinned) for pinned in self._pins.all()):
+            self._aside = None
+        return self._aside
+
+    def _take_back(self, slot: Slot, keys: Keys) -> None:
+        """Put what was put aside into a free slot, if more of these tokens is in it than in any slot."""
+        held, state = self._put_aside() or (NOTHING, b"")
+        if agreeing(held, keys) > max(agreeing(other.keys, keys) for other in self._slots):
+            self._aside = None
+            self.cut(slot, 0)
+            slot.keys = held if self.context.restore(slot.number, state) else NOTHING
+
+    def _cheapest(self, keys: Keys) -> Slot:
+        """The free slot that costs least to take."""
+        return min((slot for slot in self._slots if not slot.busy), key=lambda slot: self._cost(slot, keys))
 
     def _cost(self, slot: Slot, keys: Keys) -> tuple[int, int, int]:
         """Pinned tokens that would be lost, then tokens that would have to be copied, then how lately it was used."""
@@ -122,6 +154,7 @@ class Slots:
     def clear(self) -> None:
         """Forget everything; for when nothing runs."""
         self.context.clear()
+        self._aside = None
         for slot in self._slots:
             slot.keys = NOTHING
 

@@ -70,22 +70,27 @@ class Answering:
         """Write down what the scheduler has spent so far."""
         times.prompt_s, times.decode_s = self.scheduler.spent.prompt_s, self.scheduler.spent.decode_s
 
+    def ask(self, question: str, asking: Asking | None) -> Ask:
+        """A question as it is put."""
+        return Ask(question, asking.history if asking else (), self.sampling(asking), self.load.template)
+
     def request(self, image: EncodedImage, question: str, asking: Asking | None, deadline: Deadline) -> Request:
         """What the scheduler is to be asked."""
-        history, stop = (asking.history, asking.stop) if asking else ((), ())
-        ask = Ask(question, history, self.sampling(asking), self.load.template)
-        wording = self.model.wording
-        wording = replace(wording, stop=(*wording.stop, *stop))
+        ask, wording = self.ask(question, asking), self.model.wording
+        wording = replace(wording, stop=(*wording.stop, *(asking.stop if asking else ())))
         return Request(self.model.prompt(image.embeddings, ask), ask.sampling, wording, deadline)
 
-    def start(self, request: Request, tell: Tell, after: Prefix | None, keep: Prefix | None) -> Callable[[], None]:
+    def start(
+        self, request: Request, image: EncodedImage, tell: Tell, after: Prefix | None, keep: Prefix | None
+    ) -> Callable[[], None]:
         """Begin an answer; returns what cancels it.
 
         tell: called from another thread with each piece, and with the answer or the error at the end.
         after: shared by several questions about one image, or computed by an earlier turn. keep: for the next turn.
         """
         self.in_work += 1
-        return self.scheduler.submit_telling(request, tell, after, keep)
+        leaving = self.model.prefix(image) if self.load.trust != "off" else None
+        return self.scheduler.submit_telling(request, tell, after, leaving, keep)
 
 
 def _slots_that_fit(scheduler: Scheduler, model: XrayGPT, n_tokens: int, load: Load) -> int:

@@ -17,7 +17,7 @@ from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.records import Answer, Failure, Source
+from xraygpt_edge.records import TRUST, Answer, Failure, Source, TrustLevel
 
 Kind = TypeVar("Kind")
 
@@ -38,8 +38,13 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """Questions that are answered at the same time; None lets memory and cores decide."""
     slots_max: int | None = None
     """The most that can be of use, where memory and cores would allow more."""
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
+    maps: bool = False
+    """Draw maps as well."""
     remembers: int = 4096
-    """Answers that are kept for whoever asks the same about the same pixels; about 3 kB each at 300 tokens."""
+    """Answers that are kept for whoever asks the same about the same pixels; about 3 kB each at 300 tokens, and 6 kB
+    of trust."""
 
 
 class View(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Tasks into records inside the model process: read ahead, encode, answer many at once.
 
-    inbox ──▶ ReadAhead ──▶ inbox ──▶ encode ──▶ waiting ──▶ Answering ──▶ inbox ──▶ Reporter
+    inbox ──▶ ReadAhead ──▶ inbox ──▶ encode ──▶ waiting ──▶ Answering ──▶ inbox ──▶ Assessing ──▶ inbox ──▶ Reporter
 
 Equal pixels are computed once: who comes later with the same image and question subscribes to the same answer.
 """
@@ -27,6 +27,7 @@ from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.request import Piece
 from xraygpt_edge.generation.sequence import Event as AnswerEvent
 from xraygpt_edge.host.answering import Answering
+from xraygpt_edge.host.assessing import Assessing
 from xraygpt_edge.host.known_images import Known, KnownImages
 from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes, Stop, Task
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
@@ -36,6 +37,10 @@ from xraygpt_edge.host.shared_request import SharedRequest
 from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
+from xraygpt_edge.records import Trust
+from xraygpt_edge.trust.assess import Told
+from xraygpt_edge.trust.assessor import Assessor
+from xraygpt_edge.trust.profile import findings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,16 @@ class Advance:
     event: AnswerEvent
 
 
-Inbox: TypeAlias = SimpleQueue[Command | Read | Advance]
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """How far to trust an answer that has ended."""
+
+    request: SharedRequest
+    generation: Generation
+    trust: Trust
+
+
+Inbox: TypeAlias = SimpleQueue[Command | Read | Advance | Assessed]
 
 
 @dataclass(slots=True)
@@ -60,6 +74,7 @@ class Pipeline:
     model: XrayGPT
     answering: Answering
     reporter: Reporter
+    assessing: Assessing
     _reads: deque[Read] = field(default_factory=deque)
     _waiting: deque[SharedRequest] = field(default_factory=deque)
     _requests: dict[Key, SharedRequest] = field(default_factory=dict)
@@ -81,9 +96,13 @@ class Pipeline:
             model.close()
             raise
         reporter = Reporter(
-            provenance.bundle_facts(model.parts), answering.facts, say, StageTimes(load_s=time.monotonic() - began_s)
+            provenance.bundle_facts(model.parts),
+            answering.facts,
+            findings_of(model.parts.plan),
+            say,
+            StageTimes(load_s=time.monotonic() - began_s),
         )
-        return cls(settings, model, answering, reporter)
+        return cls(settings, model, answering, reporter, Assessing(Assessor(model, settings.trust, maps=settings.maps)))
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +119,7 @@ class Pipeline:
         self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
         while True:
             with suppress(Empty):
-                self._take(inbox.get(timeout=HEARTBEAT_S), reader)
+                self._take(inbox.get(timeout=HEARTBEAT_S), inbox, reader)
             self._take_messages(inbox, reader)
             self._begin_answers(inbox, reader)
             self._beat()
@@ -117,7 +136,7 @@ class Pipeline:
         """All that has come."""
         with suppress(Empty):
             while True:
-                self._take(inbox.get(block=False), reader)
+                self._take(inbox.get(block=False), inbox, reader)
 
     def _beat(self) -> None:
         """A sign of life, unless llama.cpp has not returned since the last one."""
@@ -125,7 +144,7 @@ class Pipeline:
             self.answering.note(self.reporter.times)
             self.reporter.beat()
 
-    def _take(self, message: Command | Read | Advance, reader: ReadAhead) -> None:
+    def _take(self, message: Command | Read | Advance | Assessed, inbox: Inbox, reader: ReadAhead) -> None:
         match message:
             case Task():
                 self.reporter.add(message)
@@ -137,7 +156,9 @@ class Pipeline:
             case Read():
                 self._reads.append(message)
             case Advance():
-                self._advance(message.request, message.event)
+                self._advance(message.request, message.event, inbox)
+            case Assessed():
+                self._end(message.request, message.generation, message.trust)
 
     def _begin_answers(self, inbox: Inbox, reader: ReadAhead) -> None:
         """Fill the free slots; nothing is decoded meanwhile, so that all who come begin together."""
@@ -172,8 +193,9 @@ class Pipeline:
         """Answer from the cache, or subscribe to what another task has asked; whether either could be done."""
         known, request = self._cache.recall(key), self._requests.get(key)
         if known is not None:
-            self.reporter.text([subscriber], key[1], known.text)
-            self.reporter.answer(subscriber, key[1], known)
+            generation, trust = known
+            self.reporter.text([subscriber], key[1], generation.text)
+            self.reporter.answer(subscriber, key[1], generation, trust)
         elif request is not None:
             self.reporter.text([subscriber], key[1], request.text)
             request.subscribers.append(subscriber)
@@ -213,31 +235,45 @@ class Pipeline:
                 request.kept = Prefix(wanted.prompt)
                 # A first question is computed as if it were alone: the same last bits.
                 after = request.known.computed if request.asking.history else None
-            request.cancel = self.answering.start(wanted, partial(_post, inbox, request), after, request.kept)
+            request.cancel = self.answering.start(
+                wanted, request.image, partial(_post, inbox, request), after, request.kept
+            )
 
-    def _advance(self, request: SharedRequest, event: AnswerEvent) -> None:
-        """Pass text on; at the end, tell every subscriber, unless nobody waits for it any more."""
-        is_wanted = self._requests.get(request.key) is request
+    def _advance(self, request: SharedRequest, event: AnswerEvent, inbox: Inbox) -> None:
+        """Pass text on; at the end, ask how far to trust the answer, unless nobody waits for it any more."""
+        is_wanted = self._is_wanted(request)
         if isinstance(event, Piece):
             self.reporter.times.tokens += event.token_id is not None
             if is_wanted:
                 request.text += event.text
                 self.reporter.text(request.subscribers, request.key[1], event.text)
-            return
-        self.answering.in_work -= 1
-        if is_wanted and _is_too_long(event) and request.forget_a_turn():
+        elif is_wanted and _is_too_long(event) and request.forget_a_turn():
+            self.answering.in_work -= 1
             self._waiting.appendleft(request)
-        elif is_wanted:
-            self.answering.note(self.reporter.times)
-            self._finish(request, event)
+        elif isinstance(event, Generation) and is_wanted and self.settings.trust != "off":
+            ask = self.answering.ask(request.key[1], request.asking)
+            told = Told.of(request.image, ask, event)
+            self.assessing.start(told, request.deadline, lambda trust: inbox.put(Assessed(request, event, trust)))
+        else:
+            self._end(request, event)
 
-    def _finish(self, request: SharedRequest, result: Generation | BaseException) -> None:
+    def _end(self, request: SharedRequest, result: Generation | BaseException, trust: Trust | None = None) -> None:
+        """Free the slot, and tell every subscriber, unless nobody waits for it any more."""
+        self.answering.in_work -= 1
+        if self._is_wanted(request):
+            self.answering.note(self.reporter.times)
+            self._finish(request, result, trust)
+
+    def _is_wanted(self, request: SharedRequest) -> bool:
+        return self._requests.get(request.key) is request
+
+    def _finish(self, request: SharedRequest, result: Generation | BaseException, trust: Trust | None) -> None:
         """Tell every subscriber; an error that is not one task's is raised."""
         del self._requests[request.key]
         question = request.key[1]
         for subscriber in request.subscribers:
             if isinstance(result, Generation):
-                self.reporter.answer(subscriber, question, result, request.image.vision_s, request.forgotten)
+                self.reporter.answer(subscriber, question, result, trust, request.image.vision_s, request.forgotten)
             elif isinstance(result, XrayGPTError):
                 self.reporter.refuse(subscriber.task, (question,), result, subscriber.source)
             else:
@@ -245,7 +281,7 @@ class Pipeline:
         if isinstance(result, Generation):
             request.known.computed = request.kept
             if result.finish_reason in {"stop", "length"} and not request.forgotten:  # another time it may get further
-                self._cache.keep(request.key, result)
+                self._cache.keep(request.key, result, trust)
 
     def _cancel(self, number: int) -> None:
         """End a task, and with it every request that nobody else waits for."""

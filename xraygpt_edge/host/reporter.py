@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
+from xraygpt_edge.findings import Finding
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.host.messages import Asking, Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
 from xraygpt_edge.provenance import answer_of
-from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing
+from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing, Trust
+from xraygpt_edge.trust import assess
 
 Say: TypeAlias = Callable[[Event], None]
 HEARTBEAT_S = 5.0
@@ -36,6 +38,8 @@ class Reporter:
     bundle: BundleFacts
     facts: Callable[[Asking | None], EngineFacts]
     """What answers, by how it was asked."""
+    findings: tuple[Finding, ...]
+    """What answers may state."""
     say: Say
     times: StageTimes
     _open: dict[int, set[str]] = field(default_factory=dict)
@@ -71,13 +75,20 @@ class Reporter:
                 self.say(Text(subscriber.task.number, question, text))
 
     def answer(
-        self, subscriber: Subscriber, question: str, generation: Generation, vision_s: float = 0.0, forgotten: int = 0
+        self,
+        subscriber: Subscriber,
+        question: str,
+        generation: Generation,
+        trust: Trust | None,
+        vision_s: float = 0.0,
+        forgotten: int = 0,
     ) -> None:
         """An answer, with everything that made it; vision_s: 0 where the image was not encoded for it."""
         task, before = subscriber.task, Timing(read_s=subscriber.read_s, vision_s=vision_s)
         facts = self.facts(task.asking)
         answer = answer_of(subscriber.source, question, generation, self.bundle, facts, before)
-        self._record(Record.of(task.number, question, answer, generation.n_prompt, forgotten))
+        own = trust and assess.about_file(trust, answer, self.findings)
+        self._record(Record.of(task.number, question, replace(answer, trust=own), generation.n_prompt, forgotten))
 
     def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
         """A failure of each question; an error that concerns more than this task is raised again."""

@@ -11,8 +11,8 @@ from PIL import Image
 from xraygpt_edge.imaging.images import Radiograph
 
 
-class ImageSpec(Protocol):
-    """The recipe in a bundle's manifest."""
+class FitSpec(Protocol):
+    """The picture that the model sees of a film."""
 
     @property
     def size_px(self) -> int:
@@ -21,6 +21,10 @@ class ImageSpec(Protocol):
     @property
     def fit(self) -> Literal["squash", "pad"]:
         """squash: the aspect ratio is lost; pad: a black square is put round the picture."""
+
+
+class ImageSpec(FitSpec, Protocol):
+    """The recipe in a bundle's manifest."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -33,13 +37,17 @@ class ImageSpec(Protocol):
 
 def to_tensor(radiograph: Radiograph, spec: ImageSpec) -> NDArray[np.float32]:
     """Tensor (1, 3, size, size) float32, normalised; Pillow's bicubic filter, as torchvision uses it."""
-    model_view = fit(radiograph.pixels, spec)
+    return normalised(np.asarray(fit(radiograph.pixels, spec)), spec)
+
+
+def normalised(model_view: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
+    """Tensor (1, 3, size, size) float32 of a picture that has the model's size, (size, size)."""
     grey = np.asarray(model_view, np.float32) / np.float32(255)
     mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (spec.mean, spec.std))
     return ((grey[np.newaxis] - mean) / std)[np.newaxis]
 
 
-def fit(pixels: NDArray[np.uint8], spec: ImageSpec) -> Image.Image:
+def fit(pixels: NDArray[np.uint8], spec: FitSpec) -> Image.Image:
     """The grey picture of size x size that the model sees.
 
     The three channels are equal, so one is resized and copied: converting to RGB first gives the same.

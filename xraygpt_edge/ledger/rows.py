@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from xraygpt_edge.records import SCHEMA, Answer, BundleFacts, EngineFacts, Failure, FinishReason, Source, Timing
+from xraygpt_edge.records import SCHEMA, Answer, BundleFacts, EngineFacts, Failure, FinishReason, Source, Timing, Trust
 from xraygpt_edge.text import file_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -60,6 +60,7 @@ class Answered(Line, frozen=True, kw_only=True, tag="ok"):
     engine: EngineFacts
     timing: Timing
     notice: str
+    trust: Trust | None = None
 
 
 class Failed(Line, frozen=True, kw_only=True, tag="failed"):

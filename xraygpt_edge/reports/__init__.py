@@ -21,6 +21,7 @@ FORMATS = {
     "json": "to_json",
     "dicom-sr": "to_dicom_sr",
     "fhir": "to_fhir",
+    "maps": "to_maps",
 }
 DEFAULT_NAMES = {
     "html": "report.html",
@@ -28,8 +29,9 @@ DEFAULT_NAMES = {
     "json": "report.json",
     "dicom-sr": "dicom-sr",
     "fhir": "fhir",
+    "maps": "maps",
 }
-"""Where a report lands inside the batch's folder; the last two are folders, one object a radiograph."""
+"""Where a report lands inside the batch's folder; the last three are folders."""
 
 
 def write(name: str, job: Job) -> Written:

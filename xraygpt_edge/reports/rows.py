@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.ledger import RECORDS, Answered, Failed, Records, Row, asked_questions
 from xraygpt_edge.ledger.versions import Damaged, decoded
 from xraygpt_edge.records import ReadWarning
+from xraygpt_edge.trust import words
 
 SUMMARY = "summary.json"
 
@@ -31,7 +33,19 @@ class Radiograph:
         source = self.first.input
         cut = ["The text is cut off."] if any(row.finish_reason != "stop" for row in self.answers) else []
         forced = ["The input gate refused this file and was overridden."] if source.forced else []
-        return [self.first.notice, *cut, *forced, *(f"{each.id}: {each.message}" for each in (*source.warnings, *more))]
+        warned = (f"{each.id}: {each.message}" for each in (*source.warnings, *more))
+        return [self.first.notice, *cut, *forced, *self.software_checks, *warned]
+
+    @property
+    def software_checks(self) -> tuple[str, ...]:
+        """What the model's own checks say of the answers, without a figure, each once."""
+        where = (
+            ["sentence"]
+            if len(self.answers) == 1
+            else [f"answer {n}, sentence" for n in range(1, len(self.answers) + 1)]
+        )
+        said = (words.remarks(a.trust, here) for a, here in zip(self.answers, where, strict=True) if a.trust)
+        return tuple(dict.fromkeys(chain.from_iterable(said)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,14 @@ def pictures(images: Path, radiographs: Iterable[Radiograph]) -> Thumbnails:
         for radiograph in radiographs:
             row = radiograph.first
             try:
-                jpegs[row.file] = _jpeg(_pixels(reader, images, row))
+                jpegs[row.file] = _jpeg(pixels_of(reader, images, row))
             except InputRefused as error:
                 left_out.append(LeftOut.because(row, error))
     return Thumbnails(jpegs, tuple(left_out))
 
 
-def _pixels(reader: Reader, images: Path, row: Answered) -> NDArray[np.uint8]:
+def pixels_of(reader: Reader, images: Path, row: Answered) -> NDArray[np.uint8]:
+    """The picture that was answered, read again as the batch read it; raises InputRefused, also for a changed file."""
     if row.file.is_absolute() or ".." in row.file.parts:
         raise InputRefused("E-REP-010", "its path leads out of the folder")
     options = ReadOptions(row.input.profile, row.input.frame, row.input.forced)

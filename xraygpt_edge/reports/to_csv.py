@@ -10,9 +10,10 @@ import codecs
 import csv
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from xraygpt_edge.ledger import Answered, Failed
-from xraygpt_edge.records import NOTICE
+from xraygpt_edge.records import NOTICE, FindingTrust, Trust
 from xraygpt_edge.reports.job import Job, Written, output_file
 from xraygpt_edge.text import one_line
 
@@ -20,7 +21,7 @@ COLUMNS = (
     "id", "path", "status", "question", "text", "finish_reason", "error_id", "message", "warnings",
     "format", "photometric", "rows", "columns", "profile", "forced", "sha256", "bundle", "manifest_sha256",
     "vision", "language", "demo", "version", "device", "template", "temperature", "top_p", "seed",
-    "max_tokens", "tokens", "total_s", "attempt", "notice",
+    "max_tokens", "tokens", "total_s", "attempt", "notice", "trust_film", "trust_weakest", "trust_unsaid",
 )  # fmt: skip
 BYTE_ORDER_MARK = "\ufeff"
 """Without it Excel takes UTF-8 for the old alphabet of the computer."""
@@ -34,12 +35,13 @@ def write(job: Job) -> Written:
     with output_file(job.out) as stream:
         text = codecs.getwriter("utf-8")(stream)
         text.write(BYTE_ORDER_MARK)
-        table = csv.DictWriter(text, COLUMNS, restval="", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+        columns = (*COLUMNS, *_findings(job.batch.answered))
+        table = csv.DictWriter(text, columns, restval="", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
         table.writeheader()
         for failed in job.batch.failed:
             table.writerow(_cells(_failure(failed)))
         for answered in job.batch.answered:
-            table.writerow(_cells(_answer(answered)))
+            table.writerow(_cells({**_answer(answered), **_trust(answered.trust)}))
     return Written(files=1)
 
 
@@ -58,6 +60,29 @@ def inert(text: str) -> str:
 def _guarded(start: re.Match[str]) -> str:
     risky = unicodedata.normalize("NFKC", start[3]).startswith(("=", "+", "-", "@"))
     return f"{start[0]}'" if risky else start[0]
+
+
+def _findings(rows: Iterable[Answered]) -> list[str]:
+    """A column for each finding whose probability a record has."""
+    findings = (finding for row in rows if row.trust for finding in row.trust.findings)
+    return list(dict.fromkeys(_column(finding) for finding in findings if finding.p is not None))
+
+
+def _column(finding: FindingTrust) -> str:
+    return inert(f"p {finding.name}")
+
+
+def _trust(trust: Trust | None) -> dict[str, object]:
+    """Columns of how far to trust an answer; a probability counts for films like those of the profile."""
+    if trust is None:
+        return {}
+    scores = [sentence.score for sentence in trust.sentences if sentence.score is not None]
+    return {
+        "trust_film": "" if trust.film is None else "like" if trust.film.like else "unlike",
+        "trust_weakest": f"{min(scores):.4f}" if scores else "",
+        "trust_unsaid": ", ".join(trust.unsaid),
+        **{_column(finding): f"{finding.p:.4f}" for finding in trust.findings if finding.p is not None},
+    }
 
 
 def _failure(row: Failed) -> dict[str, object]:

@@ -92,6 +92,7 @@ def _uid(role: str, radiograph: Radiograph) -> str:
     frame = [] if row.input.frame is None else [f"frame {row.input.frame}"]
     made_by = [row.input.sha256, *frame, row.bundle.manifest_sha256, row.engine.version]
     words = [word for answer in radiograph.answers for word in (answer.question, answer.text)]
+    words += radiograph.software_checks
     # Earlier versions took questions with half characters, which cannot be hashed.
     whole = (word.encode("utf-8", "backslashreplace").decode() for word in words)
     return str(generate_uid(entropy_srcs=[PRODUCT, role, *made_by, *whole]))

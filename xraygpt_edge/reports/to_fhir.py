@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -18,13 +19,21 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import Answered
+from xraygpt_edge.records import FindingTrust, Trust
 from xraygpt_edge.reports.job import Job, LeftOut, Warned, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
 from xraygpt_edge.text import visible
+from xraygpt_edge.trust import words
 
 LOINC = "http://loinc.org"
 PART_OF_REPORT_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0074"
+PRESENCE = {
+    "present": ("LA9633-4", "Present"),
+    "absent": ("LA9634-2", "Absent"),
+    "unsure": ("LA11884-6", "Indeterminate"),
+}
+"""Verdicts as answers of LOINC; what was not answered, or does not depend on the image, is no observation."""
 Json = dict[str, Any]
 
 
@@ -60,16 +69,17 @@ def report(radiograph: Radiograph, identity: Identity | None, answered_at: datet
     """The whole resource."""
     row = radiograph.first
     text = full_text(radiograph, identity)
+    found = [*(_observation(a, n) for n, a in enumerate(radiograph.answers, 1)), *_verdicts(radiograph)]
     return {
         "resourceType": "DiagnosticReport",
         "text": {"status": "generated", "div": _div(text)},
-        "contained": [_device(row), *(_observation(a, n) for n, a in enumerate(radiograph.answers, 1))],
+        "contained": [_device(row), *found],
         "status": "preliminary",
         "category": [{"coding": [{"system": PART_OF_REPORT_SYSTEM, "code": "RAD", "display": "Radiology"}]}],
         "code": _concept("18748-4", "Diagnostic imaging study"),
         **(_about(identity) if identity else {}),
         "issued": answered_at.isoformat(timespec="seconds"),
-        "result": [{"reference": f"#finding-{n}"} for n in range(1, len(radiograph.answers) + 1)],
+        "result": [{"reference": f"#{observation['id']}"} for observation in found],
         "conclusion": visible("\n\n".join(answer.text for answer in radiograph.answers)),
         "presentedForm": [
             {
@@ -132,6 +142,38 @@ def _observation(answer: Answered, number: int) -> Json:
         "device": {"reference": "#device"},
         "note": [{"text": note} for note in _notes(answer)],
     }
+
+
+def _verdicts(radiograph: Radiograph) -> Iterator[Json]:
+    """The model's own yes and no about each finding; a probability only where the clinic has labelled films itself."""
+    for number, answer in enumerate(radiograph.answers, 1):
+        trust = answer.trust
+        for place, finding in enumerate(trust.findings if trust else (), 1):
+            if trust and finding.verdict in PRESENCE:
+                yield {
+                    "resourceType": "Observation",
+                    "id": f"finding-{number}-{place}",
+                    "status": "preliminary",
+                    "code": {"text": visible(finding.name)},
+                    "valueCodeableConcept": _concept(*PRESENCE[finding.verdict]),
+                    "method": {"text": _method(trust)},
+                    "device": {"reference": "#device"},
+                    **_component(finding, trust),
+                }
+
+
+def _method(trust: Trust) -> str:
+    own = (
+        "The model's own answer to a yes/no question; it shows whether the model agrees with itself, not what is there."
+    )
+    return visible(f"{own} {words.source(trust)} Profile SHA-256 {trust.profile}.")
+
+
+def _component(finding: FindingTrust, trust: Trust) -> Json:
+    if finding.p is None or trust.reference is None or not (trust.reference.of_site and trust.reference.labelled):
+        return {}
+    value = {"value": round(finding.p, 4), "system": "http://unitsofmeasure.org", "code": "1"}
+    return {"component": [{"code": {"text": "probability"}, "valueQuantity": value}]}
 
 
 def _notes(answer: Answered) -> list[str]:

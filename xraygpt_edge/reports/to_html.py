@@ -19,10 +19,13 @@ from jinja2.environment import TemplateStream
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.ledger import Answered
 from xraygpt_edge.records import notice
+from xraygpt_edge.reports import trusted
 from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.reports.outlines import outlines
 from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
 from xraygpt_edge.text import visible
+from xraygpt_edge.trust import words
 
 SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")
 """The rest of it stands on the page already."""
@@ -54,6 +57,10 @@ def page(batch: Batch, thumbnails: Thumbnails = NO_PICTURES, *, images: bool = F
         settings=settings(batch),
         summary=dict(flat({name: said[name] for name in SHOWN_OF_SUMMARY if name in said})),
         thumbnails=thumbnails.jpegs,
+        reading_order=trusted.read_first(batch.radiographs),
+        trusted=trusted,
+        words=words,
+        outlines=outlines,
         style=_own("page.css"),
         script=_own("page.js"),
         policy=_policy(images=images),

@@ -56,6 +56,7 @@ class Service:
             template=self.settings.template,
             sampling=self.settings.sampling,
             slots=1,
+            trust="off",
             remembers=0,
         )
 

@@ -42,6 +42,7 @@ def look_at_content(dataset: Dataset, header: Header, notes: Notes) -> None:
     _body_part(dataset, header, notes)
     _modality(dataset, header, notes)
     _view(dataset, notes)
+    _side(dataset, notes)
     _species(dataset, notes)
     if header.sop_class in FOR_PROCESSING or text(dataset, "PresentationIntentType") == "FOR PROCESSING":
         notes.warn("W-DCM-005")
@@ -85,6 +86,13 @@ def _view(dataset: Dataset, notes: Notes) -> None:
     by_words = LATERAL_WORDS.search(words) and not DECUBITUS_WORDS.search(words)
     if text(dataset, "ViewPosition") in LATERAL_POSITIONS or by_words or across in ("A", "P"):
         notes.warn("W-DCM-007")
+
+
+def _side(dataset: Dataset, notes: Notes) -> None:
+    """A chest has both sides: who states one of them may mean a marker, another picture, or nothing."""
+    stated = {text(dataset, keyword) for keyword in ("ImageLaterality", "Laterality")}
+    if stated & {"L", "R"} and _names_chest(text(dataset, "BodyPartExamined")):
+        notes.warn("W-DCM-031")
 
 
 def _species(dataset: Dataset, notes: Notes) -> None:

@@ -8,6 +8,7 @@ const cards = Array.from(list.querySelectorAll("article"), (card) => ({
   file: card.dataset.file,
   number: Number(card.dataset.number),
   warnings: Number(card.dataset.warnings),
+  first: Number(card.dataset.first),
   length: Array.from(card.querySelectorAll(".findings")).reduce((sum, text) => sum + text.textContent.length, 0),
   cut: card.dataset.cut !== "0",
   forced: card.dataset.forced === "1",
@@ -23,6 +24,7 @@ const orders = {
   number: (a, b) => a.number - b.number,
   file: (a, b) => a.file.localeCompare(b.file, "en", { numeric: true }) || a.number - b.number,
   warnings: (a, b) => b.warnings - a.warnings || a.number - b.number,
+  first: (a, b) => a.first - b.first || a.number - b.number,
   length: (a, b) => b.length - a.length || a.number - b.number,
 };
 function filter() {
