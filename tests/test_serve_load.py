@@ -146,6 +146,29 @@ def test_who_waits_for_long_gets_ordinary_chunks_with_its_place(server: Serving,
     assert b'"xraygpt":{"queue":{"position":1,"wait_s":' in came
 
 
+def test_who_waits_holds_no_file_in_memory(server: Serving, phantom: Path, tmp_path: Path) -> None:
+    from pydicom import dcmread
+
+    dataset = dcmread(phantom)
+    dataset.private_block(0x0011, "PADDING", create=True).add_new(1, "OB", bytes(16 << 20))
+    large = tmp_path / "large.dcm"
+    dataset.save_as(large)
+    process = psutil.Process(server.process.pid)
+    first = server.begin(CHAT, chat(phantom, LONG))
+    until(lambda: queue(server)["busy"])
+    before = process.memory_info().rss
+    waiting = []
+    for number in range(5):
+        waiting.append(server.begin(CHAT, chat(large, f"repeat 2 w{number}", stream=number % 2 == 0)))
+        until(lambda: queue(server)["waiting"] == len(waiting))
+    assert server.get("/api/v1/status").json["limits"]["taken_bytes"] <= phantom.stat().st_size * 2
+    grown = process.memory_info().rss - before
+    for connection in (first, *waiting):
+        connection.close()
+    assert grown < 60 << 20  # five files and their base64 are 190 MB
+    until(lambda: is_idle(server))
+
+
 def test_a_stopped_answer_keeps_what_it_has_said(server: Serving, film: str) -> None:
     asking = server.begin(f"/api/v1/radiographs/{film}/answers", {"question": LONG})
     came = b""

@@ -127,8 +127,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
 class Chat:
     """A chat completion that can be asked."""
 
-    picture: bytes
     picture_param: str
+    """Where the picture stands."""
     question: str
     asking: Asking
     reading: ReadOptions
@@ -139,8 +139,8 @@ class Chat:
     ignored: tuple[str, ...]
 
 
-def understood(body: bytes, model: str, sampling: Sampling, reading: ReadOptions) -> Chat:
-    """The request; raises Refused, with the field that is wrong in `param`."""
+def understood(body: bytes, model: str, sampling: Sampling, reading: ReadOptions) -> tuple[Chat, bytes]:
+    """The request and its picture; raises Refused, with the field that is wrong in `param`."""
     fields = decoded(body, dict[str, msgspec.Raw])
     _require_possible(fields)
     request = decoded(body, ChatRequest)
@@ -158,8 +158,7 @@ def understood(body: bytes, model: str, sampling: Sampling, reading: ReadOptions
         name for name, value in fields.items() if name not in ChatRequest.__struct_fields__ and not _is_null(value)
     ]
     harmless = [name for name in unknown if name not in CANNOT]
-    return Chat(
-        picture,
+    chat = Chat(
         param,
         question,
         Asking(wanted, turns, _stops(request.stop)),
@@ -169,6 +168,7 @@ def understood(body: bytes, model: str, sampling: Sampling, reading: ReadOptions
         notice=extra.notice,
         ignored=(*left_out, *harmless),
     )
+    return chat, picture
 
 
 def ending(answer: Answer) -> str:

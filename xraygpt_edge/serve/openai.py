@@ -13,6 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from xraygpt_edge import devices
 from xraygpt_edge.host import Cancelled, Fatal, Record, Text
 from xraygpt_edge.serve import settings
 from xraygpt_edge.serve.bodies import body
@@ -21,6 +22,7 @@ from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import frame, json_response, streamed
 from xraygpt_edge.serve.leaving import until_left
 from xraygpt_edge.serve.questions import Happening, Moved
+from xraygpt_edge.serve.reading import Seen
 from xraygpt_edge.serve.service import Service, service_of, session_of
 from xraygpt_edge.serve.telling import Ended, ended, with_notes
 
@@ -43,28 +45,35 @@ async def model(request: Request) -> Response:
 
 async def chat_completions(request: Request) -> Response:
     """`POST /v1/chat/completions`, streamed or whole."""
+    chat, seen = await _received(request)
+    devices.trim_memory()  # the allocator would keep what a large file has left
+    return await until_left(request.receive, _answer(service_of(request), chat, seen))
+
+
+async def _received(request: Request) -> tuple[Chat, Seen]:
+    """What is asked, about what; the bytes of both are gone behind this, however long the question waits."""
     service, session = service_of(request), session_of(request)
     upload_bytes = service.settings.limits.upload_bytes
     async with body(request, session, upload_bytes * 4 // 3 + settings.JSON_BYTES, service.held) as data:
         if service.questions.ready is None:
             raise Refused.because("E-SRV-014")
-        chat = await asyncio.to_thread(_understood, data, service)
-    if len(chat.picture) > upload_bytes:
-        raise Refused.because("E-SRV-006", f"at most {upload_bytes >> 20} MB", chat.picture_param)
-    return await until_left(request.receive, _answer(service, session, chat))
+        chat, picture = await asyncio.to_thread(_understood, data, service)
+        if len(picture) > upload_bytes:
+            raise Refused.because("E-SRV-006", f"at most {upload_bytes >> 20} MB", chat.picture_param)
+        try:
+            seen = await until_left(request.receive, service.reading.read(session, picture, chat.reading))
+        except Refused as refused:
+            refused.param = chat.picture_param
+            raise
+    return chat, seen
 
 
-def _understood(data: bytes, service: Service) -> Chat:
+def _understood(data: bytes, service: Service) -> tuple[Chat, bytes]:
     chosen = service.settings
     return understood(data, chosen.bundle.manifest.id, chosen.sampling, chosen.reading)
 
 
-async def _answer(service: Service, session: str, chat: Chat) -> Response:
-    try:
-        seen = await service.reading.read(session, chat.picture, chat.reading)
-    except Refused as refused:
-        refused.param = chat.picture_param
-        raise
+async def _answer(service: Service, chat: Chat, seen: Seen) -> Response:
     happenings = service.ask(seen, chat.question, chat.asking)
     completion = Completion(
         chat, service.settings.bundle.manifest.id, f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
