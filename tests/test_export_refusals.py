@@ -75,7 +75,7 @@ def test_a_projector_for_another_language_model_is_refused(tmp_path):
         tensors["llama_proj.bias"] = tensors["llama_proj.bias"][:128].clone()
 
     source = released_source(changed(tmp_path, "checkpoint", short))
-    with pytest.raises(ExportRefused, match="rows of 128, the language model takes 256"):
+    with pytest.raises(ExportRefused, match="embeddings of 128, the language model takes 256"):
         export(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -93,6 +93,13 @@ def test_a_picture_far_from_a_chest_is_refused_and_only_force_passes_it(tmp_path
     assert run("inspect", page, "--force").returncode == 0
 
 
+@pytest.mark.parametrize("shape", [(300, 200), (96, 80)], ids=["smooth", "small"])
+def test_a_picture_with_too_little_in_it_is_doubted_and_not_refused(shape: tuple[int, int]) -> None:
+    ramp = np.linspace(0, 255, shape[0] * shape[1]).reshape(shape).astype(np.uint8)
+    assert seen(ramp) & VIEW
+    gate.require_chest(gate.look(ramp, Notes()), Notes())
+
+
 def test_what_is_drawn_of_other_things_never_passes_in_silence() -> None:
     for draw in drawings.OTHERS:
         assert [seed for seed in range(12) if not seen(draw(256, np.random.default_rng((7, seed)))) & VIEW] == []

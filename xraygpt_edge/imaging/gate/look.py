@@ -44,11 +44,13 @@ class View:
     """Log odds that it is a good frontal film."""
     fault: str | None
     """What is likelier, one of the keys of WARNINGS; None for a film that is not doubted."""
+    is_detailed: bool
+    """Neither small nor flat nor blurred: there is enough in it to say what it is not."""
 
     @property
     def far_out(self) -> bool:
         """Something that is no chest at all."""
-        return self.fault == "other" and self.odds < REFUSE
+        return self.fault == "other" and self.odds < REFUSE and self.is_detailed
 
 
 def look(pixels: NDArray[np.uint8], notes: Notes) -> View | None:
@@ -65,8 +67,7 @@ def look_with(gate: Classifier, pixels: NDArray[np.uint8], notes: Notes) -> View
     if min(rows, columns) < MODEL_SIDE_PX:
         notes.warn("W-IMG-003", f"{columns} x {rows} pixels")
     sample = sampled(pixels)
-    look_at_quality(sample, notes)
-    view = _view(coarse(sample), gate)
+    view = _view(coarse(sample), gate, is_detailed=look_at_quality(sample, notes))
     notes.step("view", f"a good frontal chest film by log odds of {view.odds:+.1f} (doubted below {DOUBT:.0f})")
     for warning in WARNINGS[view.fault] if view.fault else ():
         notes.warn(warning)
@@ -79,6 +80,6 @@ def require_chest(view: View | None, notes: Notes) -> None:
         notes.refuse("E-IMG-030", f"log odds {view.odds:+.1f}")
 
 
-def _view(grid: NDArray[np.float32], gate: Classifier) -> View:
+def _view(grid: NDArray[np.float32], gate: Classifier, *, is_detailed: bool) -> View:
     odds = gate.odds(grid)
-    return View(odds, None if odds >= DOUBT else gate.fault(grid))
+    return View(odds, None if odds >= DOUBT else gate.fault(grid), is_detailed)

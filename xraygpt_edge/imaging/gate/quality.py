@@ -29,11 +29,13 @@ NOISE = 15.0
 """Grey levels: the deviation of a noise that would have this energy."""
 
 
-def look_at_quality(sample: NDArray[np.uint8], notes: Notes) -> None:
-    """Warn of what was lost; sample is a picture or every nth pixel of its rows and columns."""
+def look_at_quality(sample: NDArray[np.uint8], notes: Notes) -> bool:
+    """Warn of what was lost; sample is a picture or every nth pixel of its rows and columns.
+
+    Returns whether it has contrast and detail enough to say what it is not.
+    """
     _look_for_clipping(sample, notes)
-    if _has_contrast(sample, notes):
-        _look_at_detail(sample, notes)
+    return _has_contrast(sample, notes) and _has_detail(sample, notes)
 
 
 def _look_for_clipping(sample: NDArray[np.uint8], notes: Notes) -> None:
@@ -63,14 +65,16 @@ def dark_share(sample: NDArray[np.uint8]) -> float:
     return float(inside.mean()) if inside.size else 1.0
 
 
-def _look_at_detail(sample: NDArray[np.uint8], notes: Notes) -> None:
+def _has_detail(sample: NDArray[np.uint8], notes: Notes) -> bool:
     if min(sample.shape) < SHARP_SIDE_MIN_PX:
-        return
+        return False
     detail, ratio = sharpness(sample)
-    if ratio < BLURRED or detail < NO_DETAIL:
+    is_blurred = ratio < BLURRED or detail < NO_DETAIL
+    if is_blurred:
         notes.warn("W-IMG-026")
     elif ratio > NOISY and detail > NOISE:
         notes.warn("W-IMG-027")
+    return not is_blurred
 
 
 def sharpness(sample: NDArray[np.uint8]) -> tuple[float, float]:
