@@ -146,6 +146,7 @@ def test_who_waits_for_long_gets_ordinary_chunks_with_its_place(server: Serving,
     assert b'"xraygpt":{"queue":{"position":1,"wait_s":' in came
 
 
+@pytest.mark.slow
 def test_who_waits_holds_no_file_in_memory(server: Serving, phantom: Path, tmp_path: Path) -> None:
     from pydicom import dcmread
 
