@@ -48,10 +48,6 @@ class Goal:
         """Whether it is reached."""
         return figure.value >= self.bound if self.sense == "at least" else figure.value <= self.bound
 
-    def is_within(self, figure: Figure) -> bool:
-        """Whether the figure's interval reaches it."""
-        return figure.high >= self.bound if self.sense == "at least" else figure.low <= self.bound
-
 
 Goals: TypeAlias = dict[str, list[tuple[Row, Goal | None]]]
 """Tables by title: each figure, and what it is to reach."""

@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from tests.drawn_dicom import as_bytes, chest, dataset, grey_chest
+from tests.drawn_dicom import as_bytes, chest, dataset
 from tests.tiny import write_bundle
 from xraygpt_edge.cli.app import app
 from xraygpt_edge.errors import InputRefused
@@ -145,7 +145,7 @@ def pictures() -> list[bytes]:
     }
     for kind, options in kinds.items():
         stream = BytesIO()
-        Image.fromarray(grey_chest()).save(stream, kind, **options)
+        Image.fromarray((chest(300, 260) >> 4).astype(np.uint8)).save(stream, kind, **options)
         found += [stream.getvalue(), stream.getvalue()[:-900]]
     return found
 

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.drawn_dicom import grey_chest
 from tests.tiny import rounded_frequencies, write_bundle
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
 
@@ -33,9 +33,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grey picture of a drawn chest."""
+    """A grey picture with some structure."""
     path = tmp_path_factory.mktemp("films") / "film.png"
-    Image.fromarray(grey_chest()).save(path)
+    y, x = np.mgrid[0:300, 0:260]
+    Image.fromarray(((np.sin(x / 20) + np.cos(y / 30) + 2) * 60).astype(np.uint8)).save(path)
     return path
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.drawn_dicom import grey_chest
 from tests.near_ties import first_near_tie
 from tests.tiny import write_bundle
 from xraygpt_edge import Conversation, EncodedImage, LoadOptions, Sampling, XrayGPT
@@ -50,7 +50,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XrayGPT]:
 @pytest.fixture(scope="module")
 def grey(tiny: XrayGPT, tmp_path_factory: pytest.TempPathFactory) -> EncodedImage:
     path = tmp_path_factory.mktemp("films") / "film.png"
-    Image.fromarray(grey_chest(200, 300)).save(path)
+    Image.fromarray(np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)).save(path)
     return tiny.encode(path)
 
 

@@ -16,7 +16,6 @@ from PIL import Image
 import xraygpt_edge
 from benchmarks.pictures import draw_folder
 from export.demo.texts import TOPICS, yes_no_question
-from tests.drawn_dicom import grey_chest
 from tests.tiny import N_EMBD, write_bundle
 from xraygpt_edge import Answer, EncodedImage, Failure, LoadOptions, Sampling, XrayGPT
 from xraygpt_edge.encoder import Encoder
@@ -39,7 +38,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XrayGPT]:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.png"
-    Image.fromarray(grey_chest(200, 300)).save(path)
+    pixels = np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
     return path
 
 
@@ -103,7 +103,7 @@ def test_a_bundle_of_schema_1_answers_as_that_of_schema_2(tiny: XrayGPT, tmp_pat
 
 def test_one_radiograph_never_colours_the_answer_about_the_next(tiny: XrayGPT, film: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
-    Image.fromarray(grey_chest(250, 250)).save(other)
+    Image.fromarray(np.tile(np.arange(250, dtype=np.uint8), (250, 1))[:, ::-1].copy()).save(other)
     sampling = Sampling(max_tokens=12)
     first, between, again = (tiny.ask(path, "findings?", sampling=sampling).token_ids for path in (film, other, film))
     assert first == again

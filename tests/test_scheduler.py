@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.drawn_dicom import grey_chest
 from tests.tiny import N_EMBD, TOKENS, write_bundle, write_language
 from xraygpt_edge import Conversation, XrayGPT
 from xraygpt_edge.devices import Device
@@ -475,7 +474,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from PIL import Image
 
     path = tmp_path_factory.mktemp("films") / "film.png"
-    Image.fromarray(grey_chest(200, 300)).save(path)
+    Image.fromarray(np.linspace(0, 255, 200 * 300).reshape(200, 300).astype(np.uint8)).save(path)
     return path
 
 

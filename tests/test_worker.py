@@ -97,7 +97,7 @@ def test_a_crash_is_tried_once_again_and_then_refuses_the_file(tmp_path: Path, m
 
 
 def test_too_little_memory_is_a_refusal(tmp_path: Path) -> None:
-    huge = write(tmp_path, chest().repeat(80, 0).repeat(110, 1)).rename(tmp_path / "huge.dcm")
+    huge = write(tmp_path, np.tile(chest(), (80, 110))).rename(tmp_path / "huge.dcm")
     small = write(tmp_path, chest())
     with Reader(memory_bytes=400 << 20) as reader:
         if not reader.protection.memory_limited:
@@ -160,7 +160,7 @@ def test_hostile_files_end_as_refusals_while_the_programs_memory_stays_flat(shar
 
 
 def test_a_large_radiograph_is_read_within_350_megabytes(tmp_path: Path) -> None:
-    values = chest(500, 500, 65535).repeat(8, 0).repeat(10, 1)
+    values = np.tile(chest(500, 500, 65535), (8, 10))
     path = write(tmp_path, values, BitsStored=16, HighBit=15)
     with Reader() as reader:
         for _ in range(3):

@@ -39,7 +39,7 @@ def film(rows: int, columns: int) -> bytes:
 
 def large() -> bytes:
     """Takes long enough to be interrupted in the middle of sending, decoding and receiving."""
-    return as_bytes(dataset(chest(500, 500, 65535).repeat(8, 0).repeat(10, 1), BitsStored=16, HighBit=15))
+    return as_bytes(dataset(np.tile(chest(500, 500, 65535), (8, 10)), BitsStored=16, HighBit=15))
 
 
 def again_and_again(what: Callable[[], object], stop: threading.Event) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def wanted(draw: bool, out: Path | None, level: TrustLevel, loading: LoadOptions, bundle: Path) -> bool:
     """Whether maps are asked for, their folder made; raises UsageError where none can be drawn, OutputError."""
+    if not draw and out is None:
+        return False
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.reports.job import make_folder
     from xraygpt_edge.trust import maps
 
-    if not draw and out is None:
-        return False
     if level == "off":
         raise UsageError("E-USE-001", "--map goes with --trust fast or full")
     if loading.memory == "low":
@@ -41,9 +41,9 @@ def require_elsewhere(map_out: Path | None, folder: Path, out: Path) -> None:
 
 def save(out: Path | None, image: EncodedImage, trust: Trust | None, notice: str) -> None:
     """Write the pictures of the maps of an answer, where that was asked for; raises OutputError."""
-    from xraygpt_edge.reports import map_pictures
-
     if out and trust and trust.maps and image.model_view is not None:
+        from xraygpt_edge.reports import map_pictures
+
         map_pictures.write(out, image.source.sha256[:12], image.model_view, trust.maps, notice)
 
 

@@ -25,8 +25,9 @@ NO_DETAIL = 0.5
 """Grey levels: as `NOISE`; rounding to whole grey levels alone makes 0.29, good films have 1.5 and more."""
 NOISY = 3.0
 """The same; 4 in white noise, up to 2.9 in good films."""
-NOISE = 15.0
-"""Grey levels: the deviation of a noise that would have this energy."""
+NOISE = 25.0
+"""Grey levels: the deviation of a noise that would have this energy; 15 in the noisiest good film, 40 and more in
+spoilt ones."""
 
 
 def look_at_quality(sample: NDArray[np.uint8], notes: Notes) -> bool:
