@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -190,7 +189,7 @@ class AnswerSequence(Sequence):
     def enter(self, slot: Slot) -> None:
         """Begin in a slot of the cache."""
         super().enter(slot)
-        self._composer.begin()
+        self._composer.begin(len(self.tokens))
 
     @property
     def is_under_way(self) -> bool:
@@ -240,7 +239,7 @@ class AnswerSequence(Sequence):
         self.ended = True
         if text:
             self._tell(Piece(text, None))
-        self._tell(replace(generation, n_prompt=len(self.tokens)))
+        self._tell(generation)
 
     def fail(self, error: BaseException) -> None:
         """Hand the error over."""
