@@ -68,7 +68,7 @@ class Generation:
     signals: tuple[TokenSignal, ...] = ()
     """One for each token id; empty for an answer that was given or kept."""
     n_prompt: int = 0
-    """Positions of the prompt, those of the image among them; 0 for an answer that ended before its prompt was begun."""
+    """Positions of the prompt, those of the image among them; 0 where the answer ended before its prompt was begun."""
 
 
 class Composer:
