@@ -277,5 +277,5 @@ def test_three_hundred_leaving_clients_leave_nothing_behind(server: Serving, pha
         sizes.append((process.memory_info().rss, process.num_fds(), process.num_threads()))
     assert server.ask(film, "still here")[-1][1]["text"] == "still here"
     assert sizes[-1][0] < sizes[0][0] * 1.1
-    assert sizes[-1][1] <= sizes[0][1]  # descriptors
+    until(lambda: process.num_fds() <= sizes[0][1])  # the last connection is closed a moment after its answer
     assert sizes[-1][2] <= sizes[0][2] + 8  # threads of a pool that has not grown to its size yet
