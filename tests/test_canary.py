@@ -274,7 +274,8 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["--version"],
     ]
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names - {words[0] for words in commands} == set(), "let the new command run here, too"
+    elsewhere = {"serve"}  # it goes on: tests/test_serve_guard.py looks at what it writes
+    assert names - {words[0] for words in commands} == elsewhere, "let the new command run here, too"
     codes = scene.run(commands, stdin="findings?\n\n")
     assert [command for command, code in codes.items() if code == 1] == []
     assert [codes[" ".join(map(str, words))] for words in commands[:6]] == [0, 0, 0, 4, 4, 0]

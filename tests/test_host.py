@@ -20,6 +20,7 @@ from tests.soak.driver import FAKE
 from tests.tiny import write_bundle
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.errors import WorkerCrashed, XrayGPTError
+from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.host import (
     Cancelled,
     Event,
@@ -36,10 +37,10 @@ from xraygpt_edge.host import (
     process,
     supervisor,
 )
-from xraygpt_edge.host.messages import Cancel, Command, Garbled, packed, unpacked
+from xraygpt_edge.host.messages import Asking, Cancel, Command, Garbled, Stop, View, packed, unpacked
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.records import Failure
+from xraygpt_edge.records import Failure, ReadWarning, Source
 
 QUESTION, OTHER = "findings?", "Is the heart enlarged?"
 LOAD = Load("bundle", (QUESTION,))
@@ -102,6 +103,16 @@ class Listener:
         ),
         Task(7, os.fsdecode(b"/caf\xe9_\xff\n.dcm"), (QUESTION, os.fsdecode(b"h\xe9?")), wants_text=True),
         Cancel(7),
+        Stop(7),
+        Task(
+            8,
+            "",
+            (QUESTION,),
+            view=View(
+                bytes(range(256)), Source("0" * 64, "png", warnings=(ReadWarning("W-IMG-001", "doubtful"),)), 0.5
+            ),
+            asking=Asking(Sampling(0.5, seed=3), (Turn(OTHER, "No.\x07"),), ("###",)),
+        ),
     ],
 )
 def test_a_command_comes_over_the_pipe_as_it_was_lone_surrogates_too(message: Command) -> None:
@@ -383,6 +394,22 @@ def test_who_stops_listening_makes_room_for_the_next(tmp_path: Path, phantom: Pa
         (last,) = [e for e in host.stream(Task(3, str(examples[2]), (QUESTION,))) if isinstance(e, Record)]
     assert len(last.answer.token_ids) == 400
     assert host.times.tokens < 400 + 300  # the first answer was not computed to its end
+
+
+def test_a_stopped_answer_is_what_it_has_said_and_makes_room_for_the_next(tmp_path: Path, phantom: Path) -> None:
+    tiny = write_bundle(tmp_path / "tiny")  # its answers never end
+    load = Load(str(tiny), (QUESTION,), LoadOptions("cpu"), sampling=Sampling(max_tokens=400), slots=1)
+    with ModelHost(load) as host:
+        listener = Listener()
+        host.submit(Task(1, str(phantom), (QUESTION,), wants_text=True), listener.queue.put)
+        listener.until(Text)
+        host.stop(1)
+        answer = listener.until(Record).answer
+        assert answer.finish_reason == "cancelled"
+        assert 0 < len(answer.token_ids) < 400
+        host.stop(1)  # has ended: nothing happens
+        (after,) = [e for e in host.stream(Task(2, str(phantom), (QUESTION,))) if isinstance(e, Record)]
+    assert after.answer.token_ids[: len(answer.token_ids)] == answer.token_ids
 
 
 def test_a_question_that_is_longer_than_the_model_takes_fails_alone(demo: Path, examples: list[Path]) -> None:

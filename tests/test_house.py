@@ -26,7 +26,7 @@ LAYERS = (
     {"engine"},
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
-    {"batch"},
+    {"batch", "serve"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -59,6 +59,7 @@ WHAT = {
     "host": "the model in a process that may die",
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
+    "serve": "HTTP for programs on this computer; a client of the host; owner of starlette, uvicorn and every socket",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -91,15 +92,16 @@ OWNERS = {
     "pylibjpeg": {"imaging.dicom"},
     "PIL": {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
-        *("cli", "reports", "bench"),
+        *("cli", "reports", "bench", "serve"),
     },
-    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated"},
+    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated", "serve"},
     "platformdirs": {"bundle"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "rouge_score": {"evaluate"},
     "sacrebleu": {"evaluate"},
     "filelock": {"ledger"},
+    **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl")},
     "typer": {"cli"},
     "rich": {"cli"},
 }
@@ -107,9 +109,30 @@ OWNERS = {
 
 NOT_AT_RUN_TIME = {
     *("torch", "transformers", "optimum", "onnx", "gguf", "sentencepiece", "safetensors", "cv2", "export"),
-    *("socket", "ssl", "urllib", "http", "ftplib", "smtplib", "asyncio", "requests", "httpx", "aiohttp"),
+    *("urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp"),
 }
-"""Export libraries, and everything that could reach a network."""
+"""Export libraries, and everything that could reach a network but what `serve` owns."""
+
+OUTWARDS = {
+    *(
+        "connect",
+        "connect_ex",
+        "create_connection",
+        "open_connection",
+        "open_unix_connection",
+        "create_unix_connection",
+    ),
+    *(
+        "sock_connect",
+        "connect_tcp",
+        "connect_unix",
+        "create_datagram_endpoint",
+        "sendto",
+        "getaddrinfo",
+        "gethostbyname",
+    ),
+}
+"""Names by which a connection is opened or a name looked up."""
 
 
 def imports(source: str) -> set[str]:
@@ -227,6 +250,31 @@ def test_nothing_at_run_time_can_reach_a_network_or_needs_the_export_tools(root:
         if name.split(".")[0] in NOT_AT_RUN_TIME
     ]
     assert strays == []
+
+
+def outward_names(source: str) -> set[str]:
+    """Names of OUTWARDS that a module uses, however it came by them."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names & OUTWARDS
+
+
+def test_the_server_opens_no_connection_outwards(root: Path) -> None:
+    serve = sorted((root / "xraygpt_edge" / "serve").glob("*.py"))
+    assert len(serve) > 10
+    assert {file.name: found for file in serve if (found := outward_names(file.read_text("utf-8")))} == {}
+    assert outward_names("import asyncio\nasync def f(): await asyncio.open_connection('h', 1)") == {"open_connection"}
+
+
+def test_help_loads_nothing_of_the_server() -> None:
+    owned = {library for library, owners in OWNERS.items() if owners == {"serve"}} - {"socket", "asyncio", "ssl"}
+    code = (
+        "import sys; from xraygpt_edge.cli import app; app.run(['serve', '--help']); "
+        f"print(sorted(({owned!r} | {{'asyncio', 'ssl', 'xraygpt_edge.serve'}}) & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -155,7 +155,15 @@ def test_with_strict_the_kernel_takes_the_network_away_before_anything_is_read(d
     assert codes == [0, 100]
 
 
-@pytest.mark.parametrize("command", [["ask", str(EXAMPLE), "findings?"], ["chat", str(EXAMPLE)], ["batch", "examples"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ask", str(EXAMPLE), "findings?"],
+        ["chat", str(EXAMPLE)],
+        ["batch", "examples"],
+        ["serve", "--api-only", "--port", "0"],
+    ],
+)
 def test_where_the_system_cannot_do_that_strict_ends_with_20(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

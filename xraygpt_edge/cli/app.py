@@ -28,6 +28,7 @@ from xraygpt_edge.cli import (
     evaluate,
     inspect,
     report,
+    serve,
     signals,
     streams,
 )
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("batch")(batch.batch)
+app.command("serve")(serve.serve)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)

@@ -67,6 +67,8 @@ class Generation:
     """From the first token to the last."""
     signals: tuple[TokenSignal, ...] = ()
     """One for each token id; empty for an answer that was given or kept."""
+    n_prompt: int = 0
+    """Positions of the prompt, those of the image among them; 0 where the answer ended before its prompt was begun."""
 
 
 class Composer:
@@ -76,6 +78,7 @@ class Composer:
         self._wording = wording
         self._watch = Stopwatch()
         self._wait_s = self._prefill_s = 0.0
+        self._n_prompt = 0
         self._detokenizer = Detokenizer(wording.stop)
         self._token_ids: list[int] = []
         self._signals: list[TokenSignal] = []
@@ -89,9 +92,9 @@ class Composer:
         """A stop string has been generated."""
         return self._detokenizer.stopped
 
-    def begin(self) -> None:
-        """Note that the prompt is begun: what went before was waiting."""
-        self._wait_s = self._watch.lap_s()
+    def begin(self, n_prompt: int) -> None:
+        """Note that a prompt of so many positions is begun: what went before was waiting."""
+        self._wait_s, self._n_prompt = self._watch.lap_s(), n_prompt
 
     def push(self, token: int, signal: TokenSignal) -> str:
         """Take a token and what is known of it; return the text that is now certain."""
@@ -113,7 +116,8 @@ class Composer:
         if not text and reason == "stop":
             raise UnusableOutput("E-RUN-032")
         times = (self._wait_s, self._prefill_s, self._watch.lap_s() if self._token_ids else 0.0)
-        return held_back, Generation(text, tuple(self._token_ids), reason, *times, tuple(self._signals))
+        taken = tuple(self._token_ids)
+        return held_back, Generation(text, taken, reason, *times, tuple(self._signals), self._n_prompt)
 
 
 def clean_answer(text: str, stop: Sequence[str], clean_up: CleanUp) -> str:

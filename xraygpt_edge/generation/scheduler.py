@@ -131,14 +131,20 @@ class Scheduler:
         return Stream(sequence, events, self._stop, self._settled)
 
     def submit_telling(
-        self, request: Request, tell: sequences.Tell, after: Prefix | None = None, leaving: Prefix | None = None
+        self,
+        request: Request,
+        tell: sequences.Tell,
+        after: Prefix | None = None,
+        leaving: Prefix | None = None,
+        keep: Prefix | None = None,
     ) -> Callable[[], None]:
         """As `submit`, for a caller of many: `tell` is called from the scheduler's thread. Returns what cancels it.
 
         tell: called with each Piece, then with the Generation or the error; it must return at once.
+        keep: a prefix of this prompt, which comes to stand for all that is computed.
         """
         sequence = AnswerSequence(request, sampler(request.sampling), tell, after)
-        sequence.leaves = leaving
+        sequence.leaves, sequence.keeps = leaving, keep
         self._enqueue(sequence)
         return lambda: self._stop(sequence, "cancelled")
 

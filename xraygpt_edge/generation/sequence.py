@@ -189,7 +189,7 @@ class AnswerSequence(Sequence):
     def enter(self, slot: Slot) -> None:
         """Begin in a slot of the cache."""
         super().enter(slot)
-        self._composer.begin()
+        self._composer.begin(len(self.tokens))
 
     @property
     def is_under_way(self) -> bool:

@@ -17,6 +17,7 @@ A host knows nothing of folders, HTTP or DICOM: a batch, a server and a node are
 from __future__ import annotations
 
 from xraygpt_edge.host.messages import (
+    Asking,
     Cancelled,
     Event,
     Fatal,
@@ -28,10 +29,12 @@ from xraygpt_edge.host.messages import (
     Started,
     Task,
     Text,
+    View,
 )
 from xraygpt_edge.host.supervisor import ModelHost
 
 __all__ = [
+    "Asking",
     "Cancelled",
     "Event",
     "Fatal",
@@ -44,4 +47,5 @@ __all__ = [
     "Started",
     "Task",
     "Text",
+    "View",
 ]

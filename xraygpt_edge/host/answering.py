@@ -13,7 +13,7 @@ from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.generation.sequence import Event
-from xraygpt_edge.host.messages import Load, StageTimes
+from xraygpt_edge.host.messages import Asking, Load, StageTimes
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import EngineFacts
 
@@ -37,6 +37,8 @@ class Answering:
     def create(cls, model: XrayGPT, load: Load) -> Answering:
         """Make room for as many answers as fit; raises UsageError for a question that does not fit even alone."""
         scheduler = model.parts.wait_for_language()
+        if not load.questions:  # nobody knows how long they will be
+            return cls(model, load, scheduler, load.slots or 1)
         prompts = [model.prompt_ids(question, load.template) for question in load.questions]
         n_image = model.parts.plan.bundle.manifest.n_image_tokens
         n_tokens = max(len(before) + n_image + len(after) for before, after in prompts) + load.sampling.max_tokens
@@ -55,38 +57,40 @@ class Answering:
         before, self._steps = self._steps, self.scheduler.spent.steps
         return not self.in_work or self._steps != before
 
-    @property
-    def facts(self) -> EngineFacts:
+    def facts(self, asking: Asking | None = None) -> EngineFacts:
         """What answers."""
-        return provenance.engine_facts(self.model.parts, self.sampling, self.load.template)
+        return provenance.engine_facts(self.model.parts, self.sampling(asking), self.load.template)
 
-    @property
-    def sampling(self) -> Sampling:
-        """As it was asked for; many share a decode already, so there are no drafts."""
-        return replace(self.load.sampling, draft=False)
+    def sampling(self, asking: Asking | None) -> Sampling:
+        """As it was asked for; where many share a decode already, there are no drafts."""
+        wanted = asking.sampling if asking else self.load.sampling
+        return replace(wanted, draft=wanted.draft and self.slots == 1)
 
     def note(self, times: StageTimes) -> None:
         """Write down what the scheduler has spent so far."""
         times.prompt_s, times.decode_s = self.scheduler.spent.prompt_s, self.scheduler.spent.decode_s
 
-    def ask(self, question: str) -> Ask:
+    def ask(self, question: str, asking: Asking | None) -> Ask:
         """A question as it is put."""
-        return Ask(question, (), self.sampling, self.load.template)
+        return Ask(question, asking.history if asking else (), self.sampling(asking), self.load.template)
+
+    def request(self, image: EncodedImage, question: str, asking: Asking | None, deadline: Deadline) -> Request:
+        """What the scheduler is to be asked."""
+        ask, wording = self.ask(question, asking), self.model.wording
+        wording = replace(wording, stop=(*wording.stop, *(asking.stop if asking else ())))
+        return Request(self.model.prompt(image.embeddings, ask), ask.sampling, wording, deadline)
 
     def start(
-        self, image: EncodedImage, question: str, deadline: Deadline, prefix: Prefix | None, tell: Tell
+        self, request: Request, image: EncodedImage, tell: Tell, after: Prefix | None, keep: Prefix | None
     ) -> Callable[[], None]:
         """Begin an answer; returns what cancels it.
 
-        prefix: shared by several questions about one image. tell: called from another thread with each piece, and with
-        the answer or the error at the end.
+        tell: called from another thread with each piece, and with the answer or the error at the end.
+        after: shared by several questions about one image, or computed by an earlier turn. keep: for the next turn.
         """
         self.in_work += 1
-        ask = self.ask(question)
-        wording = self.model.wording
-        request = Request(self.model.prompt(image.embeddings, ask), ask.sampling, wording, deadline)
         leaving = self.model.prefix(image) if self.load.trust != "off" else None
-        return self.scheduler.submit_telling(request, tell, prefix, leaving)
+        return self.scheduler.submit_telling(request, tell, after, leaving, keep)
 
 
 def _slots_that_fit(scheduler: Scheduler, model: XrayGPT, n_tokens: int, load: Load) -> int:

@@ -34,7 +34,7 @@ class Flight:
     @property
     def is_suspect(self) -> bool:
         """It was there when a process died."""
-        return self.attempt >= TRIES_MAX
+        return self.attempt > 1
 
     @property
     def rest(self) -> Task:
@@ -48,6 +48,8 @@ class Flights:
 
     ahead: int
     """Tasks that a process may have beyond those being answered, so that files can be read ahead."""
+    tries: int = TRIES_MAX
+    """Of a radiograph that is there when a process dies."""
     slots: int = 0
     """Of the process that runs; 0 until it says so."""
     _waiting: deque[Flight] = field(default_factory=deque)
@@ -98,6 +100,10 @@ class Flights:
         flight_away.is_cancelled = True
         return True
 
+    def is_away(self, number: int) -> bool:
+        """Whether the process has a task."""
+        return number in self._away
+
     def end_cancelled(self, number: int) -> None:
         """The process has let a task go."""
         flight = self._away.pop(number, None)
@@ -111,7 +117,7 @@ class Flights:
         for flight in sorted(dead, key=lambda flight: flight.task.number):
             if flight.is_cancelled:
                 flight.tell(Cancelled(flight.task.number))
-            elif flight.is_started and flight.attempt == TRIES_MAX:
+            elif flight.is_started and flight.attempt >= self.tries:
                 _give_up(flight, why)
             else:
                 flight.attempt += flight.is_started

@@ -1,6 +1,6 @@
 """What a host and its model process say to each other: one JSON object a line, checked at both ends.
 
-to the process     Load once, then Task and Cancel in any order
+to the process     Load once, then Task, Stop and Cancel in any order
 from the process   Ready once, then Started, Text, Record, Cancelled and Heartbeat; Fatal before it ends
 """
 
@@ -13,10 +13,11 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
-from xraygpt_edge.records import TRUST, Answer, Failure, TrustLevel
+from xraygpt_edge.records import TRUST, Answer, Failure, Source, TrustLevel
 
 Kind = TypeVar("Kind")
 
@@ -27,7 +28,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     bundle: str
     """The bundle's folder, absolute."""
     questions: tuple[str, ...]
-    """Those that will be asked: the longest decides how much room a sequence has."""
+    """Those that will be asked: the longest decides how much room a sequence has. None where nobody knows them yet:
+    then room is made with each question."""
     options: LoadOptions = LoadOptions()
     template: str | None = None
     sampling: Sampling = GREEDY
@@ -40,6 +42,28 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """How much is said of how far to trust each answer."""
     maps: bool = False
     """Draw maps as well."""
+    remembers: int = 4096
+    """Answers that are kept for whoever asks the same about the same pixels; about 3 kB each at 300 tokens, and 6 kB
+    of trust."""
+
+
+class View(msgspec.Struct, frozen=True):
+    """A radiograph that the client has read already, as the model sees it."""
+
+    pixels: bytes
+    """(size_px, size_px) uint8, row by row, 0 black."""
+    source: Source
+    read_s: float = 0.0
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """How the questions of a task are asked, where that is not for all tasks the same."""
+
+    sampling: Sampling
+    history: tuple[Turn, ...] = ()
+    """What was asked before about the radiograph; the oldest turns are left out where the context has no room."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the answer, beside the bundle's."""
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
@@ -48,15 +72,24 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     number: int
     """Chosen by the client; a host is given each number once."""
     path: str
-    """The file, absolute; bytes that are not UTF-8 are lone surrogates."""
+    """The file, absolute; bytes that are not UTF-8 are lone surrogates. Without meaning where there is a view."""
     questions: tuple[str, ...]
     """At least one, each once."""
     wants_text: bool = False
     """Have each answer's text told as it comes."""
+    view: View | None = None
+    asking: Asking | None = None
+    """None asks as `Load` says."""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     """Forget a task: at once if it waits, with the next token if it is in work. The others go on."""
+
+    task: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """End the answers of a task with the next token: what they have said is the answer. One that waits is cancelled."""
 
     task: int
 
@@ -93,12 +126,16 @@ class Record(msgspec.Struct, frozen=True, tag="record"):
     failure: Failure | None = None
     attempt: int = 1
     """How often a process was given the radiograph; the host counts."""
+    n_prompt: int = 0
+    """Positions of the prompt, those of the image among them."""
+    forgotten: int = 0
+    """Turns of the history that the context had no room for."""
 
     @classmethod
-    def of(cls, task: int, question: str, result: Answer | Failure) -> Record:
+    def of(cls, task: int, question: str, result: Answer | Failure, n_prompt: int = 0, forgotten: int = 0) -> Record:
         """With the result in its place."""
         if isinstance(result, Answer):
-            return cls(task, question, answer=result)
+            return cls(task, question, answer=result, n_prompt=n_prompt, forgotten=forgotten)
         return cls(task, question, failure=result)
 
     @property
@@ -164,7 +201,7 @@ class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
         return kinds.get(self.code, XrayGPTError)(self.error_id, self.why)
 
 
-Command: TypeAlias = Load | Task | Cancel
+Command: TypeAlias = Load | Task | Stop | Cancel
 Event: TypeAlias = Ready | Started | Text | Record | Cancelled | Heartbeat | Fatal
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,17 +21,19 @@ import numpy as np
 
 from xraygpt_edge import provenance
 from xraygpt_edge.engine import EncodedImage, XrayGPT
-from xraygpt_edge.errors import InputRefused, XrayGPTError
+from xraygpt_edge.errors import InputRefused, UsageError, XrayGPTError
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.request import Piece
 from xraygpt_edge.generation.sequence import Event as AnswerEvent
 from xraygpt_edge.host.answering import Answering
 from xraygpt_edge.host.assessing import Assessing
-from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes, Task
+from xraygpt_edge.host.known_images import Known, KnownImages
+from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes, Stop, Task
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
 from xraygpt_edge.host.reporter import HEARTBEAT_S, ONE_TASK, Reporter, Say, Subscriber
 from xraygpt_edge.host.result_cache import Key, ResultCache
+from xraygpt_edge.host.shared_request import SharedRequest
 from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
@@ -40,22 +41,6 @@ from xraygpt_edge.records import Trust
 from xraygpt_edge.trust.assess import Told
 from xraygpt_edge.trust.assessor import Assessor
 from xraygpt_edge.trust.profile import findings_of
-
-
-@dataclass(slots=True, eq=False)
-class SharedRequest:
-    """One image and one question, for every task that asks them."""
-
-    key: Key
-    image: EncodedImage
-    prefix: Prefix | None
-    """Shared with other questions about the image."""
-    deadline: Deadline
-    subscribers: list[Subscriber]
-    text: str = ""
-    """As far as it has come."""
-    cancel: Callable[[], None] | None = None
-    """Ends its answer; None until that has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +79,11 @@ class Pipeline:
     _waiting: deque[SharedRequest] = field(default_factory=deque)
     _requests: dict[Key, SharedRequest] = field(default_factory=dict)
     """Those that wait and those in work."""
-    _cache: ResultCache = field(default_factory=ResultCache)
+    _images: KnownImages = field(default_factory=KnownImages)
+    _cache: ResultCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = ResultCache(self.settings.remembers)
 
     @classmethod
     def load(cls, settings: Load, say: Say) -> Pipeline:
@@ -125,9 +114,8 @@ class Pipeline:
 
     def run(self, inbox: Inbox) -> None:
         """Answer tasks as they come; ends only with the process or an error."""
-        read = partial(self.model.read, options=self.settings.reading)
-        reader = ReadAhead(read, self.reporter.begin, inbox.put)
-        facts = self.reporter.facts
+        reader = ReadAhead(self._read, self.reporter.begin, inbox.put)
+        facts = self.answering.facts()
         self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
         while True:
             with suppress(Empty):
@@ -135,6 +123,14 @@ class Pipeline:
             self._take_messages(inbox, reader)
             self._begin_answers(inbox, reader)
             self._beat()
+
+    def _read(self, task: Task) -> Radiograph:
+        """In the thread that reads ahead; raises InputRefused."""
+        if task.view is None:
+            return self.model.read(task.path, self.settings.reading)
+        size_px = self.model.parts.plan.bundle.manifest.image.size_px
+        pixels = np.frombuffer(task.view.pixels, np.uint8).reshape(size_px, size_px)
+        return Radiograph(pixels, task.view.source)
 
     def _take_messages(self, inbox: Inbox, reader: ReadAhead) -> None:
         """All that has come."""
@@ -155,6 +151,8 @@ class Pipeline:
                 reader.submit(message)
             case Cancel():
                 self._cancel(message.task)
+            case Stop():
+                self._stop(message.task)
             case Read():
                 self._reads.append(message)
             case Advance():
@@ -186,7 +184,8 @@ class Pipeline:
             self.reporter.refuse(read.task, read.task.questions, read.found, source)
             return
         subscriber, pixels = Subscriber(read.task, read.found.source, read.read_s), pixel_hash(read.found)
-        new = [(pixels, question) for question in read.task.questions if not self._join((pixels, question), subscriber)]
+        keys = [(pixels, question, read.task.asking) for question in read.task.questions]
+        new = [key for key in keys if not self._join(key, subscriber)]
         if new:
             self._request(new, subscriber, read.found)
 
@@ -204,23 +203,40 @@ class Pipeline:
 
     def _request(self, keys: list[Key], subscriber: Subscriber, radiograph: Radiograph) -> None:
         """Encode, and wait for slots."""
-        deadline = Deadline(self.settings.sampling.timeout_s)
+        asking = subscriber.task.asking
+        deadline = Deadline(self.answering.sampling(asking).timeout_s)
         try:
-            image = self.model.encode_radiograph(radiograph, subscriber.read_s, deadline)
+            known, image = self._encoded(keys[0][0], radiograph, subscriber.read_s, deadline)
         except ONE_TASK as error:
-            self.reporter.refuse(subscriber.task, [question for _, question in keys], error, radiograph.source)
+            self.reporter.refuse(subscriber.task, [key[1] for key in keys], error, radiograph.source)
             return
-        self.reporter.times.vision_s += image.vision_s
         prefix = self.model.prefix(image, self.settings.template) if len(keys) > 1 else None
         for key in keys:
-            self._requests[key] = SharedRequest(key, image, prefix, deadline, [subscriber])
+            self._requests[key] = SharedRequest(key, image, prefix, deadline, [subscriber], asking, known)
             self._waiting.append(self._requests[key])
+
+    def _encoded(
+        self, pixels: bytes, radiograph: Radiograph, read_s: float, deadline: Deadline
+    ) -> tuple[Known, EncodedImage]:
+        """The image, with the time that it has taken now: none where it was known."""
+        known = self._images.recall(pixels)
+        if known is not None:
+            return known, replace(known.image, source=radiograph.source, read_s=read_s, wait_s=0.0, vision_s=0.0)
+        image = self.model.encode_radiograph(radiograph, read_s, deadline)
+        self.reporter.times.vision_s += image.vision_s
+        return self._images.keep(pixels, image), image
 
     def _fill_slots(self, inbox: Inbox) -> None:
         while self._waiting and self.answering.free:
             request = self._waiting.popleft()
+            wanted = self.answering.request(request.image, request.key[1], request.asking, request.deadline)
+            after = request.prefix
+            if request.asking is not None:
+                request.kept = Prefix(wanted.prompt)
+                # A first question is computed as if it were alone: the same last bits.
+                after = request.known.computed if request.asking.history else None
             request.cancel = self.answering.start(
-                request.image, request.key[1], request.deadline, request.prefix, partial(_post, inbox, request)
+                wanted, request.image, partial(_post, inbox, request), after, request.kept
             )
 
     def _advance(self, request: SharedRequest, event: AnswerEvent, inbox: Inbox) -> None:
@@ -231,8 +247,12 @@ class Pipeline:
             if is_wanted:
                 request.text += event.text
                 self.reporter.text(request.subscribers, request.key[1], event.text)
+        elif is_wanted and _is_too_long(event) and request.forget_a_turn():
+            self.answering.in_work -= 1
+            self._waiting.appendleft(request)
         elif isinstance(event, Generation) and is_wanted and self.settings.trust != "off":
-            told = Told.of(request.image, self.answering.ask(request.key[1]), event)
+            ask = self.answering.ask(request.key[1], request.asking)
+            told = Told.of(request.image, ask, event)
             self.assessing.start(told, request.deadline, lambda trust: inbox.put(Assessed(request, event, trust)))
         else:
             self._end(request, event)
@@ -253,13 +273,15 @@ class Pipeline:
         question = request.key[1]
         for subscriber in request.subscribers:
             if isinstance(result, Generation):
-                self.reporter.answer(subscriber, question, result, trust, request.image.vision_s)
+                self.reporter.answer(subscriber, question, result, trust, request.image.vision_s, request.forgotten)
             elif isinstance(result, XrayGPTError):
                 self.reporter.refuse(subscriber.task, (question,), result, subscriber.source)
             else:
                 raise result
-        if isinstance(result, Generation) and result.finish_reason != "timeout":  # another time it may get further
-            self._cache.keep(request.key, result, trust)
+        if isinstance(result, Generation):
+            request.known.computed = request.kept
+            if result.finish_reason in {"stop", "length"} and not request.forgotten:  # another time it may get further
+                self._cache.keep(request.key, result, trust)
 
     def _cancel(self, number: int) -> None:
         """End a task, and with it every request that nobody else waits for."""
@@ -269,6 +291,15 @@ class Pipeline:
             request.subscribers = [each for each in request.subscribers if each.task.number != number]
             if not request.subscribers:
                 self._forget(request)
+
+    def _stop(self, number: int) -> None:
+        """Let a task's answers end as they are; what has not begun, or is shared with others, is cancelled."""
+        own = [each for each in self._requests.values() if {s.task.number for s in each.subscribers} == {number}]
+        if not own or any(request.cancel is None for request in own):
+            self._cancel(number)
+        for request in own:
+            if request.cancel is not None:
+                request.cancel()
 
     def _forget(self, request: SharedRequest) -> None:
         del self._requests[request.key]
@@ -281,6 +312,10 @@ class Pipeline:
 def _post(inbox: Inbox, request: SharedRequest, event: AnswerEvent) -> None:
     """Called by the scheduler's thread."""
     inbox.put(Advance(request, event))
+
+
+def _is_too_long(event: AnswerEvent) -> bool:
+    return isinstance(event, UsageError) and event.error_id == "E-USE-008"
 
 
 def pixel_hash(radiograph: Radiograph) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 
@@ -31,7 +30,7 @@ class ReadAhead:
 
     def __init__(
         self,
-        read: Callable[[Path], Radiograph],
+        read: Callable[[Task], Radiograph],
         begin: Callable[[Task], bool],
         deliver: Callable[[Read], None],
     ) -> None:
@@ -57,12 +56,13 @@ class ReadAhead:
                 self._room.release()
                 continue
             began_s = time.monotonic()
-            found = self._found(Path(task.path))
-            self._deliver(Read(task, found, time.monotonic() - began_s))
+            found = self._found(task)
+            read_s = task.view.read_s if task.view else time.monotonic() - began_s
+            self._deliver(Read(task, found, read_s))
 
-    def _found(self, path: Path) -> Radiograph | XrayGPTError:
+    def _found(self, task: Task) -> Radiograph | XrayGPTError:
         try:
-            return self._read(path)
+            return self._read(task)
         except XrayGPTError as error:
             return error
         except Exception as error:  # noqa: BLE001 - our bug in one file is one failed record

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from xraygpt_edge.errors import InputRefused, OutOfTime, UnusableOutput, UsageError, XrayGPTError
 from xraygpt_edge.findings import Finding
 from xraygpt_edge.generation.answer import Generation
-from xraygpt_edge.host.messages import Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
+from xraygpt_edge.host.messages import Asking, Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
 from xraygpt_edge.provenance import answer_of
 from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing, Trust
 from xraygpt_edge.trust import assess
@@ -36,7 +36,8 @@ class Reporter:
     """Knows which questions are open. For the thread that answers; another may ask `begin`."""
 
     bundle: BundleFacts
-    facts: EngineFacts
+    facts: Callable[[Asking | None], EngineFacts]
+    """What answers, by how it was asked."""
     findings: tuple[Finding, ...]
     """What answers may state."""
     say: Say
@@ -80,12 +81,14 @@ class Reporter:
         generation: Generation,
         trust: Trust | None,
         vision_s: float = 0.0,
+        forgotten: int = 0,
     ) -> None:
         """An answer, with everything that made it; vision_s: 0 where the image was not encoded for it."""
-        before = Timing(read_s=subscriber.read_s, vision_s=vision_s)
-        answer = answer_of(subscriber.source, question, generation, self.bundle, self.facts, before)
+        task, before = subscriber.task, Timing(read_s=subscriber.read_s, vision_s=vision_s)
+        facts = self.facts(task.asking)
+        answer = answer_of(subscriber.source, question, generation, self.bundle, facts, before)
         own = trust and assess.about_file(trust, answer, self.findings)
-        self._record(Record.of(subscriber.task.number, question, replace(answer, trust=own)))
+        self._record(Record.of(task.number, question, replace(answer, trust=own), generation.n_prompt, forgotten))
 
     def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
         """A failure of each question; an error that concerns more than this task is raised again."""

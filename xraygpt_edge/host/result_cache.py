@@ -10,12 +10,11 @@ from typing import TypeAlias
 import msgspec
 
 from xraygpt_edge.generation.answer import Generation
+from xraygpt_edge.host.messages import Asking
 from xraygpt_edge.records import FinishReason, Trust
 
-Key: TypeAlias = tuple[bytes, str]
-"""Hash of the pixels, and the question."""
-REMEMBERED = 4096
-"""About 3 kB each at 300 tokens, and 6 kB of trust."""
+Key: TypeAlias = tuple[bytes, str, Asking | None]
+"""Hash of the pixels, the question, and how it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +26,23 @@ class _Kept:
     finish_reason: FinishReason
     prefill_s: float
     decode_s: float
+    n_prompt: int
     trust: bytes
 
 
 class ResultCache:
     """The latest answers, each with how far to trust it, by image and question; for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
 
     def keep(self, key: Key, g: Generation, trust: Trust | None) -> None:
         """Remember an answer; the oldest one is forgotten when there are too many."""
-        self._kept[key] = _Kept(
-            g.text, array("i", g.token_ids), g.finish_reason, g.prefill_s, g.decode_s, msgspec.json.encode(trust)
-        )
-        if len(self._kept) > REMEMBERED:
+        times = (g.prefill_s, g.decode_s)
+        told = msgspec.json.encode(trust)
+        self._kept[key] = _Kept(g.text, array("i", g.token_ids), g.finish_reason, *times, g.n_prompt, told)
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def recall(self, key: Key) -> tuple[Generation, Trust | None] | None:
@@ -50,5 +51,5 @@ class ResultCache:
         if kept is None:
             return None
         times = (0.0, kept.prefill_s, kept.decode_s)
-        generation = Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, *times)
+        generation = Generation(kept.text, tuple(kept.token_ids), kept.finish_reason, *times, n_prompt=kept.n_prompt)
         return generation, msgspec.json.decode(kept.trust, type=Trust | None)

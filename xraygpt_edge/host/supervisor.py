@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from xraygpt_edge.errors import WorkerCrashed, XrayGPTError
-from xraygpt_edge.host.flights import Flights, Tell
+from xraygpt_edge.host.flights import TRIES_MAX, Flights, Tell
 from xraygpt_edge.host.messages import (
     Cancel,
     Cancelled,
@@ -24,6 +24,7 @@ from xraygpt_edge.host.messages import (
     Record,
     StageTimes,
     Started,
+    Stop,
     Task,
     Text,
 )
@@ -41,6 +42,10 @@ POLL_S = 0.2
 """Windows does not interrupt a waiting queue; so wait in short pieces."""
 
 
+def _ignore(_event: Ready | Fatal) -> None:
+    """Nobody watches."""
+
+
 class _Closing(BaseException):
     """The client is done."""
 
@@ -53,9 +58,15 @@ class ModelHost:
     every later one.
     """
 
-    def __init__(self, load: Load, ahead: int = AHEAD) -> None:
-        """Nothing is started yet. ahead: tasks that may be read while others are answered."""
-        self.load = load
+    def __init__(
+        self, load: Load, ahead: int = AHEAD, tries: int = TRIES_MAX, watch: Callable[[Ready | Fatal], None] = _ignore
+    ) -> None:
+        """Nothing is started yet.
+
+        ahead: tasks that may be read while others are answered. tries: of a task in work when the process dies.
+        watch: called in the host's thread whenever a process is ready, and when the host has ended; returns at once.
+        """
+        self.load, self._watch = load, watch
         self.ready: Ready | None = None
         """What the latest process said about itself."""
         self.times = StageTimes()
@@ -63,7 +74,7 @@ class ModelHost:
         self.restarts = 0
         """How often the process has died."""
         self._past, self._deaths, self._silent_s = StageTimes(), 0, 0.0
-        self._flights = Flights(ahead)
+        self._flights = Flights(ahead, tries)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         """What the host's own thread is to do next: it alone touches tasks and process."""
         self._lock, self._is_closed = threading.Lock(), False
@@ -93,6 +104,10 @@ class ModelHost:
     def cancel(self, number: int) -> None:
         """End a task; its client is told `Cancelled`, unless its last record is on its way already."""
         self._do(partial(self._cancel, number))
+
+    def stop(self, number: int) -> None:
+        """End a task's answers as they are: its client gets a record of what was said, or `Cancelled` if it waits."""
+        self._do(partial(self._stop, number))
 
     def answer_all(self, tasks: Iterable[Task]) -> Iterator[Event]:
         """Each task's events, in the order in which they come; tasks are taken only as fast as they are answered.
@@ -141,6 +156,7 @@ class ModelHost:
         """The host's own thread."""
         try:
             fatal = Fatal.of(self._supervise())
+            self._watch(fatal)
             while True:
                 for flight in self._flights.end_all():
                     flight.tell(fatal)
@@ -209,6 +225,7 @@ class ModelHost:
                 raise event.error
             case Ready():
                 self.ready, self._flights.slots = event, event.slots
+                self._watch(event)
             case Heartbeat():
                 self.times = self._past + event.times
             case _:
@@ -227,6 +244,12 @@ class ModelHost:
     def _cancel(self, number: int) -> None:
         if self._flights.cancel(number) and self._process is not None:
             self._process.send(Cancel(number))
+
+    def _stop(self, number: int) -> None:
+        if self._process is not None and self._flights.is_away(number):
+            self._process.send(Stop(number))
+        else:
+            self._cancel(number)
 
     def _bury(self, why: str) -> None:
         self._deaths += 1

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from jinja2.environment import TemplateStream
 
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.ledger import Answered
@@ -29,6 +30,7 @@ from xraygpt_edge.trust import words
 SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")
 """The rest of it stands on the page already."""
 
+NO_PICTURES = Thumbnails({}, ())
 _PAGE = files("xraygpt_edge.reports") / "page"
 
 
@@ -39,9 +41,16 @@ def write(job: Job) -> Written:
     """
     if job.thumbnails and job.images is None:
         raise UsageError("E-REP-005")
-    batch, said = job.batch, job.batch.summary or {}
-    thumbnails = pictures(job.images, batch.radiographs) if job.thumbnails and job.images else Thumbnails({}, ())
-    page = _template().stream(
+    thumbnails = pictures(job.images, job.batch.radiographs) if job.thumbnails and job.images else NO_PICTURES
+    with output_file(job.out) as stream:
+        page(job.batch, thumbnails, images=job.thumbnails).dump(stream, encoding="utf-8")
+    return Written(1, thumbnails.left_out)
+
+
+def page(batch: Batch, thumbnails: Thumbnails = NO_PICTURES, *, images: bool = False) -> TemplateStream:
+    """The page in pieces; images: whether its policy allows pictures."""
+    said = batch.summary or {}
+    return _template().stream(
         batch=batch,
         notice=notice(demo=any(row.bundle.demo for row in batch.answered)),
         counts=_counts(batch),
@@ -54,11 +63,8 @@ def write(job: Job) -> Written:
         outlines=outlines,
         style=_own("page.css"),
         script=_own("page.js"),
-        policy=_policy(images=job.thumbnails),
+        policy=_policy(images=images),
     )
-    with output_file(job.out) as stream:
-        page.dump(stream, encoding="utf-8")
-    return Written(1, thumbnails.left_out)
 
 
 def _template() -> jinja2.Template:

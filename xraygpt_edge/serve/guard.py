@@ -1,0 +1,116 @@
+"""Who comes in: the right name, no foreign page, the token. And what every answer carries. Plain ASGI, no state.
+
+Starlette's own middleware for this would hide a leaving client from what it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.serve.errors import Refused
+from xraygpt_edge.serve.events import refusal
+from xraygpt_edge.serve.leaving import Left
+from xraygpt_edge.serve.sessions import Session, Sessions
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+OPEN = {("GET", "/"), ("HEAD", "/"), ("GET", "/healthz"), ("HEAD", "/healthz"), ("POST", "/api/v1/session")}
+"""What needs no token: it tells nothing, or is how a token is got."""
+SCHEME = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Wraps the routes; a refusal on any layer becomes its answer here."""
+
+    app: ASGIApp
+    hosts: frozenset[str]
+    """How the server may be addressed, with its port."""
+    sessions: Sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        try:
+            self._admit(scope)
+            await self.app({**scope, "app": self}, receive, send_with_headers)
+        except Left:
+            return
+        except Exception as error:
+            if started:  # too late for another answer
+                raise
+            await refusal(understood(error))(scope, receive, send_with_headers)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises Refused E-SRV-004, -005, -008."""
+        headers = Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            refused = Refused.because("E-SRV-008", "two lengths")
+            refused.closes = True
+            raise refused
+        if not self._is_addressed(headers) or scope["method"] == "OPTIONS" or not self._is_own_page(headers, scope):
+            raise Refused.because("E-SRV-005")
+        session = self._session(headers)
+        if session is None and (scope["method"], scope["path"]) not in OPEN:
+            raise Refused.because("E-SRV-004")
+        scope["session"] = session
+
+    def _is_addressed(self, headers: Headers) -> bool:
+        hosts = headers.getlist("host")
+        return len(hosts) == 1 and hosts[0].lower() in self.hosts
+
+    def _is_own_page(self, headers: Headers, scope: Scope) -> bool:
+        """No page at all, or our own; a person may come to `/` from anywhere, for there is no data."""
+        origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
+        if any(origin not in self._origins() for origin in origins) or len(origins) > 1 or len(sites) > 1:
+            return False
+        is_visit = scope["method"] == "GET" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
+        is_visit = is_visit and headers.get("sec-fetch-dest") == "document"
+        return is_visit or not sites or sites[0] in {"same-origin", "none"}
+
+    def _origins(self) -> Iterable[str]:
+        return {f"http://{host}" for host in self.hosts}
+
+    def _session(self, headers: Headers) -> Session | None:
+        given = headers.getlist("authorization")
+        if len(given) != 1 or not given[0].lower().startswith(SCHEME):
+            return None
+        return self.sessions.of(given[0][len(SCHEME) :].strip())
+
+
+def understood(error: Exception) -> Refused:
+    """An error of any layer as a refusal; what nobody foresaw is our bug, and its words go nowhere."""
+    match error:
+        case Refused():
+            return error
+        case HTTPException(status_code=404):
+            return Refused.because("E-SRV-013")
+        case HTTPException():
+            return Refused.because("E-SRV-008", status=error.status_code)
+        case XrayGPTError():
+            return Refused.of(error)
+    return Refused.because("E-BUG-001", type(error).__name__)

@@ -1,0 +1,80 @@
+"""`/api/v1`: the state of the server, who may use it, what an id means."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from xraygpt_edge.catalogue import CATALOGUE
+from xraygpt_edge.serve import answers, radiographs
+from xraygpt_edge.serve.bodies import small_json
+from xraygpt_edge.serve.errors import Refused
+from xraygpt_edge.serve.events import json_response
+from xraygpt_edge.serve.service import service_of, session_of
+from xraygpt_edge.serve.sessions import CODE_S, SESSION_IDLE_S
+
+NOBODY = "nobody"
+"""Who asks for a session has none yet."""
+
+
+class Code(msgspec.Struct, frozen=True):
+    """What opens a session."""
+
+    code: str
+
+
+async def status(request: Request) -> Response:
+    """`GET status`: model, queue, limits, defaults, protections."""
+    return json_response(service_of(request).status())
+
+
+async def open_session(request: Request) -> Response:
+    """`POST session`: a token for a code that works once."""
+    service = service_of(request)
+    given = await small_json(request, NOBODY, Code, service.held)
+    token = service.sessions.open(given.code)
+    if token is None:
+        raise Refused.because("E-SRV-004", "the code was used, or is too old")
+    return json_response({"token": token, "expires_s": SESSION_IDLE_S})
+
+
+async def close_session(request: Request) -> Response:
+    """`DELETE session`: forget the session's radiographs, and the session unless it is that of the programs."""
+    service = service_of(request)
+    service.held.forget_session(session_of(request))
+    service.sessions.close(request.scope["session"])
+    return Response(status_code=204)
+
+
+async def session_code(request: Request) -> Response:
+    """`POST session/code`: a code for another browser."""
+    return json_response({"code": service_of(request).sessions.code(), "expires_s": CODE_S}, 201)
+
+
+async def explain(request: Request) -> Response:
+    """`GET explain/{id}`: the catalogue's entry."""
+    asked_id = request.path_params["id"].upper()
+    entry = CATALOGUE.get(asked_id)
+    if entry is None:
+        raise Refused.because("E-USE-002")
+    return json_response({"schema": 1, "id": asked_id, **msgspec.to_builtins(entry)})
+
+
+async def end(request: Request) -> Response:
+    """`POST quit`: end the server."""
+    service_of(request).ending.set()
+    return Response(status_code=202)
+
+
+ROUTES = (
+    Route("/api/v1/status", status),
+    Route("/api/v1/session", open_session, methods=["POST"]),
+    Route("/api/v1/session", close_session, methods=["DELETE"]),
+    Route("/api/v1/session/code", session_code, methods=["POST"]),
+    Route("/api/v1/explain/{id}", explain),
+    Route("/api/v1/quit", end, methods=["POST"]),
+    *radiographs.ROUTES,
+    *answers.ROUTES,
+)

@@ -1,0 +1,103 @@
+"""Bytes into radiographs: in the isolated readers, two at most, away from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from queue import SimpleQueue
+from typing import TypeVar
+
+import numpy as np
+
+from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.host import View
+from xraygpt_edge.imaging.identity import Identity
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.imaging.preprocess import ImageSpec, fit
+from xraygpt_edge.records import Step
+from xraygpt_edge.serve.errors import Refused
+
+Found = TypeVar("Found")
+READERS = 2
+REMEMBERED = 64
+"""Views, of 50 kB each: chat programs send the picture again with every turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A radiograph as the model sees it, and how it came about."""
+
+    view: View
+    steps: tuple[Step, ...]
+
+
+class Reading:
+    """Reads for everybody; for one event loop. What was read lately is not read again."""
+
+    def __init__(self, spec: ImageSpec) -> None:
+        self._spec = spec
+        self._threads = ThreadPoolExecutor(READERS, "reading")
+        self._readers: SimpleQueue[Reader] = SimpleQueue()
+        self._seen: OrderedDict[tuple[str, str, ReadOptions], Seen] = OrderedDict()
+
+    def start(self) -> None:
+        """Begin both readers; they import their libraries meanwhile."""
+        for _ in range(READERS):
+            reader = Reader()
+            reader.start()
+            self._readers.put(reader)
+
+    async def read(self, session: str, data: bytes, options: ReadOptions) -> Seen:
+        """The radiograph in a file's bytes; raises Refused."""
+        digest = await asyncio.to_thread(lambda: sha256(data).hexdigest())
+        key = (session, digest, options)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = await self._on_a_reader(lambda reader: self._read(reader, data, options))
+        self._seen.move_to_end(key)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return seen
+
+    async def identify(self, data: bytes) -> Identity:
+        """Patient and study of a DICOM file; raises Refused."""
+        return await self._on_a_reader(lambda reader: reader.identify(data))
+
+    def forget(self, session: str, file_sha256: str) -> None:
+        """Forget every view of a file."""
+        for key in [key for key in self._seen if key[:2] == (session, file_sha256)]:
+            del self._seen[key]
+
+    def close(self) -> None:
+        """End the readers, in the middle of a file too: the process ends behind this."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        while not self._readers.empty():
+            self._readers.get().close()
+
+    async def _on_a_reader(self, work: Callable[[Reader], Found]) -> Found:
+        """Have a free reader do something, on a thread."""
+
+        def do() -> Found:
+            reader = self._readers.get()
+            try:
+                return work(reader)
+            finally:
+                self._readers.put(reader)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+        except InputRefused as error:
+            raise Refused.of(error) from None
+
+    def _read(self, reader: Reader, data: bytes, options: ReadOptions) -> Seen:
+        began_s = time.monotonic()
+        reading = reader.read_with_account(data, options)
+        pixels = np.asarray(fit(reading.radiograph.pixels, self._spec))
+        view = View(pixels.tobytes(), reading.radiograph.source, time.monotonic() - began_s)
+        return Seen(view, reading.steps)

@@ -1,0 +1,169 @@
+"""The server process from its start to its end: bind, leave the network, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvicorn
+
+from xraygpt_edge import sandbox
+from xraygpt_edge.errors import ExitCode, Locked, NotOffline
+from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.serve.app import application
+from xraygpt_edge.serve.service import Service
+from xraygpt_edge.serve.settings import Settings
+from xraygpt_edge.serve.wire import Wire
+
+SIGNALS = {int(signal.SIGINT): ExitCode.INTERRUPTED, int(signal.SIGTERM): ExitCode.TERMINATED}
+GRACE_S = 1
+"""For open streams to say their last word."""
+IDLE_LOOK_S = 1.0
+BACKLOG = 256
+
+
+class Server(uvicorn.Server):
+    """Without uvicorn's own handlers: what a signal means is decided here."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+def bound(port: int) -> list[socket.socket]:
+    """Sockets on 127.0.0.1 and, where there is one, on ::1, so that nobody else answers for `localhost`.
+
+    Raises Locked E-SRV-001 for a port that is taken on either.
+    """
+    try:
+        first = _bound(socket.AF_INET, "127.0.0.1", port)
+    except OSError as error:
+        raise Locked("E-SRV-001", error.strerror or "") from None
+    try:
+        return [first, _bound(socket.AF_INET6, "::1", first.getsockname()[1])]
+    except OSError as error:
+        if _has_ipv6():
+            first.close()
+            raise Locked("E-SRV-001", error.strerror or "") from None
+        return [first]
+
+
+def run(settings: Settings, sockets: list[socket.socket], listening: Callable[[Service], None]) -> ExitCode:
+    """Serve until somebody ends it; returns how.
+
+    listening: told once requests are taken. Raises NotOffline under `strict`, and what has ended the model.
+    """
+    network = sandbox.leave_network()
+    if settings.strict and not network:
+        for each in sockets:
+            each.close()
+        raise NotOffline("E-RUN-021")
+    for name in ("uvicorn", "asyncio"):  # their words may quote a request
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    return asyncio.run(_serve(settings, network, sockets, listening))
+
+
+async def _serve(
+    settings: Settings, network: NetworkCut | None, sockets: list[socket.socket], listening: Callable[[Service], None]
+) -> ExitCode:
+    service, heard = Service(settings, network), list[ExitCode]()
+    server = Server(_config(service))
+    with _signals(service, heard):
+        service.start()
+        try:
+            serving = asyncio.ensure_future(server.serve(sockets))
+            idling = asyncio.ensure_future(_end_when_idle(service))
+            listening(service)
+            await asyncio.wait((serving, asyncio.ensure_future(service.ending.wait())), return_when="FIRST_COMPLETED")
+            service.end_questions()
+            server.should_exit = True
+            await serving
+            idling.cancel()
+        finally:
+            service.close()
+    if service.fatal is not None:
+        raise service.fatal.error
+    return heard[0] if heard else ExitCode.DONE
+
+
+def _config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(service),
+        loop="asyncio",
+        http=Wire,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+@contextlib.contextmanager
+def _signals(service: Service, heard: list[ExitCode]) -> Iterator[None]:
+    """SIGINT and SIGTERM end the server in an orderly way; those that are ignored stay so."""
+    loop = asyncio.get_running_loop()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        heard.append(SIGNALS[number])
+        loop.call_soon_threadsafe(service.ending.set)
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    wanted = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    try:
+        for number in wanted:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, before[number])
+
+
+async def _end_when_idle(service: Service) -> None:
+    idle_s = service.settings.limits.idle_s
+    while idle_s is not None:
+        await asyncio.sleep(min(IDLE_LOOK_S, idle_s))
+        questions = service.questions
+        if not questions.is_busy and questions.ready and time.monotonic() - questions.used_at_s > idle_s:
+            service.ending.set()
+            return
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if os.name == "nt":
+            listening.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE"), 1)  # noqa: B009 - there only
+        elif sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a server that was killed
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _has_ipv6() -> bool:
+    """Whether this computer has ::1 at all."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""What all routes share: the model, the queue, the readers, the files held. For one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
+from xraygpt_edge.records import SCHEMA, notice
+from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.serve.held import HeldFiles
+from xraygpt_edge.serve.questions import Happening, Question, Questions
+from xraygpt_edge.serve.reading import Reading, Seen
+from xraygpt_edge.serve.sessions import Sessions
+from xraygpt_edge.serve.settings import Settings
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """One server's state."""
+
+    settings: Settings
+    network: NetworkCut | None
+    """How the kernel keeps this process from the network."""
+    sessions: Sessions = field(init=False)
+    held: HeldFiles = field(init=False)
+    questions: Questions = field(init=False)
+    reading: Reading = field(init=False)
+    host: ModelHost = field(init=False)
+    under_way: dict[str, tuple[str, Question]] = field(default_factory=dict)
+    """Answer of the native API → its session, and its question, as long as it has not ended."""
+    fatal: Fatal | None = None
+    """Why there will be no more answers."""
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    on_ready: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        limits = self.settings.limits
+        self.sessions = Sessions(self.settings.token)
+        self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
+        self.questions = Questions(limits.waiting)
+        self.reading = Reading(self.settings.bundle.manifest.image)
+
+    def start(self) -> None:
+        """Begin to load the model and to import the decoders; returns at once."""
+        loop = asyncio.get_running_loop()
+        load = Load(
+            bundle=str(self.settings.bundle.root.absolute()),
+            questions=(),
+            options=self.settings.loading,
+            template=self.settings.template,
+            sampling=self.settings.sampling,
+            slots=1,
+            trust="off",
+            remembers=0,
+        )
+
+        def watch(event: Ready | Fatal) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._hear, event)
+
+        self.host = ModelHost(load, ahead=0, tries=1, watch=watch)
+        self.questions.attach(self.host, loop)
+        self.host.__enter__()
+        self.reading.start()
+
+    def end_questions(self) -> None:
+        """Say to everybody who waits that there are no more answers."""
+        self.questions.end_all(self.fatal)
+
+    def close(self) -> None:
+        """End the model process and the readers at once."""
+        self.host.close()
+        self.reading.close()
+
+    def ask(
+        self, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
+    ) -> AsyncGenerator[Happening]:
+        """As `Questions.ask`."""
+        return self.questions.ask(seen.view, question, asking, told)
+
+    @property
+    def notice(self) -> str:
+        """What must stand beside every answer."""
+        return notice(demo=self.settings.bundle.manifest.demo)
+
+    def status(self) -> dict[str, Any]:
+        """The object that `GET /api/v1/status` gives; nothing of what was asked is in it."""
+        settings, ready = self.settings, self.questions.ready
+        limits, sampling = settings.limits, settings.sampling
+        return {
+            "schema": SCHEMA,
+            "model": {
+                "state": "ready" if ready else "loading",
+                "id": settings.bundle.manifest.id,
+                "device": ready.device if ready else None,
+                "threads": ready.threads if ready else None,
+                "restarts": self.host.restarts,
+            },
+            "queue": {"waiting": self.questions.waiting, "busy": self.questions.is_busy},
+            "limits": {
+                "upload_bytes": limits.upload_bytes,
+                "held_bytes": limits.held_bytes,
+                "taken_bytes": self.held.taken_bytes,
+                "forget_after_s": limits.forget_after_s,
+                "waiting": limits.waiting,
+                "max_tokens": sampling.max_tokens,
+            },
+            "defaults": {
+                "profile": settings.reading.profile,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "max_tokens": sampling.max_tokens,
+                "seed": sampling.seed,
+                "timeout_s": sampling.timeout_s,
+            },
+            "protections": {"network": self.network, "loopback_only": True},
+            "notice": self.notice,
+        }
+
+    def _hear(self, event: Ready | Fatal) -> None:
+        if isinstance(event, Fatal):
+            self.fatal = event
+            self.ending.set()
+            return
+        first, self.questions.ready = self.questions.ready is None, event
+        if first:
+            self.on_ready()
+
+
+def service_of(request: Request) -> Service:
+    """The service behind a request."""
+    service: Service = request.scope["service"]
+    return service
+
+
+def session_of(request: Request) -> str:
+    """The id of the session that asks."""
+    return str(request.scope["session"].id)

@@ -1,0 +1,67 @@
+"""Who may use the server: tokens, and codes that work once. No cookie, so nothing is sent by itself."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+
+SESSION_IDLE_S = 8 * 3600.0
+CODE_S = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One that has its own radiographs and conversations."""
+
+    id: str
+    ends_when_idle: bool
+    used_at_s: float
+
+
+class Sessions:
+    """Every session by its token. Hashes alone are looked up, so that no time tells how much of one is right."""
+
+    def __init__(self, token: str) -> None:
+        self._sessions = {_digest(token): Session("programs", ends_when_idle=False, used_at_s=time.monotonic())}
+        self._codes: dict[bytes, float] = {}
+        """Hash of a code → until when it works, s."""
+
+    def of(self, token: str) -> Session | None:
+        """The session of a token, which counts as used now."""
+        digest, now_s = _digest(token), time.monotonic()
+        session = self._sessions.get(digest)
+        if session is None:
+            return None
+        if session.ends_when_idle and now_s - session.used_at_s > SESSION_IDLE_S:
+            del self._sessions[digest]
+            return None
+        session.used_at_s = now_s
+        return session
+
+    def code(self) -> str:
+        """A code for another browser."""
+        now_s = time.monotonic()
+        self._codes = {digest: until_s for digest, until_s in self._codes.items() if until_s > now_s}
+        code = secrets.token_urlsafe(32)
+        self._codes[_digest(code)] = now_s + CODE_S
+        return code
+
+    def open(self, code: str) -> str | None:
+        """The token of a new session for a code, which is used up; None for one that is none, or no more."""
+        if self._codes.pop(_digest(code), 0.0) <= time.monotonic():
+            return None
+        token = secrets.token_urlsafe(32)
+        session = Session(secrets.token_urlsafe(16), ends_when_idle=True, used_at_s=time.monotonic())
+        self._sessions[_digest(token)] = session
+        return token
+
+    def close(self, session: Session) -> None:
+        """End a session; that of the programs stays as long as the server."""
+        if session.ends_when_idle:
+            self._sessions = {digest: each for digest, each in self._sessions.items() if each is not session}
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
