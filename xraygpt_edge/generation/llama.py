@@ -38,6 +38,9 @@ ALL_LAYERS = 999
 PIECE_BYTES = 256
 KV_NUMBER_BYTES = 2
 """Keys and values are kept in fp16."""
+FORKS = 15
+"""Sequences beside the first that a context of one has: copies of its beginning in the same cells of the cache, for
+continuations that are computed in one decode. They cost no cache of their own but for their own tokens."""
 SPINS = "10000"
 """How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
 spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
@@ -120,7 +123,8 @@ class LlamaContext:
     """A KV cache over a model, and the decodes that fill it.
 
     n_ctx: positions of each sequence. Each has a part of the cache to itself: in one cache for all, plain attention
-    would compute every token against the positions of every other sequence, and throw most of it away.
+    would compute every token against the positions of every other sequence, and throw most of it away. A context of
+    one sequence can be forked instead.
     """
 
     def __init__(self, model: LlamaModel, n_ctx: int, n_batch: int, threads: int, n_sequences: int = 1) -> None:
@@ -134,7 +138,8 @@ class LlamaContext:
         params = self._lib.llama_context_default_params()
         params.n_ctx = n_ctx * n_sequences
         params.n_batch = params.n_ubatch = n_batch
-        params.n_seq_max, params.kv_unified = n_sequences, False
+        is_forked = n_sequences == 1 and n_batch > FORKS
+        params.n_seq_max, params.kv_unified = 1 + FORKS if is_forked else n_sequences, is_forked
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
         params.flash_attn_type = FUSED_ATTENTION if model.is_quantized else PLAIN_ATTENTION
@@ -180,6 +185,18 @@ class LlamaContext:
         """Make the target sequence what the source is; what it was before is forgotten."""
         self.copies_pending = True
         self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self.handle), source, target, -1, -1)
+
+    def fork(self, length: int, n_forks: int) -> None:
+        """Let sequences 1 to n_forks begin with so many positions of sequence 0, in a context of one."""
+        memory = self._lib.llama_get_memory(self.handle)
+        for number in range(1, n_forks + 1):
+            self._lib.llama_memory_seq_cp(memory, 0, number, 0, length)
+
+    def forget_forks(self) -> None:
+        """Forget all sequences but the first."""
+        memory = self._lib.llama_get_memory(self.handle)
+        for number in range(1, FORKS + 1):
+            self._lib.llama_memory_seq_rm(memory, number, -1, -1)
 
     def state(self, sequence: int) -> bytes:
         """Copy what the cache holds of a sequence, for a context of as many; not while copies are pending."""
