@@ -127,10 +127,14 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _llama() -> CheckResult:
-    from xraygpt_edge.generation.llama import import_llama
+    from xraygpt_edge.generation import cpu_backend
+    from xraygpt_edge.generation.llama import import_llama, libraries
 
-    info = import_llama().llama_print_system_info().decode("ascii", "replace")
-    return CheckResult("llama.cpp", "ok", f"{version('llama_cpp_python')}: {info.strip()}")
+    info = import_llama().llama_print_system_info().decode("ascii", "replace").strip()
+    made_for = cpu_backend.chosen(libraries())
+    return CheckResult(
+        "llama.cpp", "ok", f"{version('llama_cpp_python')}: {f'code for {made_for}' if made_for else info}"
+    )
 
 
 def _cuda() -> CheckResult:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing, UnusableOutput, XrayGPTError
+from xraygpt_edge.generation import cpu_backend
 
 ABORTED = 2
 """What llama_decode returns when the abort callback said so."""
@@ -35,6 +36,8 @@ once, and sums in fp16: with unrounded weights the original's logits are missed 
 is far less than what rounding the weights does."""
 HALF_BYTES = 2
 ALL_LAYERS = 999
+PROOF_TOKENS = 40
+"""Enough for the product of matrices; the token behind them takes that of a matrix and a vector."""
 PIECE_BYTES = 256
 KV_NUMBER_BYTES = 2
 """Keys and values are kept in fp16."""
@@ -74,6 +77,7 @@ class LlamaModel:
         their size again in memory and seconds at load.
         """
         self.lib = lib = import_llama()
+        cpu_backend.make_ready(import_backends(), libraries(), path)
         params = lib.llama_model_default_params()
         params.n_gpu_layers = ALL_LAYERS if device.name == "cuda" else 0
         params.use_extra_bufts = self.repacked = repack
@@ -283,6 +287,28 @@ def import_llama() -> Any:
     return lib
 
 
+def import_backends() -> Any:
+    """The library that knows what can compute: CPUs of several kinds, GPUs."""
+    import_llama()
+    return _low_level("_ggml").libggml
+
+
+def libraries() -> Path:
+    """The folder of llama.cpp's libraries."""
+    return Path(import_llama()._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
+
+
+def decode_once(path: Path) -> None:
+    """Decode a prompt and one token more with a model; raises BundleIncompatible where the file is none."""
+    model = LlamaModel(path, Device("cpu", 1))
+    context = LlamaContext(model, n_ctx=256, n_batch=64, threads=1)
+    ids = np.arange(1, 1 + PROOF_TOKENS, dtype=np.int32) % model.n_vocab
+    context.decode([Span(ids, 0, n_logits=1)])
+    (logits,) = context.decode([Span(ids[:1], PROOF_TOKENS, n_logits=1)])
+    if not np.isfinite(logits).all() or np.ptp(logits) == 0:
+        raise ValueError(f"{path.name}: the logits are not finite, or are all alike")
+
+
 def import_ggml() -> Any:
     """The library below llama.cpp."""
     import_llama()
@@ -309,8 +335,7 @@ def _low_level(name: str) -> Any:
 def build_identity() -> tuple[str, ...]:
     """What tells one build of llama.cpp from another: its own words about itself, and each library file."""
     lib = import_llama()
-    folder = Path(lib._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
-    files = sorted(path for path in folder.iterdir() if path.suffix in {".so", ".dll", ".dylib"})
+    files = sorted(path for path in libraries().iterdir() if path.suffix in {".so", ".dll", ".dylib"})
     facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return (lib.llama_print_system_info().decode(), *facts)
 

@@ -58,7 +58,7 @@ def strays(parity: Gates, recorded: Gates) -> list[str]:
 ROOM = {
     "max_abs_relative": Room(0.05, 1e-5),
     "cosine_min": Room(0.0, 2e-5),
-    "mean_kl": Room(0.3, 2e-5),
-    "first_logits_max_abs": Room(0.3, 0.01),
+    "mean_kl": Room(0.35, 5e-7),
+    "first_logits_max_abs": Room(0.25, 0.002),
 }
-"""Measured on CPUs with AVX-512 and without: docs/export.md. Agreement of tokens is not here: near ties turn."""
+"""Measured with SSE 4.2, AVX, AVX2 and AVX-512: decision 0001. Agreement of tokens is not here: near ties turn."""
