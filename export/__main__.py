@@ -191,15 +191,14 @@ def parity(
     threads: Threads = None,
 ) -> None:
     """Measure a bundle on this machine against what the original computed, which is in the bundle."""
-    from export import bundle_parity, parity_table
+    from xraygpt_edge.proof import prove, table
 
     with refusals():
-        result = bundle_parity.measure(bundle, threads or usable_cpus())
-        show(parity_table.tables(result.figures, result.gates))
+        proof = prove(bundle, threads or usable_cpus())
+        show(table.tables(proof.figures, proof.gates))
         if markdown:
-            text = parity_table.markdown(result.bundle_id, result.figures, result.gates)
-            markdown.write_text(text, "utf-8")
-        bundle_parity.require(result)
+            markdown.write_text(table.markdown(proof.bundle_id, proof.figures, proof.gates), "utf-8")
+        proof.require()
 
 
 @app.command()
@@ -288,9 +287,9 @@ def airgap(
 
 def _export(source: Source, out: Path, vision: str, language: str, name: str | None, threads: int | None) -> None:
     """Make the bundle, and show what each step cost and how exact the result is."""
-    from export import parity_table
     from export.measure import Meter
     from export.pipeline import Plan, export_bundle
+    from xraygpt_edge.proof import table
 
     meter = Meter()
     plan = Plan(name or out.name, source, _listed(vision), _listed(language), threads or usable_cpus())
@@ -299,7 +298,7 @@ def _export(source: Source, out: Path, vision: str, language: str, name: str | N
             result = export_bundle(plan, out, meter)
         finally:
             show([("What each step took", meter.rows())])
-        show(parity_table.tables(result.figures, result.gates))
+        show(table.tables(result.figures, result.gates))
     words.print(f"The bundle is in {out}.")
 
 

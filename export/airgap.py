@@ -27,6 +27,7 @@ from zipfile import ZipFile
 
 from export.build_steps import SetupError, say
 from export.errors import ExportRefused
+from export.llama_portable import LEAST_FEATURES
 from export.llama_wheel import PORTABLE, Cpu, built_wheel, flags_here, needed_features
 from export.measure import Meter
 from export.staging import appearing_folder
@@ -45,6 +46,9 @@ SUMS = "SHA256SUMS"
 WHEELS_BYTES = {"cpu": 200 << 20, "cuda": 500 << 20}
 """More than the wheels take; installed they take about three times as much."""
 
+EVERY_CPU = (
+    "x86-64 with SSE 4.2: Intel since 2008, AMD since 2011 (the program takes the fastest code that the CPU runs)"
+)
 MOST_CPUS = "Intel since 2013, AMD since 2015, but not every Celeron, Pentium or Atom (the installer looks)"
 LIKE_OURS = "of the same kind as in the computer where this kit was made (the installer looks)"
 
@@ -167,7 +171,6 @@ def _requirements(wheels: Path) -> str:
 
 
 def _readme(facts: dict[str, str], bundle: Bundle, extra: Extra) -> str:
-    needs = set(facts["KIT_CPU"].split())
     room = _size(bundle) + 3 * WHEELS_BYTES[extra]
     values = {
         "version": __version__,
@@ -176,11 +179,18 @@ def _readme(facts: dict[str, str], bundle: Bundle, extra: Extra) -> str:
         "machine": facts["KIT_MACHINE"],
         "glibc": f", glibc {facts['KIT_GLIBC']} or newer" if facts["KIT_GLIBC"] else "",
         "python": facts["KIT_PYTHON"],
-        "cpu": MOST_CPUS if needs and needs <= PORTABLE else LIKE_OURS,
+        "cpu": _processor(facts["KIT_CPU"].split()),
         "room_gb": math.ceil(room / 1e9),
         "licence": bundle.manifest.licence or "see its LICENSES folder",
     }
     return (TEMPLATES / "README.txt").read_text("utf-8").format(**values)
+
+
+def _processor(needs: list[str]) -> str:
+    """What the other computer's processor must be, in words."""
+    if needs == LEAST_FEATURES:
+        return EVERY_CPU
+    return MOST_CPUS if needs and set(needs) <= PORTABLE else LIKE_OURS
 
 
 def _make_readable(folder: Path) -> None:

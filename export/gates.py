@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from xraygpt_edge.proof.gates import EQUAL_IDS, Gates
+
 VISION: dict[str, dict[str, float]] = {
     "fp32": {"max_abs_relative": 1e-4},
     "fp16": {"cosine_min": 0.9995},
@@ -34,16 +36,6 @@ The others allow what rounding does to a small model without redundancy: they ca
 good a precision is stands in the table.
 """
 
-EQUAL_IDS = {"equal_ids": 1.0}
-"""Of every language file: its tokenizer must give the original's token ids."""
-
-SMALLEST_WINS = frozenset({"cosine_min", "equal_ids"})
-"""Figures that must not fall below their gate; all others must not rise above it."""
-
-
-Gates = dict[str, dict[str, dict[str, float]]]
-"""part → precision → figure → limit."""
-
 
 def chosen(vision: Iterable[str], language: Iterable[str]) -> Gates:
     """The gates of a bundle with these precisions."""
@@ -51,19 +43,3 @@ def chosen(vision: Iterable[str], language: Iterable[str]) -> Gates:
         "vision": {precision: VISION[precision] for precision in vision},
         "language": {precision: {**EQUAL_IDS, **LANGUAGE[precision]} for precision in language},
     }
-
-
-def misses(parity: Gates, gates: Gates) -> list[str]:
-    """Every gate that a measurement misses, or that has no measurement; one line each."""
-    problems = []
-    for part, precisions in gates.items():
-        for precision, limits in precisions.items():
-            for figure, limit in limits.items():
-                found = parity.get(part, {}).get(precision, {}).get(figure)
-                if found is None or not _holds(figure, found, limit):
-                    problems.append(f"{part} {precision}: {figure} is {found}, the gate is {limit}")
-    return problems
-
-
-def _holds(figure: str, found: float, limit: float) -> bool:
-    return found >= limit if figure in SMALLEST_WINS else found <= limit  # a NaN holds neither

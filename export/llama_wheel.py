@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from export import llama_source
+from export import llama_portable, llama_source
 from export.build_steps import SetupError, run_step, say
 from export.llama_source import LLAMA_VERSION
 
@@ -93,15 +93,24 @@ def this_cpu() -> frozenset[str]:
     return cpu_features(cpuinfo.read_text("utf-8", "replace")) if cpuinfo.exists() else frozenset()
 
 
+def chooses(flags: list[str]) -> bool:
+    """Whether a wheel of these flags has code for many kinds of CPU, and chooses when it runs."""
+    return set(llama_portable.FLAGS) <= set(flags)
+
+
 def flags_here(cpu: Cpu = "native") -> list[str]:
-    """Flags for this computer, then those the user adds in CMAKE_ARGS, which win."""
+    """Flags for this computer, then those the user adds in CMAKE_ARGS, which win; none are added for many CPUs."""
     here = platform.system(), platform.machine()
+    if cpu == "portable" and here == ("Linux", "x86_64"):
+        return list(llama_portable.FLAGS)
     ours = portable_flags(*here) if cpu == "portable" else cmake_flags(*here, this_cpu())
     return ours + shlex.split(os.environ.get("CMAKE_ARGS", ""))
 
 
 def needed_features(flags: list[str]) -> list[str]:
     """What an x86 CPU must have to run a wheel of these flags, as Linux spells it; the last word of a flag counts."""
+    if chooses(flags):
+        return llama_portable.LEAST_FEATURES
     switches = dict(flag.removeprefix("-D").split("=", 1) for flag in flags if "=" in flag)
     return sorted({need for flag, needs in X86_FLAGS.items() if switches.get(flag) == "ON" for need in needs})
 
@@ -114,7 +123,10 @@ def wheel_key(flags: list[str], features: frozenset[str]) -> str:
     """
     fixed = [flag for flag in flags if flag.startswith("-DGGML_NATIVE=")][-1:] == ["-DGGML_NATIVE=OFF"]
     native = "" if fixed else " ".join(sorted(features))
-    digest = hashlib.sha256("\n".join([*flags, native, llama_source.WAITING_REPAIRED]).encode()).hexdigest()[:12]
+    recipe = llama_portable.RECIPE if chooses(flags) else ()
+    digest = hashlib.sha256("\n".join([*flags, native, llama_source.WAITING_REPAIRED, *recipe]).encode()).hexdigest()[
+        :12
+    ]
     libc = "".join(platform.libc_ver())
     return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
 
@@ -185,19 +197,27 @@ def keep(wheel: Path, folder: Path, flags: list[str]) -> Path:
 
 def build(folder: Path, flags: list[str]) -> Path:
     """Compile the wheel with pip into a scratch folder, then keep it."""
+    log = folder / "build.log"
+    log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        if chooses(flags):
+            say("Building llama.cpp for every x86-64 desktop with Linux: about 10 minutes on two idle cores, once.")
+            llama_portable.build(llama_source.fetch(Path(scratch), log), Path(scratch), log)
+        else:
+            _build_here(Path(scratch), log, flags)
+        (wheel,) = Path(scratch).glob("llama_cpp_python-*.whl")
+        return keep(wheel, folder, flags)
+
+
+def _build_here(scratch: Path, log: Path, flags: list[str]) -> None:
+    """Put the wheel for one kind of CPU into scratch, by this computer's own compiler."""
     if os.name != "nt" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
         raise SetupError(NO_COMPILER)
     say("Building llama.cpp: about 4 to 8 minutes on two idle cores, once.")
     say(f"  with {' '.join(flag for flag in flags if not flag.endswith('=OFF')) or 'its own choice of CPU features'}")
-    log = folder / "build.log"
-    log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        source = llama_source.fetch(Path(scratch), log)
-        command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps"]
-        command += ["--disable-pip-version-check", "--wheel-dir", scratch, str(source)]
-        run_step(command, log, "llama.cpp could not be built", {"CMAKE_ARGS": shlex.join(flags)})
-        (wheel,) = Path(scratch).glob("llama_cpp_python-*.whl")
-        return keep(wheel, folder, flags)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps"]
+    command += ["--disable-pip-version-check", "--wheel-dir", str(scratch), str(llama_source.fetch(scratch, log))]
+    run_step(command, log, "llama.cpp could not be built", {"CMAKE_ARGS": shlex.join(flags)})
 
 
 def built_wheel(cpu: Cpu = "native") -> Path:

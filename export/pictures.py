@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-
-from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.imaging.images import Radiograph
-from xraygpt_edge.imaging.preprocess import to_tensor
-from xraygpt_edge.records import Source
 
 SIZES_PX = ((224, 224), (288, 352), (420, 300))
 """Columns, rows: as the model sees it, upright, and lying."""
@@ -44,15 +37,3 @@ def _slope(columns: int, rows: int, number: int) -> NDArray[np.uint8]:
     down = np.linspace(0, 1, rows)[:, None]
     mixed = across * (number + 1) + down * (3 - number)
     return (255 * mixed / mixed.max()).astype(np.uint8)
-
-
-def picture_tensor(picture: NDArray[np.uint8], recipe: ImageRecipe) -> NDArray[np.float32]:
-    """A picture (rows, columns) as the encoder takes it, by the program's own code: (1, 3, size, size)."""
-    rows, columns = picture.shape
-    source = Source(sha256_of_pixels(picture), "png", rows, columns, profile="mimic-jpg")
-    return to_tensor(Radiograph(picture, source), recipe)
-
-
-def sha256_of_pixels(picture: NDArray[np.uint8]) -> str:
-    """What stands in for a file's hash: a drawn picture has no file."""
-    return hashlib.sha256(picture.tobytes()).hexdigest()

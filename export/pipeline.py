@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export import bundle_writer, gates, language_gguf, parity, parity_table, quantize, receipts, vision_onnx
+from export import bundle_writer, gates, language_gguf, quantize, receipts, vision_onnx
 from export.bundle_writer import PARITY, RECEIPTS, Contents
 from export.errors import ExportRefused, GateMissed
-from export.gates import Gates
 from export.image_path import ImageFacts, ImagePath
 from export.measure import Meter
-from export.parity import Parity
 from export.prompts import XRAYGPT
 from export.staging import Workshop, appearing
 from export.terms import RESEARCH, Terms
 from export.vicuna import Vicuna, find_shards, open_vicuna
 from xraygpt_edge.bundle import N_CTX, NAME, PromptRecipe
 from xraygpt_edge.generation.prompt import Template
+from xraygpt_edge.proof import parity, table
+from xraygpt_edge.proof.gates import Gates, misses
+from xraygpt_edge.proof.parity import Parity
+from xraygpt_edge.proof.receipts import load as load_receipts
 
 BASE = "F16"
 """What llama.cpp's quantizer reads; made even where the bundle does not keep it."""
@@ -166,12 +168,12 @@ def _compare(plan: Plan, image: ImageFacts, shop: Workshop, meter: Meter) -> Res
     language = {**_language_files(plan, shop), BASE: _language_path(shop, BASE)}
     exported = parity.Exported(vision, language, image.recipe, _template(plan))
     with meter.measuring("compare with the original"):
-        figures = parity.measure(exported, receipts.load(shop.folder / RECEIPTS), plan.threads)
+        figures = parity.measure(exported, load_receipts(shop.folder / RECEIPTS), plan.threads)
     limits = gates.chosen(vision, language)
-    text = parity_table.markdown(plan.bundle_id, figures, limits)
+    text = table.markdown(plan.bundle_id, figures, limits)
     with appearing(shop.folder / PARITY) as unfinished:
         unfinished.write_text(text, "utf-8")
-    problems = gates.misses(figures, limits)
+    problems = misses(figures, limits)
     if problems:
         kept = f"No bundle was written; the files are in {shop.folder}."
         raise GateMissed("The exported model is too far from the original.", [*problems, kept])

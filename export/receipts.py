@@ -7,7 +7,6 @@ and every precision is measured against them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
 from export.image_path import ImagePath
-from export.pictures import draw_all, picture_tensor
+from export.pictures import draw_all
 from export.reference_llama import EmbeddedPrompt, StreamedLlama
 from export.staging import appearing
 from export.vicuna import Vicuna
 from xraygpt_edge.bundle import ImageRecipe
 from xraygpt_edge.generation.prompt import Template, around
+from xraygpt_edge.proof.receipts import Case, picture_tensor
 
 QUESTIONS = (
     "Describe the given chest x-ray image in detail.",
@@ -31,23 +31,6 @@ QUESTIONS = (
 """One for each picture."""
 ANSWER_TOKENS = 8
 """Long enough to see a precision drift; each costs a pass through all shards."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One picture and one question, and what the original makes of them."""
-
-    picture: NDArray[np.uint8]
-    """(rows, columns), bright bone"""
-    question: str
-    embeddings: NDArray[np.float32]
-    """(n_image_tokens, n_embd)"""
-    ids_before: tuple[int, ...]
-    ids_after: tuple[int, ...]
-    answer: tuple[int, ...]
-    """The original's own greedy answer, cut at ANSWER_TOKENS."""
-    logits: NDArray[np.float32]
-    """(len(answer), n_vocab): row k is what token k of the answer was chosen from."""
 
 
 def tensors(recipe: ImageRecipe) -> list[NDArray[np.float32]]:
@@ -94,20 +77,3 @@ def save(cases: Sequence[Case], target: Path) -> None:
         arrays[f"later_logits_{k}"] = case.logits[1:].astype(np.float16)
     with appearing(target) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # its stub knows no keywords
-
-
-def load(path: Path) -> list[Case]:
-    """Read receipts.npz; never runs code from it."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return [
-            Case(
-                picture=arrays[f"picture_{k}"],
-                question=str(arrays[f"question_{k}"]),
-                embeddings=arrays[f"rows_{k}"],
-                ids_before=tuple(arrays[f"ids_before_{k}"].tolist()),
-                ids_after=tuple(arrays[f"ids_after_{k}"].tolist()),
-                answer=tuple(arrays[f"answer_{k}"].tolist()),
-                logits=np.vstack([arrays[f"first_logits_{k}"][None], arrays[f"later_logits_{k}"]]).astype(np.float32),
-            )
-            for k in range(int(arrays["count"]))
-        ]

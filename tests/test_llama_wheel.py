@@ -15,7 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from export import llama_source, llama_wheel
+from export import llama_portable, llama_source, llama_wheel
 from export.build_steps import SetupError
 from export.llama_wheel import (
     alone,
@@ -29,6 +29,7 @@ from export.llama_wheel import (
     wheel_key,
 )
 from export.tiny_gguf import write_tiny_gguf
+from xraygpt_edge.generation import cpu_backend
 
 HASWELL = frozenset(["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"])
 AVX512 = frozenset(["avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"])
@@ -321,3 +322,30 @@ def test_it_runs_before_anything_is_installed(root: Path) -> None:
         "import sys; sys.path.insert(0, '.'); import export.llama_wheel",
     ]
     subprocess.run(command, cwd=root, check=True)
+
+
+def test_a_kits_wheel_for_linux_has_code_for_many_cpus_and_none_with_amx(tmp_path: Path) -> None:
+    kinds = [*cpu_backend.VARIANTS, *llama_portable.NOT_BUILT]
+    lines = [f"        ggml_add_cpu_backend_variant({kind:<14} SSE42 AVX)\n" for kind in kinds]
+    (tmp_path / llama_portable.KINDS_FILE).parent.mkdir(parents=True)
+    (tmp_path / llama_portable.KINDS_FILE).write_text("".join(lines))
+    llama_portable.narrow(tmp_path)
+    left = (tmp_path / llama_portable.KINDS_FILE).read_text()
+    assert [kind for kind in kinds if kind in left] == list(cpu_backend.VARIANTS)
+    assert "sapphirerapids" not in left
+
+
+def test_a_source_with_another_list_of_cpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="x64 0 times"):
+        llama_portable.narrow(tmp_path)
+
+
+def test_the_wheel_for_many_cpus_asks_for_the_least_and_is_kept_beside_the_native_one(monkeypatch) -> None:
+    monkeypatch.setattr(llama_wheel.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(llama_wheel.platform, "machine", lambda: "x86_64")
+    many = llama_wheel.flags_here("portable")
+    assert llama_wheel.chooses(many)
+    assert needed_features(many) == ["sse4_2"]
+    assert not llama_wheel.chooses(llama_wheel.flags_here("native"))
+    assert llama_wheel.key_here("portable") != llama_wheel.key_here("native")
+    assert "-DGGML_OPENMP=OFF" in many

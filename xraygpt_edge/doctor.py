@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from xraygpt_edge import bundle, devices, offline
+from xraygpt_edge.bundle import Manifest
 from xraygpt_edge.bundle.store import demo_root, installed
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.imaging.isolated import Reader
@@ -40,17 +41,19 @@ CUT_BY: dict[NetworkCut, str] = {
     "namespace": "it is in an empty network namespace, as --strict would be",
     "filter": "a filter of system calls refuses its sockets, as --strict would",
 }
-TRIAL_S = 60
+PROOF_S = 900
+"""A 7B model needs half a minute; more is a machine that swaps."""
 MEMORY_FOR_7B_BYTES = 6_000_000_000
-TRIAL = """
-import sys, numpy as np
+PROOF = """
+import sys
 from pathlib import Path
-from xraygpt_edge.engine import XrayGPT
-with XrayGPT.load(Path(sys.argv[1]), "cpu") as model:
-    manifest = model.parts.plan.bundle.manifest
-    from xraygpt_edge.generation.prompt import Prompt
-    image = np.zeros((manifest.n_image_tokens, manifest.n_embd), np.float32)
-    assert np.isfinite(model.parts.wait_for_language().first_logits(Prompt(("a", image, "b")))).all()
+from xraygpt_edge.devices import usable_cpus
+from xraygpt_edge.errors import XrayGPTError
+from xraygpt_edge.proof import prove
+try:
+    prove(Path(sys.argv[1]), usable_cpus()).require()
+except XrayGPTError as error:
+    sys.exit(error.message)
 """
 
 
@@ -76,7 +79,6 @@ def examine(store: Path) -> Iterator[CheckResult]:
         _decoders,
         _reader,
         _telemetry,
-        _trial,
     )
     for check in checks:
         try:
@@ -125,10 +127,14 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _llama() -> CheckResult:
-    from xraygpt_edge.generation.llama import import_llama
+    from xraygpt_edge.generation import cpu_backend
+    from xraygpt_edge.generation.llama import import_llama, libraries
 
-    info = import_llama().llama_print_system_info().decode("ascii", "replace")
-    return CheckResult("llama.cpp", "ok", f"{version('llama_cpp_python')}: {info.strip()}")
+    info = import_llama().llama_print_system_info().decode("ascii", "replace").strip()
+    made_for = cpu_backend.chosen(libraries())
+    return CheckResult(
+        "llama.cpp", "ok", f"{version('llama_cpp_python')}: {f'code for {made_for}' if made_for else info}"
+    )
 
 
 def _cuda() -> CheckResult:
@@ -171,28 +177,35 @@ def _telemetry() -> CheckResult:
     return CheckResult("offline", "ok", "the telemetry of ONNX Runtime is off; nothing here opens a socket")
 
 
-def _trial() -> CheckResult:
-    """One decode with the demonstration bundle, in a child process."""
-    command = [sys.executable, "-c", TRIAL, str(demo_root())]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=TRIAL_S, env=environment, check=False)
-    except subprocess.TimeoutExpired:
-        return CheckResult("trial", "fail", f"no answer in {TRIAL_S} s", "Close other programs and try again.")
-    if done.returncode < 0:
-        fix = "Build llama-cpp-python for this CPU: docs/install.md."
-        return CheckResult("trial", "fail", f"native code crashed (signal {-done.returncode})", fix)
-    if done.returncode:
-        return CheckResult("trial", "fail", "the demonstration model could not compute", "See the other lines.")
-    return CheckResult("trial", "ok", "the demonstration model computes")
-
-
 def _bundles(store: Path) -> Iterator[CheckResult]:
-    for root in [*installed(store), demo_root()]:
+    for root in [demo_root(), *installed(store)]:
         try:
-            opened = bundle.load(root)
+            manifest = bundle.load(root).manifest
         except XrayGPTError as error:
             yield CheckResult(f"bundle {root.name}", "fail", error.message, f"explain {error.error_id}")
         else:
-            kind = "demonstration" if opened.manifest.demo else opened.manifest.kind
-            yield CheckResult(f"bundle {opened.manifest.id}", "ok", kind)
+            yield _bundle(root, manifest)
+
+
+def _bundle(root: Path, manifest: Manifest) -> CheckResult:
+    name, kind = f"bundle {manifest.id}", "demonstration" if manifest.demo else manifest.kind
+    if not any(entry.role == "receipts" for entry in manifest.files):
+        fix = "Export it again: docs/export.md."
+        return CheckResult(name, "warn", f"{kind}: it has no receipts to be proved by", fix)
+    return _proof(name, kind, root)
+
+
+def _proof(name: str, kind: str, root: Path) -> CheckResult:
+    """The bundle's receipts, recomputed in a child process."""
+    command = [sys.executable, "-c", PROOF, str(root)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROOF_S, env=environment, check=False)
+    except subprocess.TimeoutExpired:
+        return CheckResult(name, "fail", f"{kind}: no answer in {PROOF_S} s", "Close other programs and try again.")
+    if done.returncode < 0:
+        fix = "Build llama-cpp-python for this CPU: docs/install.md."
+        return CheckResult(name, "fail", f"{kind}: native code crashed (signal {-done.returncode})", fix)
+    if done.returncode:
+        return CheckResult(name, "fail", done.stderr.decode("utf-8", "replace").strip(), f"bundle prove {root.name}")
+    return CheckResult(name, "ok", f"{kind}: computes here what the exporter measured")

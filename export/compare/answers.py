@@ -12,13 +12,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from export.parity import kl
 from xraygpt_edge import XrayGPT
 from xraygpt_edge.engine import EncodedImage
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.loading import LoadPlan
 from xraygpt_edge.parts import Parts
+from xraygpt_edge.proof.parity import kl
 from xraygpt_edge.trust.observation import REPORT, Observation, observe
 from xraygpt_edge.trust.panel import Form
 

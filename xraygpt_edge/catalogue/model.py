@@ -91,6 +91,15 @@ MODEL: dict[str, Entry] = {
         "--device cuda needs onnxruntime-gpu, a llama-cpp-python built with CUDA, and a driver for both.",
         "Use --device cpu, or install the CUDA builds as docs/install.md describes.",
     ),
+    "E-RUN-004": Entry(
+        14,
+        "llama.cpp has no code that works on this computer's processor",
+        "A llama.cpp made for many computers has a library for each kind of CPU, from SSE 4.2 to AVX-512. Before the "
+        "first model is loaded on a computer, a child process decodes with the best one that fits; where that fails, "
+        "with the next.",
+        "Install xraygpt-edge again; for a CPU without SSE 4.2 build llama.cpp there: docs/install.md.",
+        "No answer was computed.",
+    ),
     "E-RUN-015": Entry(
         15,
         "there is not enough memory",
@@ -146,5 +155,15 @@ MODEL: dict[str, Entry] = {
         "Its library or the device that it runs on reported a failure of its own.",
         "Try again with --device cpu; if it stays, run: xraygpt-edge doctor.",
         "The answer was discarded.",
+    ),
+    "E-RUN-034": Entry(
+        18,
+        "this computer computes something else from the bundle than the exporter did",
+        "A bundle carries receipts: pictures, questions and what the original model computes for them. Recomputed here "
+        "with the bundle's own files, a figure misses its gate or is not the one that the exporter measured. A model "
+        "that is a little wrong still answers fluently.",
+        "Do not ask this bundle. Run `bundle prove` on the demonstration as well: if that holds, get the bundle anew "
+        "from its source; if not, install xraygpt-edge again.",
+        "The bundle was not changed.",
     ),
 }

@@ -1,8 +1,9 @@
-"""`bundle list · info · verify · install · clear`."""
+"""`bundle list · info · verify · prove · install · clear`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,24 @@ def verify(name: Name = None, as_json: options.AsJson = False) -> int:
         console.verification(opened.root, problems)
         console.warnings(warned)
     return ExitCode.BUNDLE_ALTERED if problems else ExitCode.DONE
+
+
+@app.command()
+def prove(name: Name = None, threads: options.Threads = None, as_json: options.AsJson = False) -> int:
+    """Recompute a bundle's receipts with what is installed here, and compare them with what the original computed."""
+    from xraygpt_edge.bundle.store import find_bundle
+    from xraygpt_edge.cli import console
+    from xraygpt_edge.devices import usable_cpus
+    from xraygpt_edge.proof import prove, table
+
+    proof = prove(find_bundle(name), threads or usable_cpus())
+    if as_json:
+        print(json.dumps({"schema": 1, "holds": not proof.problems, **asdict(proof), "reason": proof.reason}))
+    else:
+        console.titled_tables(table.tables(proof.figures, proof.gates))
+        console.proof(proof.bundle_id, proof.problems)
+    proof.require()
+    return ExitCode.DONE
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,6 +162,22 @@ def verification(root: Path, problems: Sequence[Problem]) -> None:
         DATA.print(f"{visible(str(problem))}")
     words = f"{len(problems)} problems: copy the bundle again" if problems else "every file is what the manifest says"
     WORDS.print(Text(f"{file_name(root.name)}: {words}."))
+
+
+def titled_tables(tables: Iterable[tuple[str, list[list[str]]]]) -> None:
+    """Each title, and below it its rows, the first of which names the columns."""
+    for title, (names, *rows) in tables:
+        DATA.print(f"{title}\n")
+        table([dict(zip(names, row, strict=True)) for row in rows], as_json=False)
+        DATA.print()
+
+
+def proof(bundle_id: str, problems: Sequence[str]) -> None:
+    """The result of `bundle prove`."""
+    for problem in problems:
+        DATA.print(visible(problem))
+    words = "computes something else than" if problems else "computes what"
+    WORDS.print(Text(f"{visible(bundle_id)}: this computer {words} the exporter did."))
 
 
 def warnings(warned: Sequence[Warned]) -> None:

@@ -15,7 +15,8 @@ def doctor(as_json: options.AsJson = False) -> int:
     from xraygpt_edge.cli import console
     from xraygpt_edge.doctor import examine
 
-    results = list(examine(bundle_store()))
+    with console.waiting("Looking, and recomputing what each bundle must give ...", quiet=as_json):
+        results = list(examine(bundle_store()))
     if as_json:
         print(json.dumps({"schema": 1, "checks": [asdict(result) for result in results]}))
     else:

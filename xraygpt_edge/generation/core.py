@@ -19,12 +19,12 @@ from xraygpt_edge.generation.context_tokens import ContextTokens, agreeing
 from xraygpt_edge.generation.decoding import Decoding, RunningDecode, Spent
 from xraygpt_edge.generation.drafter import Drafter, DraftPrice, NGrams
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
-from xraygpt_edge.generation.llama import LlamaContext, LlamaModel
+from xraygpt_edge.generation.llama import FORKS, LlamaContext, LlamaModel
 from xraygpt_edge.generation.packing import N_BATCH, padded
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.generation.saved_starts import SavedStarts
-from xraygpt_edge.generation.sequence import AnswerSequence, Sequence
+from xraygpt_edge.generation.sequence import AnswerSequence, Continued, Sequence
 from xraygpt_edge.generation.slots import Pins, Slots
 
 LARGE_BYTES = 100_000_000
@@ -85,6 +85,13 @@ class Core:
     def draft_price(self) -> float:
         """What a drafted token costs here, as a share of a decode of one; 0 before it was measured."""
         return self._price.per_token
+
+    def forks(self, n_longest: int) -> bool:
+        """Whether what continues one prefix is computed in one decode, beside it in its slot; n_longest: of its tokens.
+
+        So it is where one is answered at a time; several have slots of their own.
+        """
+        return self._most_slots == 1 and max(FORKS, n_longest) < self.options.n_batch
 
     @property
     def most_tokens(self) -> int:
@@ -267,6 +274,8 @@ class Core:
             self._take_saved(self._decoding, sequence, start)
         self._decoding.prompt(sequence, start)
         self._decoding.prompt(sequence, shared)
+        if isinstance(sequence, Continued) and len(sequence.forks) > 1 and not sequence.ended:
+            self._decoding.forks(sequence)
 
     def _met(self, prefix: Prefix | None) -> ContextTokens | None:
         """What a prefix stands for; from now on it is kept."""

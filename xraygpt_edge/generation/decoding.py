@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 
 import numpy as np
@@ -13,9 +13,9 @@ import numpy as np
 from xraygpt_edge.errors import UnusableOutput
 from xraygpt_edge.generation.drafter import Drafter, DraftPrice
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
-from xraygpt_edge.generation.llama import Aborted, LlamaContext, Span
+from xraygpt_edge.generation.llama import FORKS, Aborted, LlamaContext, Span
 from xraygpt_edge.generation.packing import packed
-from xraygpt_edge.generation.sequence import AnswerSequence, Logits, Sequence
+from xraygpt_edge.generation.sequence import AnswerSequence, Continued, Logits, Sequence
 from xraygpt_edge.generation.slots import Slots
 
 
@@ -102,6 +102,26 @@ class Decoding:
             self._forget_unfinished([sequence])
         self.spent.prompt_s += time.monotonic() - began_s
 
+    def forks(self, sequence: Continued) -> None:
+        """Compute continuations of what a sequence holds, as many in one decode as there is room for."""
+        began_s, context, start = time.monotonic(), self.slots.context, sequence.slot.n_computed
+        spans = [
+            Span(tokens.embeddings(self.table, start, len(tokens)), start, n_logits=n_logits)
+            for tokens, n_logits in sequence.forks
+        ]
+        found = list[Logits]()
+        try:
+            for some in (spans[k : k + FORKS] for k in range(0, len(spans), FORKS)):
+                for batch in packed(some, min(context.n_batch, context.n_ctx - start)):
+                    context.fork(start, len(batch))
+                    found += self._computed([sequence], [replace(span, sequence=k) for k, span in enumerate(batch, 1)])
+                    context.forget_forks()
+        except Aborted:
+            context.forget_forks()
+        if len(found) == len(spans) and self._are_numbers(sequence, np.concatenate(found)):
+            sequence.take_prompt(np.concatenate(found))
+        self.spent.prompt_s += time.monotonic() - began_s
+
     def _prompts(self, running: Many[Sequence]) -> bool:
         """Decode as many prompts as fit into one batch; whether others are left."""
         began_s = time.monotonic()
@@ -167,11 +187,16 @@ class Decoding:
 
         Raises Aborted.
         """
+        found = zip(sequences, spans, self._computed(sequences, spans), strict=False)
+        return [(sequence, logits) for sequence, span, logits in found if self._noted(sequence, span, logits)]
+
+    def _computed(self, sequences: Many[Sequence], spans: Many[Span]) -> list[Logits]:
+        """Logits of each span; none when the decode failed, which is told to every sequence. Raises Aborted."""
         if not spans:
             return []
         self.running_decode.begin(self.slots.context, sequences)
         try:
-            found = self.slots.context.decode(spans)
+            return self.slots.context.decode(spans)
         except Aborted:
             raise
         except Exception as error:  # noqa: BLE001 - it is told to everybody who was in this decode
@@ -180,15 +205,16 @@ class Decoding:
             return []
         finally:
             self.running_decode.end()
-        return [
-            (s, logits) for s, span, logits in zip(sequences, spans, found, strict=True) if self._noted(s, span, logits)
-        ]
 
     def _noted(self, sequence: Sequence, span: Span, logits: Logits) -> bool:
         """Note what the cache holds now; whether the logits are numbers."""
         is_text = span.content.ndim == 1
         keys = span.content if is_text else sequence.tokens.keys[span.start : span.start + len(span.content)]
         sequence.slot.keys = np.concatenate([sequence.slot.keys, keys])
+        return self._are_numbers(sequence, logits)
+
+    def _are_numbers(self, sequence: Sequence, logits: Logits) -> bool:
+        """Whether logits are numbers; else the sequence fails, and the cache may hold what is none."""
         if np.isfinite(logits).all():
             return True
         self.poisoned = True

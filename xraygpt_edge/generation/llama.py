@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing, UnusableOutput, XrayGPTError
+from xraygpt_edge.generation import cpu_backend
 
 ABORTED = 2
 """What llama_decode returns when the abort callback said so."""
@@ -35,9 +36,14 @@ once, and sums in fp16: with unrounded weights the original's logits are missed 
 is far less than what rounding the weights does."""
 HALF_BYTES = 2
 ALL_LAYERS = 999
+PROOF_TOKENS = 40
+"""Enough for the product of matrices; the token behind them takes that of a matrix and a vector."""
 PIECE_BYTES = 256
 KV_NUMBER_BYTES = 2
 """Keys and values are kept in fp16."""
+FORKS = 15
+"""Sequences beside the first that a context of one has: copies of its beginning in the same cells of the cache, for
+continuations that are computed in one decode. They cost no cache of their own but for their own tokens."""
 SPINS = "10000"
 """How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
 spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
@@ -71,6 +77,7 @@ class LlamaModel:
         their size again in memory and seconds at load.
         """
         self.lib = lib = import_llama()
+        cpu_backend.make_ready(import_backends(), libraries(), path)
         params = lib.llama_model_default_params()
         params.n_gpu_layers = ALL_LAYERS if device.name == "cuda" else 0
         params.use_extra_bufts = self.repacked = repack
@@ -120,7 +127,8 @@ class LlamaContext:
     """A KV cache over a model, and the decodes that fill it.
 
     n_ctx: positions of each sequence. Each has a part of the cache to itself: in one cache for all, plain attention
-    would compute every token against the positions of every other sequence, and throw most of it away.
+    would compute every token against the positions of every other sequence, and throw most of it away. A context of
+    one sequence can be forked instead.
     """
 
     def __init__(self, model: LlamaModel, n_ctx: int, n_batch: int, threads: int, n_sequences: int = 1) -> None:
@@ -134,7 +142,8 @@ class LlamaContext:
         params = self._lib.llama_context_default_params()
         params.n_ctx = n_ctx * n_sequences
         params.n_batch = params.n_ubatch = n_batch
-        params.n_seq_max, params.kv_unified = n_sequences, False
+        is_forked = n_sequences == 1 and n_batch > FORKS
+        params.n_seq_max, params.kv_unified = 1 + FORKS if is_forked else n_sequences, is_forked
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
         params.flash_attn_type = FUSED_ATTENTION if model.is_quantized else PLAIN_ATTENTION
@@ -180,6 +189,18 @@ class LlamaContext:
         """Make the target sequence what the source is; what it was before is forgotten."""
         self.copies_pending = True
         self._lib.llama_memory_seq_cp(self._lib.llama_get_memory(self.handle), source, target, -1, -1)
+
+    def fork(self, length: int, n_forks: int) -> None:
+        """Let sequences 1 to n_forks begin with so many positions of sequence 0, in a context of one."""
+        memory = self._lib.llama_get_memory(self.handle)
+        for number in range(1, n_forks + 1):
+            self._lib.llama_memory_seq_cp(memory, 0, number, 0, length)
+
+    def forget_forks(self) -> None:
+        """Forget all sequences but the first."""
+        memory = self._lib.llama_get_memory(self.handle)
+        for number in range(1, FORKS + 1):
+            self._lib.llama_memory_seq_rm(memory, number, -1, -1)
 
     def state(self, sequence: int) -> bytes:
         """Copy what the cache holds of a sequence, for a context of as many; not while copies are pending."""
@@ -266,6 +287,28 @@ def import_llama() -> Any:
     return lib
 
 
+def import_backends() -> Any:
+    """The library that knows what can compute: CPUs of several kinds, GPUs."""
+    import_llama()
+    return _low_level("_ggml").libggml
+
+
+def libraries() -> Path:
+    """The folder of llama.cpp's libraries."""
+    return Path(import_llama()._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
+
+
+def decode_once(path: Path) -> None:
+    """Decode a prompt and one token more with a model; raises BundleIncompatible where the file is none."""
+    model = LlamaModel(path, Device("cpu", 1))
+    context = LlamaContext(model, n_ctx=256, n_batch=64, threads=1)
+    ids = np.arange(1, 1 + PROOF_TOKENS, dtype=np.int32) % model.n_vocab
+    context.decode([Span(ids, 0, n_logits=1)])
+    (logits,) = context.decode([Span(ids[:1], PROOF_TOKENS, n_logits=1)])
+    if not np.isfinite(logits).all() or np.ptp(logits) == 0:
+        raise ValueError(f"{path.name}: the logits are not finite, or are all alike")
+
+
 def import_ggml() -> Any:
     """The library below llama.cpp."""
     import_llama()
@@ -292,8 +335,7 @@ def _low_level(name: str) -> Any:
 def build_identity() -> tuple[str, ...]:
     """What tells one build of llama.cpp from another: its own words about itself, and each library file."""
     lib = import_llama()
-    folder = Path(lib._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
-    files = sorted(path for path in folder.iterdir() if path.suffix in {".so", ".dll", ".dylib"})
+    files = sorted(path for path in libraries().iterdir() if path.suffix in {".so", ".dll", ".dylib"})
     facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return (lib.llama_print_system_info().decode(), *facts)
 

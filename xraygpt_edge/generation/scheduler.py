@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, RLock
@@ -26,7 +27,7 @@ from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.sampler import likeliest, log_probabilities, sampler
-from xraygpt_edge.generation.sequence import AnswerSequence, GivenAnswer, Measurement, Scored
+from xraygpt_edge.generation.sequence import AnswerSequence, Continued, GivenAnswer, Measurement
 from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.native import POLL_S, Deadline, NativeThread, wait
 from xraygpt_edge.records import FinishReason
@@ -164,30 +165,27 @@ class Scheduler:
 
         Pairs are computed together, as many as there are slots.
         """
-        asked = [Scored(prefix, ids, deadline or Deadline()) for prefix, ids in pairs]
-        found = self._measured_all(asked)
+        behind = self._logits_behind([(prefix, ids[:-1], len(ids)) for prefix, ids in pairs], deadline)
         return [
             log_probabilities(logits)[np.arange(len(ids)), np.array(ids, np.int64)]
-            for logits, (_, ids) in zip(found, pairs, strict=True)
+            for logits, (_, ids) in zip(behind, pairs, strict=True)
         ]
 
     def first_logits(
         self, prompt: Prompt, deadline: Deadline | None = None, after: Prefix | None = None
     ) -> NDArray[np.float32]:
         """Logits (n_vocab,) of the first token behind a prompt."""
-        logits: NDArray[np.float32] = self.first_logits_of([prompt], after, deadline)[0]
-        return logits
+        return self._measured_all([Measurement(prompt, deadline or Deadline(), after)])[0][-1]  # type: ignore[no-any-return]
 
-    def first_logits_of(
-        self, prompts: Sequence[Prompt], after: Prefix | None = None, deadline: Deadline | None = None
+    def first_logits_behind(
+        self, prefix: Prefix, continuations: Sequence[Sequence[int]], deadline: Deadline | None = None
     ) -> NDArray[np.float32]:
-        """Logits (len(prompts), n_vocab) of the first token behind each prompt; those that fit are computed together.
+        """Logits (len(continuations), n_vocab) of the first token behind each; those that fit are computed together.
 
-        after: as in `submit`.
+        continuations: token ids that stand behind the prefix.
         """
-        asked = [Measurement(prompt, deadline or Deadline(), after) for prompt in prompts]
-        found = self._measured_all(asked)
-        return np.stack([logits[-1] for logits in found]) if found else np.empty((0, self.model.n_vocab), np.float32)
+        found = self._logits_behind([(prefix, ids, 1) for ids in continuations], deadline)
+        return np.concatenate(found) if found else np.empty((0, self.model.n_vocab), np.float32)
 
     def logits_along(self, prompt: Prompt, answer: Sequence[int]) -> NDArray[np.float32]:
         """Logits (len(answer) + 1, n_vocab): behind the prompt, and behind each token of a given answer.
@@ -245,6 +243,21 @@ class Scheduler:
         self._enqueue(*asked)
         for sequence, events in zip(asked, queues, strict=True):
             Stream(sequence, events, self._stop, self._settled).result()
+
+    def _logits_behind(
+        self, given: Sequence[tuple[Prefix, Sequence[int], int]], deadline: Deadline | None
+    ) -> list[NDArray[np.float32]]:
+        """The last so many logits behind token ids behind a prefix: forks of each prefix, or each in a slot."""
+        together = [list(group) for _, group in groupby(given, key=lambda each: id(each[0]))]
+        if not wait(self._loading).forks(max((len(ids) for _, ids, _ in given), default=0)):
+            together = [[each] for each in given]
+        asked = [
+            Continued(group[0][0], [(ids, n_logits) for _, ids, n_logits in group], deadline or Deadline())
+            for group in together
+        ]
+        rows = self._measured_all(asked)
+        ends = [np.cumsum([n_logits for *_, n_logits in group])[:-1] for group in together]
+        return [each for found, borders in zip(rows, ends, strict=True) for each in np.split(found, borders)]
 
     def _measured_all(self, asked: Sequence[Measurement]) -> list[NDArray[np.float32]]:
         """Compute all and wait for them; who does not wait for one any longer wants none."""

@@ -148,17 +148,24 @@ class Measurement(Sequence):
         self.result.set_exception(error)
 
 
-class Scored(Measurement):
-    """Given token ids behind a prefix: the logits that each would be chosen from."""
+class Continued(Measurement):
+    """Given token ids behind a prefix, or several such continuations: the logits of each, one below the other."""
 
-    def __init__(self, prefix: Prefix, token_ids: Many[int], deadline: Deadline) -> None:
-        super().__init__(ContextTokens(()), deadline, prefix, n_logits=len(token_ids))
-        self._prefix, self._token_ids = prefix, token_ids
+    def __init__(self, prefix: Prefix, given: Many[tuple[Many[int], int]], deadline: Deadline) -> None:
+        """given: token ids behind the prefix, and how many of the last positions need logits."""
+        super().__init__(ContextTokens(()), deadline, prefix)
+        self._prefix, self._given = prefix, given
+        self.forks: list[tuple[ContextTokens, int]] = []
+        """Each whole, and how many logits it needs."""
 
     def prepare(self, model: LlamaModel) -> ContextTokens:
-        """Put the token ids behind the prefix; raises what `tokenise` raises."""
-        if not len(self.tokens):
-            self._prompt = self._prefix.prepare(model).followed_by(self._token_ids[:-1])
+        """Put each behind the prefix; what they share ends where the first logits are needed."""
+        if not self.forks:
+            behind = self._prefix.prepare(model)
+            self.forks = [(behind.followed_by(token_ids), n_logits) for token_ids, n_logits in self._given]
+            longest = max((tokens for tokens, _ in self.forks), key=len)
+            self.n_logits = len(longest) - min(len(tokens) - n_logits for tokens, n_logits in self.forks)
+            self._prompt = longest
         return self.tokens
 
 

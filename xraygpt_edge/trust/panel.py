@@ -120,8 +120,8 @@ def _asked(model: XrayGPT, image: EncodedImage, places: Sequence[Place], deadlin
     before, *ids = map(tuple, scheduler.token_ids(template.before, *texts))
     head = tuple(column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False)))
     start = Prefix(Prompt((before, image.embeddings, head)))
-    prompts = [Prompt((before, image.embeddings, asked)) for asked in ids]
-    return read(scheduler.first_logits_of(prompts, start, deadline), *word_ids(scheduler))
+    behind = [asked[len(head) :] for asked in ids]
+    return read(scheduler.first_logits_behind(start, behind, deadline), *word_ids(scheduler))
 
 
 def _stated(model: XrayGPT, image: EncodedImage, places: Sequence[Place], deadline: Deadline | None) -> Panel:

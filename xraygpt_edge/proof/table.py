@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from export.gates import EQUAL_IDS, SMALLEST_WINS, Gates
-from export.parity import Parity
+from xraygpt_edge.proof.gates import EQUAL_IDS, SMALLEST_WINS, Gates
+from xraygpt_edge.proof.parity import Parity
 
 TITLES = {
     "vision": "Image rows against the original in torch, float32",

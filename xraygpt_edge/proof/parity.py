@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.pictures import picture_tensor
-from export.receipts import Case
 from xraygpt_edge.bundle import ImageRecipe
 from xraygpt_edge.devices import Device
 from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.generation.prompt import Prompt, Template, around
 from xraygpt_edge.generation.scheduler import Scheduler
+from xraygpt_edge.proof.receipts import Case, picture_tensor
 
 Figures = dict[str, float]
 Parity = dict[str, dict[str, Figures]]

@@ -1,0 +1,87 @@
+"""A llama-cpp-python wheel for every x86-64 desktop with Linux: code for each kind of CPU, chosen when it runs.
+
+    source, repaired ── narrow ──▶ seven kinds of CPU ── zig, an old glibc ──▶ wheel
+
+`xraygpt_edge/generation/cpu_backend.py` chooses. Only the standard library, since it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from export.build_steps import SetupError, run_step
+
+ZIG = "ziglang==0.17.1"
+"""A C and C++ compiler as a wheel, which links against an older glibc than this computer's."""
+TARGET = "x86_64-linux-gnu.2.28"
+"""ONNX Runtime's own wheel asks for no older one."""
+TOOLS = {"C_COMPILER": f"cc -target {TARGET}", "CXX_COMPILER": f"c++ -target {TARGET}", "AR": "ar", "RANLIB": "ranlib"}
+FLAGS = (
+    "-DLLAVA_BUILD=OFF",
+    "-DGGML_OPENMP=OFF",
+    "-DGGML_NATIVE=OFF",
+    "-DGGML_BACKEND_DL=ON",
+    "-DGGML_CPU_ALL_VARIANTS=ON",
+    "-DCMAKE_INSTALL_LIBDIR=llama_cpp/lib",
+    "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",  # the kinds are installed by llama.cpp's own rule, and it puts them here
+    "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",  # a wheel has no links: one library would be loaded as two
+    "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+    "-DLLAMA_OPENSSL=OFF",
+)
+LEFT_OUT = (
+    "include/**",
+    "lib/**",
+    "llama_cpp/lib/cmake/**",
+    "llama_cpp/lib/pkgconfig/**",
+    "llama_cpp/lib/libllama-common*",
+)
+KINDS_FILE = "vendor/llama.cpp/ggml/src/CMakeLists.txt"
+NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "cooperlake", "sapphirerapids")
+"""AMX ends the process (decision 0001); numpy asks for SSE 4.2; the others gain little over their neighbours."""
+LEAST_FEATURES = ["sse4_2"]
+"""What a CPU must have, as Linux spells it."""
+RECIPE = (ZIG, TARGET, *NOT_BUILT)
+"""What a wheel depends on beside the flags and the source."""
+DATED = "1767225600"
+"""Of every file in the wheel, in seconds: else each build is another."""
+
+
+def build(source: Path, scratch: Path, log: Path) -> None:
+    """Put the wheel into scratch. source: as `llama_source.fetch` leaves it. Raises SetupError."""
+    narrow(source)
+    build_folder = scratch / "build"
+    maps = f"-ffile-prefix-map={source}=. -ffile-prefix-map={build_folder}=build"
+    tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(scratch, log).items()]
+    flags = [*FLAGS, *tools, f"-DCMAKE_C_FLAGS={maps}", f"-DCMAKE_CXX_FLAGS={maps}"]
+    command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
+    command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=true"]
+    command += ["-C", f"wheel.exclude={';'.join(LEFT_OUT)}", "--wheel-dir", str(scratch), str(source)]
+    environment = {"CMAKE_ARGS": shlex.join(flags), "SOURCE_DATE_EPOCH": DATED}
+    run_step(command, log, "llama.cpp could not be built", environment)
+
+
+def narrow(source: Path) -> None:
+    """Take the kinds of CPU that are not built out of the source. Raises SetupError for a source that is another."""
+    file = source / KINDS_FILE
+    text = file.read_text("utf-8") if file.is_file() else ""
+    for kind in NOT_BUILT:
+        text, found = re.subn(rf"^ *ggml_add_cpu_backend_variant\({kind}[ )].*\n", "", text, flags=re.MULTILINE)
+        if found != 1:
+            raise SetupError(f"llama.cpp's list of CPUs names {kind} {found} times: compare export/llama_portable.py.")
+    file.write_text(text, "utf-8")
+
+
+def _tools(scratch: Path, log: Path) -> dict[str, Path]:
+    """Zig's compilers and archivers as CMake takes them: one program each."""
+    home = scratch / "zig"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
+    run_step([*command, "--target", str(home), ZIG], log, "The compiler could not be downloaded")
+    found = {}
+    for name, words in TOOLS.items():
+        found[name] = scratch / f"zig-{name.lower()}"
+        found[name].write_text(f'#!/bin/sh\nexec {shlex.quote(str(home / "ziglang" / "zig"))} {words} "$@"\n', "utf-8")
+        found[name].chmod(0o755)
+    return found
