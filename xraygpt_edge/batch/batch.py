@@ -16,7 +16,7 @@ from typing import Protocol
 
 from xraygpt_edge.batch.job import Job, Running, load_of
 from xraygpt_edge.batch.summary import Run, Summary, Unread, summarize
-from xraygpt_edge.batch.walk import Found, Look, Skip, look_at, walk
+from xraygpt_edge.batch.walk import Found, Look, Skip, look_at
 from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.host import Event, ModelHost, Record, Started, Task
 from xraygpt_edge.ledger import Ledger, adopt, claimed
@@ -106,7 +106,7 @@ class _Batch:
 
     def answer_all(self) -> Run:
         """Walk, ask, record; returns what this run did."""
-        self.progress.total = sum(1 for _ in walk(self.job.folder, self.out))
+        self.progress.total = sum(1 for _ in self.job.found(self.out))
         host = ModelHost(load_of(self.job, self.running, self.progress.total))
         tasks = self._tasks()
         first = next(tasks, None)
@@ -134,10 +134,10 @@ class _Batch:
     def _tasks(self) -> Iterator[Task]:
         """Radiographs with a question that has no record yet."""
         folder = self.job.folder.absolute()
-        for number, found in enumerate(walk(self.job.folder, self.out), 1):
+        for number, found in enumerate(self.job.found(self.out), 1):
             look = self._look_at(found)
             if look.skip:
-                self._leave_out(found.path, look.skip, look.kind)
+                self._leave_out(found.path, look)
                 continue
             questions = self._unanswered(found.path)
             if not questions:
@@ -151,7 +151,7 @@ class _Batch:
                 yield Task(number, str(folder / found.path), questions)
 
     def _look_at(self, found: Found) -> Look:
-        if found.skip or found.unreadable:
+        if found.skip or found.unreadable or self.job.films:  # a list was made by looking
             return Look(found.skip)
         return look_at(self.job.folder / found.path)
 
@@ -183,7 +183,7 @@ class _Batch:
 
     def _count(self, file: _File, skip: Skip | None) -> None:
         if skip is not None:
-            self._leave_out(file.path, skip)
+            self._leave_out(file.path, Look(skip))
             return
         if file.has_failed:
             self.progress.failed += 1
@@ -204,10 +204,10 @@ class _Batch:
         for question in questions:
             self._keep(Record.of(number, question, failure))
 
-    def _leave_out(self, path: str, reason: Skip, kind: str = "") -> None:
-        if kind:
-            self._unread.setdefault(kind, Unread()).add(path)
-        self.progress.skipped[f"{reason}: {kind}" if kind else str(reason)] += 1
+    def _leave_out(self, path: str, look: Look) -> None:
+        if look.kind:
+            self._unread.setdefault(look.kind, Unread()).add(path)
+        self.progress.skipped[look.reason] += 1
         self.watcher.show(self.progress)
 
 

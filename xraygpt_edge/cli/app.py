@@ -28,6 +28,7 @@ from xraygpt_edge.cli import (
     evaluate,
     inspect,
     report,
+    scaling,
     signals,
     streams,
 )
@@ -53,6 +54,8 @@ app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
+app.command("plan")(scaling.plan)
+app.command("merge")(scaling.merge)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)

@@ -29,12 +29,24 @@ Questions = Annotated[
 Parallel = Annotated[
     str, typer.Option(metavar="auto|N", help="Radiographs answered at the same time; auto asks memory and cores.")
 ]
+FilmList = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", metavar="FILE", help="Take the films of a list that plan has made; - reads it.", show_default=False
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", envvar="XRAYGPT_SHARD", help="Only share I of N, from 0 to N-1.", show_default=False),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try radiographs again that have failed.")]
 
 
 def batch(
     folder: Folder,
     out: Out,
+    films: FilmList = None,
+    shard: ShardOf = None,
     question: Questions = None,
     bundle: options.Bundle = None,
     device: options.Device = "auto",
@@ -79,7 +91,9 @@ def batch(
     mapping.require_elsewhere(map_out, folder, out)
     maps = mapping.wanted(draw_maps, map_out, level, loading, opened.root)
     running = batches.Running(loading, slots(parallel), retry_failed, level, maps)
-    job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings)
+    share = batches.Shard.parse(shard) if shard else batches.WHOLE
+    listed = batches.FilmList.read(films) if films else None
+    job = batches.Job(folder, opened.root, opened.manifest_sha256, asked(question), settings, listed, share)
     with progress.BatchScreen(quiet=quiet) as screen:
         summary = batches.run(job, out, running, screen)
     if as_json:
