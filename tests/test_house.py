@@ -101,6 +101,7 @@ OWNERS = {
     "rouge_score": {"evaluate"},
     "sacrebleu": {"evaluate"},
     "filelock": {"ledger"},
+    "ray": {"scale"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
@@ -210,8 +211,14 @@ def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dic
     used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
     used -= {*sys.stdlib_module_names, "xraygpt_edge"}
     extras = project["optional-dependencies"]
-    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"])
+    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"] + extras["ray"])
     assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
+
+
+def test_ray_is_imported_in_one_module(root: Path) -> None:
+    scale = sorted((root / "xraygpt_edge" / "scale").glob("*.py"))
+    users = [f.name for f in scale if any(n.split(".")[0] == "ray" for n in imports(f.read_text("utf-8")))]
+    assert users == ["ray_pool.py"]
 
 
 def test_rich_stays_in_the_console(root: Path) -> None:
@@ -272,7 +279,7 @@ def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[
 
 
 def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
-    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "ray", "dev")]
     wanted = names(project["dependencies"]).union(*map(names, extras))
     assert sorted(wanted - pinned(root)) == []
 

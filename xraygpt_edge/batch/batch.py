@@ -6,19 +6,20 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from xraygpt_edge.batch.job import Job, Running, load_of
 from xraygpt_edge.batch.summary import Run, Summary, Unread, summarize
 from xraygpt_edge.batch.walk import Found, Look, Skip, look_at
 from xraygpt_edge.errors import InputRefused, UsageError
-from xraygpt_edge.host import Event, ModelHost, Record, Started, Task
+from xraygpt_edge.host import Event, Load, ModelHost, Ready, Record, StageTimes, Started, Task
 from xraygpt_edge.ledger import Ledger, adopt, claimed
 from xraygpt_edge.records import Failure
 
@@ -49,6 +50,25 @@ class Progress:
         return self.earlier + self.ok + self.failed + self.skipped.total()
 
 
+class Host(Protocol):
+    """Whoever answers: the model's process on this computer, or a pool of machines."""
+
+    ready: Ready | None
+    times: StageTimes
+    restarts: int
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, at once where there was an error."""
+
+    def answer_all(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Each task's events, in the order in which they come."""
+
+
 class Watcher(Protocol):
     """Somebody who shows progress."""
 
@@ -63,9 +83,12 @@ class Nobody:
         """Nothing."""
 
 
-def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -> Summary:
+def run(
+    job: Job, out: Path, running: Running, watcher: Watcher | None = None, host: Callable[[Load], Host] = ModelHost
+) -> Summary:
     """Answer every question about every radiograph that has no record yet.
 
+    host: makes whoever answers.
     Raises UsageError, Locked, OutputError, WorkerCrashed, or what ends the model process; every record
     that was written stays, and running the same job again does what is left.
     """
@@ -74,7 +97,7 @@ def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -
     with claimed(out):
         adopt(out, job.facts)
         with closing(Ledger(out)) as ledger:
-            batch = _Batch(job, out, running, ledger, watcher or Nobody())
+            batch = _Batch(job, out, running, ledger, watcher or Nobody(), host)
             return summarize(out, job, batch.answer_all())
 
 
@@ -97,6 +120,7 @@ class _Batch:
     running: Running
     ledger: Ledger
     watcher: Watcher
+    make_host: Callable[[Load], Host]
     progress: Progress = field(default_factory=Progress)
     began_s: float = field(default_factory=time.monotonic)
     _unread: dict[str, Unread] = field(default_factory=dict)
@@ -107,7 +131,7 @@ class _Batch:
     def answer_all(self) -> Run:
         """Walk, ask, record; returns what this run did."""
         self.progress.total = sum(1 for _ in self.job.found(self.out))
-        host = ModelHost(load_of(self.job, self.running, self.progress.total))
+        host = self.make_host(load_of(self.job, self.running, self.progress.total))
         tasks = self._tasks()
         first = next(tasks, None)
         if first is not None:  # else the model is not even loaded
@@ -116,7 +140,7 @@ class _Batch:
                     self._hear(event)
         return self._run(host)
 
-    def _run(self, host: ModelHost) -> Run:
+    def _run(self, host: Host) -> Run:
         ready = host.ready
         return Run(
             seconds=time.monotonic() - self.began_s,

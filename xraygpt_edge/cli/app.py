@@ -27,6 +27,7 @@ from xraygpt_edge.cli import (
     doctor,
     evaluate,
     inspect,
+    pooling,
     report,
     scaling,
     signals,
@@ -60,6 +61,7 @@ app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(pooling.app, name="scale")
 
 
 @app.callback()

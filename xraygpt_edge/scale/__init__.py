@@ -9,6 +9,15 @@ merge   folders of shards into one, checked
 parts   one shard's folder, and what must be the same in all
 table   every record of all shards as a few numbers: which of them counts
 placing a folder that appears whole or not at all
+
+Or one batch over a pool of machines (the extra `ray`), which then is the only writer of its records.
+
+pool        stands in for the batch's model host
+films       which worker has which film, and what becomes of a dead one's
+ray_pool    the process that speaks to Ray, and alone imports it
+ray_worker  what runs on each machine: a model host
+guard       who may reach a cluster
+messages    what these say to each other
 """
 
 from __future__ import annotations
