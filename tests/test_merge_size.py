@@ -16,13 +16,14 @@ from tests.sharded import line, of, write_shard
 from xraygpt_edge.batch.shard import share_of
 
 SHARDS = 100
-MERGE = """
-import resource, sys, time
+MERGE = r"""
+import re, sys, time
 from pathlib import Path
 from xraygpt_edge.scale import Terms, merge
 began = time.monotonic()
 merged = merge(sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2]), Terms())
-print(merged.ok, time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+peak_kb = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]
+print(merged.ok, time.monotonic() - began, int(peak_kb) // 1024)
 """
 
 
@@ -40,6 +41,7 @@ def write_many(root: Path, n_films: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
 def test_a_million_records_are_merged_within_a_minute_and_300_mb_and_a_kill_leaves_nothing(tmp_path: Path) -> None:
     write_many(tmp_path / "shards", 1_000_000)
     words = [sys.executable, "-c", MERGE, tmp_path / "shards", tmp_path / "all"]

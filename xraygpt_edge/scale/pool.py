@@ -13,6 +13,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ class Pool:
         if error is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(GRACE_S)
+        end_group(self._child.pid)
         self._child.kill()
         self._child.wait()
         self._listener.join(GRACE_S)
@@ -133,6 +135,13 @@ class Pool:
             pipe = _pipe(self._child.stdin)
             pipe.write(line)
             pipe.flush()
+
+
+def end_group(leader: int) -> None:
+    """End what Ray has started here: two of its helpers outlive everything else."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def _private_folder() -> str:

@@ -33,6 +33,7 @@ from xraygpt_edge.host.speaker import Speaker, own_stdout
 from xraygpt_edge.scale import guard
 from xraygpt_edge.scale.films import Films
 from xraygpt_edge.scale.messages import Begun, Lost, Start, Wish
+from xraygpt_edge.scale.pool import end_group
 from xraygpt_edge.scale.ray_worker import FilmWorker
 from xraygpt_edge.text import one_line
 
@@ -82,6 +83,8 @@ def main() -> None:
     finally:
         with contextlib.suppress(Exception):
             ray.shutdown()
+        if os.name == "posix" and os.getpgrp() == os.getpid():  # as a pool starts it
+            end_group(os.getpid())
         os._exit(0)
 
 
