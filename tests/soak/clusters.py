@@ -1,9 +1,10 @@
-"""A cluster of Ray on the loopback address, with machines that can be killed."""
+"""A cluster of Ray as docs/scale.md starts it, with a token, and with machines that can be killed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+from ray.util import get_node_ip_address
 
 from tests.soak.folder import ROOT
-from xraygpt_edge.scale import guard
 
+SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_automatic_object_spilling_enabled": "0"}
 STORE_BYTES = 80_000_000
-JOINED_S = 60.0
+JOINED_S = 150.0
 
 
 class Cluster:
@@ -28,15 +30,16 @@ class Cluster:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self._host = get_node_ip_address()
+        self.address = f"{self._host}:{self.port}"
         self._temp = tempfile.mkdtemp(prefix="xr-", dir="/tmp")
-        self.environment = {**os.environ, **guard.SETTINGS, "PYTHONPATH": str(ROOT)}
+        self.environment = {**os.environ, **SETTINGS, "RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": str(ROOT)}
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        self.head = self._start("--head", f"--port={self.port}", "--node-ip-address=127.0.0.1", "--num-cpus=0",
-                                "--include-dashboard=false", f"--temp-dir={self._temp}")  # fmt: skip
-        until(lambda: answers(self.port))
+        words = (f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self._temp}")
+        self.head = self._start("--head", *words)
+        until(lambda: answers(self._host, self.port))
         return self
 
     def __exit__(self, *_facts: object) -> None:
@@ -46,7 +49,7 @@ class Cluster:
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
         """One more machine."""
-        return self._start(f"--address={self.address}", "--node-ip-address=127.0.0.1", f"--num-cpus={cpus}")
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """At once, with all that it has started."""
@@ -59,7 +62,7 @@ class Cluster:
 
     def scale(self, folder: Path, out: Path, bundle: Path, *more: str, delay_s: float = 0.0) -> subprocess.Popen[bytes]:
         """`scale ray` over the cluster, with workers without a model."""
-        return scale(folder, out, bundle, "--address", self.address, *more, delay_s=delay_s)
+        return scale(folder, out, bundle, "--address", self.address, *more, delay_s=delay_s, **self.environment)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         script = Path(sys.executable).with_name("ray")
@@ -69,10 +72,12 @@ class Cluster:
         return node
 
 
-def scale(folder: Path, out: Path, bundle: Path, *more: str, delay_s: float = 0.0) -> subprocess.Popen[bytes]:
+def scale(
+    folder: Path, out: Path, bundle: Path, *more: str, delay_s: float = 0.0, **settings: str
+) -> subprocess.Popen[bytes]:
     """`scale ray` with workers without a model; standard error is kept."""
     words = ["scale", "ray", str(folder), "--out", str(out), "--bundle", str(bundle), "--quiet", *more]
-    environment = {**os.environ, "FAKE_DELAY_S": str(delay_s), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **settings, "FAKE_DELAY_S": str(delay_s), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.soak.ray_driver", *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE
     )
@@ -84,9 +89,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def answers(port: int) -> bool:
+def answers(host: str, port: int) -> bool:
     with socket.socket() as caller:
-        return caller.connect_ex(("127.0.0.1", port)) == 0
+        return caller.connect_ex((host, port)) == 0
 
 
 def until(holds: Any, limit_s: float = JOINED_S) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.soak.clusters import Cluster, scale, timed, until
 from tests.soak.folder import command, content, finish, keys, write_bundle, write_folder
 
 pytest.importorskip("ray")
+from tests.soak.clusters import Cluster, scale, timed, until
+
 pytestmark = pytest.mark.soak
 
 
@@ -50,7 +51,7 @@ def test_a_pool_on_this_computer_leaves_what_a_batch_leaves_and_nothing_else(tmp
         path.name for path in (tmp_path / "one").iterdir()
     )
     assert (tmp_path / "pool" / "job.json").read_bytes() == (tmp_path / "one" / "job.json").read_bytes()
-    assert [process for process in family if process.is_running()] == []
+    assert psutil.wait_procs(family, timeout=15)[1] == []
 
 
 def test_batch_finishes_what_a_pool_began_whose_driver_was_killed_and_no_process_stays(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import IO
 
 import msgspec
@@ -14,8 +15,9 @@ from xraygpt_edge.host.messages import packed
 class Speaker:
     """Events to the host, one line at a time; safe to share."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe, self._lock = pipe, threading.Lock()
+    def __init__(self, pipe: IO[bytes], leave: Callable[[], None] = lambda: os._exit(0)) -> None:
+        """leave: what to do when nobody hears any more."""
+        self._pipe, self._leave, self._lock = pipe, leave, threading.Lock()
 
     def say(self, event: msgspec.Struct) -> None:
         """Send an event; without anybody to hear it, the process has no more purpose."""
@@ -24,7 +26,7 @@ class Speaker:
                 self._pipe.write(packed(event))
                 self._pipe.flush()
         except OSError:
-            os._exit(0)
+            self._leave()
 
 
 def own_stdout() -> IO[bytes]:

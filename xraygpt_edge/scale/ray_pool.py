@@ -71,7 +71,7 @@ class _Worker:
 
 def main() -> None:
     """Serve one pool."""
-    speaker = Speaker(own_stdout())
+    speaker = Speaker(own_stdout(), _leave)
     start: Start = unpacked(sys.stdin.buffer.readline(), Start)
     inbox: Inbox = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
@@ -83,9 +83,14 @@ def main() -> None:
     finally:
         with contextlib.suppress(Exception):
             ray.shutdown()
-        if os.name == "posix" and os.getpgrp() == os.getpid():  # as a pool starts it
-            end_group(os.getpid())
-        os._exit(0)
+        _leave()
+
+
+def _leave() -> None:
+    """End, with whatever is left of a cluster that was started here."""
+    if os.name == "posix" and os.getpgrp() == os.getpid():  # as a pool starts it
+        end_group(os.getpid())
+    os._exit(0)
 
 
 def _listen(inbox: Inbox) -> None:
