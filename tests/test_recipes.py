@@ -58,10 +58,12 @@ def go(shop: Path, script: str) -> None:
     assert content(shop / "answers") == content(shop / "one")
 
 
+@pytest.mark.slow
 def test_two_computers_and_a_disk(shop: Path) -> None:
     go(shop, recipe("Two computers and a disk"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("parallel") is None, reason="no GNU parallel")
 def test_gnu_parallel(shop: Path) -> None:
     script = recipe("GNU parallel")
