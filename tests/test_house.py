@@ -27,6 +27,7 @@ LAYERS = (
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
     {"batch", "serve"},
+    {"scale"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -60,6 +61,7 @@ WHAT = {
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
     "serve": "HTTP for programs on this computer; a client of the host; owner of starlette, uvicorn and every socket",
+    "scale": "a folder over several machines",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -94,7 +96,7 @@ OWNERS = {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench", "serve"),
     },
-    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated", "serve"},
+    "msgspec": {"batch", "bundle", "host", "ledger", "reports", "scale", "trust", "imaging.isolated", "serve"},
     "platformdirs": {"bundle", "generation.cpu_backend"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
@@ -102,6 +104,7 @@ OWNERS = {
     "sacrebleu": {"evaluate"},
     "filelock": {"ledger"},
     **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl")},
+    "ray": {"scale"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
@@ -232,8 +235,14 @@ def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dic
     used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
     used -= {*sys.stdlib_module_names, "xraygpt_edge"}
     extras = project["optional-dependencies"]
-    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"])
+    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"] + extras["ray"])
     assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
+
+
+def test_ray_is_imported_in_one_module(root: Path) -> None:
+    scale = sorted((root / "xraygpt_edge" / "scale").glob("*.py"))
+    users = [f.name for f in scale if any(n.split(".")[0] == "ray" for n in imports(f.read_text("utf-8")))]
+    assert users == ["ray_pool.py"]
 
 
 def test_rich_stays_in_the_console(root: Path) -> None:
@@ -319,7 +328,7 @@ def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[
 
 
 def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
-    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "ray", "dev")]
     wanted = names(project["dependencies"]).union(*map(names, extras))
     assert sorted(wanted - pinned(root)) == []
 

@@ -18,6 +18,13 @@ Wish = Literal["auto", "cpu", "cuda"]
 CPUINFO = Path("/proc/cpuinfo")
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+KERNEL_FEATURES = (
+    *("pni", "ssse3", "sse4_1", "sse4_2", "avx", "f16c", "fma", "bmi2", "avx2", "avx_vnni", "avx_vnni_int8"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512vbmi", "avx512_vnni", "avx512_bf16"),
+    *("avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "sme"),
+)
+"""As Linux names them: what x86 has, then what ARM has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,16 @@ def processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
     wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
     return "\n".join(dict.fromkeys(line for line in lines if line.startswith(wanted)))
+
+
+def kind_of_cpu() -> str:
+    """The architecture, and those features by which llama.cpp and ONNX Runtime choose kernels.
+
+    Processors of one kind round alike. Where the system names no features, the processor's own name stands for them.
+    """
+    words = {word for line in processor().splitlines()[1:] for word in line.partition(":")[2].split()}
+    features = [feature for feature in KERNEL_FEATURES if feature in words]
+    return " ".join([platform.machine(), *(features or platform.processor().split())])
 
 
 def available_memory_bytes() -> int:

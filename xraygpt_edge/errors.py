@@ -2,6 +2,7 @@
 
 XrayGPTError
 ├── UsageError            2   a wrong option or value, another job's folder
+├── Incomplete            3   parts of what was asked for are missing
 ├── InputRefused          4   this file is not a radiograph that can be read
 ├── NoBundle             10   no model bundle was found
 ├── Locked               11   another process works in this folder
@@ -75,6 +76,12 @@ class UsageError(XrayGPTError):
     """A wrong option or value, or a folder that belongs to another job."""
 
     code = ExitCode.USAGE
+
+
+class Incomplete(XrayGPTError):
+    """Parts of what was asked for are missing."""
+
+    code = ExitCode.PARTIAL
 
 
 class InputRefused(XrayGPTError):

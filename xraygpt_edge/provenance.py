@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xraygpt_edge import loading
+from xraygpt_edge import devices, loading
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.parts import Parts
@@ -40,6 +40,7 @@ def engine_facts(parts: Parts, sampling: Sampling = GREEDY, template: str | None
         template=template or plan.bundle.manifest.prompt.default,
         draft=scheduler.drafts(sampling),
         libraries=loading.library_versions(),
+        cpu=devices.kind_of_cpu(),
     )
 
 

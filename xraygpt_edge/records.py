@@ -107,6 +107,8 @@ class EngineFacts:
     draft: bool
     """Drafts may have been decoded (speculative decoding): the same tokens, sooner."""
     libraries: dict[str, str]
+    cpu: str = ""
+    """Kind of processor: architecture and the features that choose kernels; empty in records from before 0.2.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,22 @@ from typing import Any
 from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Failure, Source, Timing
 
 BUNDLE = BundleFacts("fake", "0" * 64, "medclip", "int8", "Q8_0", demo=True)
-ENGINE = EngineFacts("0", "cpu", (), 1, "auto", 512, 0, 0.0, 0.9, 300, "demo", draft=False, libraries={})
+ENGINE = EngineFacts(
+    "0",
+    "cpu",
+    (),
+    1,
+    "auto",
+    512,
+    0,
+    0.0,
+    0.9,
+    300,
+    "demo",
+    draft=False,
+    libraries={},
+    cpu=os.environ.get("FAKE_CPU", ""),
+)
 PARALLEL = 3
 DELAY_S = float(os.environ.get("FAKE_DELAY_S", "0"))
 

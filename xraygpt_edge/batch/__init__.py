@@ -8,7 +8,22 @@ The model runs in the host's process; this one keeps records, and loads no nativ
 from __future__ import annotations
 
 from xraygpt_edge.batch.batch import Nobody, Progress, Watcher, run
+from xraygpt_edge.batch.films import FilmList
 from xraygpt_edge.batch.job import DEFAULT_QUESTION, Job, Running, Settings
+from xraygpt_edge.batch.shard import WHOLE, Shard
 from xraygpt_edge.batch.summary import Summary
 
-__all__ = ["DEFAULT_QUESTION", "Job", "Nobody", "Progress", "Running", "Settings", "Summary", "Watcher", "run"]
+__all__ = [
+    "DEFAULT_QUESTION",
+    "WHOLE",
+    "FilmList",
+    "Job",
+    "Nobody",
+    "Progress",
+    "Running",
+    "Settings",
+    "Shard",
+    "Summary",
+    "Watcher",
+    "run",
+]

@@ -6,19 +6,20 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from xraygpt_edge.batch.job import Job, Running, load_of
 from xraygpt_edge.batch.summary import Run, Summary, Unread, summarize
-from xraygpt_edge.batch.walk import Found, Look, Skip, look_at, walk
+from xraygpt_edge.batch.walk import Found, Look, Skip, look_at
 from xraygpt_edge.errors import InputRefused, UsageError
-from xraygpt_edge.host import Event, ModelHost, Record, Started, Task
+from xraygpt_edge.host import Event, Load, ModelHost, Ready, Record, StageTimes, Started, Task
 from xraygpt_edge.ledger import Ledger, adopt, claimed
 from xraygpt_edge.records import Failure
 
@@ -49,6 +50,25 @@ class Progress:
         return self.earlier + self.ok + self.failed + self.skipped.total()
 
 
+class Host(Protocol):
+    """Whoever answers: the model's process on this computer, or a pool of machines."""
+
+    ready: Ready | None
+    times: StageTimes
+    restarts: int
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, at once where there was an error."""
+
+    def answer_all(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Each task's events, in the order in which they come."""
+
+
 class Watcher(Protocol):
     """Somebody who shows progress."""
 
@@ -63,9 +83,12 @@ class Nobody:
         """Nothing."""
 
 
-def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -> Summary:
+def run(
+    job: Job, out: Path, running: Running, watcher: Watcher | None = None, host: Callable[[Load], Host] = ModelHost
+) -> Summary:
     """Answer every question about every radiograph that has no record yet.
 
+    host: makes whoever answers.
     Raises UsageError, Locked, OutputError, WorkerCrashed, or what ends the model process; every record
     that was written stays, and running the same job again does what is left.
     """
@@ -74,7 +97,7 @@ def run(job: Job, out: Path, running: Running, watcher: Watcher | None = None) -
     with claimed(out):
         adopt(out, job.facts)
         with closing(Ledger(out)) as ledger:
-            batch = _Batch(job, out, running, ledger, watcher or Nobody())
+            batch = _Batch(job, out, running, ledger, watcher or Nobody(), host)
             return summarize(out, job, batch.answer_all())
 
 
@@ -97,6 +120,7 @@ class _Batch:
     running: Running
     ledger: Ledger
     watcher: Watcher
+    make_host: Callable[[Load], Host]
     progress: Progress = field(default_factory=Progress)
     began_s: float = field(default_factory=time.monotonic)
     _unread: dict[str, Unread] = field(default_factory=dict)
@@ -106,8 +130,8 @@ class _Batch:
 
     def answer_all(self) -> Run:
         """Walk, ask, record; returns what this run did."""
-        self.progress.total = sum(1 for _ in walk(self.job.folder, self.out))
-        host = ModelHost(load_of(self.job, self.running, self.progress.total))
+        self.progress.total = sum(1 for _ in self.job.found(self.out))
+        host = self.make_host(load_of(self.job, self.running, self.progress.total))
         tasks = self._tasks()
         first = next(tasks, None)
         if first is not None:  # else the model is not even loaded
@@ -116,7 +140,7 @@ class _Batch:
                     self._hear(event)
         return self._run(host)
 
-    def _run(self, host: ModelHost) -> Run:
+    def _run(self, host: Host) -> Run:
         ready = host.ready
         return Run(
             seconds=time.monotonic() - self.began_s,
@@ -134,10 +158,10 @@ class _Batch:
     def _tasks(self) -> Iterator[Task]:
         """Radiographs with a question that has no record yet."""
         folder = self.job.folder.absolute()
-        for number, found in enumerate(walk(self.job.folder, self.out), 1):
+        for number, found in enumerate(self.job.found(self.out), 1):
             look = self._look_at(found)
             if look.skip:
-                self._leave_out(found.path, look.skip, look.kind)
+                self._leave_out(found.path, look)
                 continue
             questions = self._unanswered(found.path)
             if not questions:
@@ -151,7 +175,7 @@ class _Batch:
                 yield Task(number, str(folder / found.path), questions)
 
     def _look_at(self, found: Found) -> Look:
-        if found.skip or found.unreadable:
+        if found.skip or found.unreadable or self.job.films:  # a list was made by looking
             return Look(found.skip)
         return look_at(self.job.folder / found.path)
 
@@ -183,7 +207,7 @@ class _Batch:
 
     def _count(self, file: _File, skip: Skip | None) -> None:
         if skip is not None:
-            self._leave_out(file.path, skip)
+            self._leave_out(file.path, Look(skip))
             return
         if file.has_failed:
             self.progress.failed += 1
@@ -204,10 +228,10 @@ class _Batch:
         for question in questions:
             self._keep(Record.of(number, question, failure))
 
-    def _leave_out(self, path: str, reason: Skip, kind: str = "") -> None:
-        if kind:
-            self._unread.setdefault(kind, Unread()).add(path)
-        self.progress.skipped[f"{reason}: {kind}" if kind else str(reason)] += 1
+    def _leave_out(self, path: str, look: Look) -> None:
+        if look.kind:
+            self._unread.setdefault(look.kind, Unread()).add(path)
+        self.progress.skipped[look.reason] += 1
         self.watcher.show(self.progress)
 
 

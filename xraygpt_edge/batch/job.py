@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from xraygpt_edge.batch.films import FilmList
+from xraygpt_edge.batch.shard import WHOLE, Shard
+from xraygpt_edge.batch.walk import Found, walk
 from xraygpt_edge.generation.request import GREEDY, Sampling
 from xraygpt_edge.host import Load
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
@@ -32,13 +36,22 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Bundle, questions and settings, and the folder that is read."""
+    """Bundle, questions and settings, and the films of a folder that are read."""
 
     folder: Path
     bundle: Path
     manifest_sha256: str
     questions: tuple[str, ...] = (DEFAULT_QUESTION,)
     settings: Settings = Settings()
+    films: FilmList | None = None
+    """The films to read; None walks the folder."""
+    shard: Shard = WHOLE
+    """The share of them that is ours."""
+
+    def found(self, out: Path) -> Iterator[Found]:
+        """Entries of the folder, or of the list, that are in our share; out: a folder that is not walked."""
+        entries = self.films.found() if self.films else walk(self.folder, out)
+        return (entry for entry in entries if self.shard.holds(entry.path))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -50,6 +63,9 @@ class Job:
             "folder_sha256": folder,
             "questions": list(self.questions),
             "settings": _flat(self.settings),
+            # Neither is there without its option: so folders of version 0.1.0 are gone on with.
+            **({"shard": str(self.shard)} if self.shard != WHOLE else {}),
+            **({"list_sha256": self.films.end.sha256} if self.films else {}),
         }
 
 

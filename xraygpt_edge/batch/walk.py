@@ -69,6 +69,11 @@ class Look:
     kind: str = ""
     """Name of the kind, where it is known and not read."""
 
+    @property
+    def reason(self) -> str:
+        """Why the file is left out, as it is counted."""
+        return f"{self.skip}: {self.kind}" if self.kind else str(self.skip)
+
 
 CANDIDATE = Look()
 

@@ -9,6 +9,7 @@ from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
 from xraygpt_edge.catalogue.program import PROGRAM
 from xraygpt_edge.catalogue.report import REPORT
+from xraygpt_edge.catalogue.scale import SCALE
 from xraygpt_edge.catalogue.serve import SERVE
 from xraygpt_edge.catalogue.text import TEXT
 from xraygpt_edge.catalogue.trust import TRUST
@@ -25,4 +26,5 @@ CATALOGUE: dict[str, Entry] = {
     **TEXT,
     **TRUST,
     **EVALUATION,
+    **SCALE,
 }

@@ -27,7 +27,9 @@ from xraygpt_edge.cli import (
     doctor,
     evaluate,
     inspect,
+    pooling,
     report,
+    scaling,
     serve,
     signals,
     streams,
@@ -55,10 +57,13 @@ app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("explain")(about.explain)
+app.command("plan")(scaling.plan)
+app.command("merge")(scaling.merge)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(pooling.app, name="scale")
 
 
 @app.callback()

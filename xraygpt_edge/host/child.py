@@ -13,24 +13,9 @@ from queue import SimpleQueue
 from typing import IO
 
 from xraygpt_edge.errors import ResourceExhausted, XrayGPTError
-from xraygpt_edge.host.messages import Command, Event, Fatal, Load, packed, unpacked
+from xraygpt_edge.host.messages import Command, Event, Fatal, Load, unpacked
 from xraygpt_edge.host.pipeline import Inbox, Pipeline
-
-
-class Speaker:
-    """Events to the host, one line at a time; safe to share."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe, self._lock = pipe, threading.Lock()
-
-    def say(self, event: Event) -> None:
-        """Send an event; without anybody to hear it, the process has no more purpose."""
-        try:
-            with self._lock:
-                self._pipe.write(packed(event))
-                self._pipe.flush()
-        except OSError:
-            os._exit(0)
+from xraygpt_edge.host.speaker import Speaker, own_stdout
 
 
 def main() -> None:
@@ -40,13 +25,6 @@ def main() -> None:
     if first:
         serve(unpacked(first, Load), speaker.say)
     os._exit(0)  # a native thread may still be busy; nothing of it is worth waiting for
-
-
-def own_stdout() -> IO[bytes]:
-    """The pipe to the host; what native code prints to standard output goes nowhere."""
-    pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return pipe
 
 
 def serve(load: Load, say: Callable[[Event], None]) -> None:

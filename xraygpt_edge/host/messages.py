@@ -209,7 +209,7 @@ class Garbled(ValueError):
     """A line that is no message."""
 
 
-def packed(message: Command | Event) -> bytes:
+def packed(message: msgspec.Struct) -> bytes:
     """One line; lone surrogates of a file name survive as escapes, which msgspec's own writer refuses."""
     return json.dumps(msgspec.to_builtins(message), ensure_ascii=True).encode("ascii") + b"\n"
 

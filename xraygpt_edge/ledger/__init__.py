@@ -12,11 +12,11 @@ Whoever writes records (a batch, a server, a node) and whoever reads them (repor
 
 from __future__ import annotations
 
-from xraygpt_edge.ledger.folder import claimed, write_whole
-from xraygpt_edge.ledger.job import adopt, asked_questions
+from xraygpt_edge.ledger.folder import claimed, write_whole, writing
+from xraygpt_edge.ledger.job import adopt, asked_questions, difference, job_facts
 from xraygpt_edge.ledger.ledger import Ledger
 from xraygpt_edge.ledger.records import RECORDS, Entry, Records
-from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, record_of
+from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, own_path, record_of
 
 __all__ = [
     "RECORDS",
@@ -29,7 +29,11 @@ __all__ = [
     "adopt",
     "asked_questions",
     "claimed",
+    "difference",
+    "job_facts",
     "named_path",
+    "own_path",
     "record_of",
     "write_whole",
+    "writing",
 ]

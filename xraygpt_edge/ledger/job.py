@@ -13,6 +13,13 @@ from xraygpt_edge.ledger.folder import write_whole, writing
 from xraygpt_edge.ledger.versions import Damaged, decoded
 
 JOB = "job.json"
+FACTS = {
+    "manifest_sha256": "another bundle",
+    "folder_sha256": "another folder of radiographs",
+    "shard": "another shard",
+    "list_sha256": "another list",
+}
+"""Facts of a job → what differs, in words; any other is "other ..."."""
 
 
 class _Asked(msgspec.Struct):
@@ -33,7 +40,7 @@ def adopt(folder: Path, facts: dict[str, Any]) -> None:
     if known is None:
         write_whole(path, json.dumps(facts, indent=1).encode("ascii"))
     elif known != facts:
-        raise UsageError("E-BAT-002", f"it has {_difference(known, facts)}")
+        raise UsageError("E-BAT-002", f"it has {difference(known, facts)}")
 
 
 def asked_questions(folder: Path) -> tuple[str, ...]:
@@ -41,18 +48,30 @@ def asked_questions(folder: Path) -> tuple[str, ...]:
 
     Raises InputRefused for a damaged file, BundleIncompatible for one of a newer version.
     """
+    asked: _Asked | None = _read(folder, _Asked)
+    return asked.questions if asked else ()
+
+
+def job_facts(folder: Path) -> dict[str, Any] | None:
+    """What `adopt` has written; None where the folder has no job. Raises as `asked_questions`."""
+    facts: dict[str, Any] | None = _read(folder, dict[str, Any])
+    return facts
+
+
+def difference(known: Any, facts: dict[str, Any]) -> str:
+    """In what two jobs differ, in words; empty where they do not."""
+    if not isinstance(known, dict):
+        return "something else in it"
+    differing = [name for name in {**facts, **known} if known.get(name) != facts.get(name)]
+    return ", ".join(FACTS.get(name, f"other {name}") for name in differing)
+
+
+def _read(folder: Path, kind: Any) -> Any:
     try:
-        asked: _Asked = decoded((folder / JOB).read_bytes(), _Asked, JOB)
-    except FileNotFoundError:
-        return ()
+        return decoded((folder / JOB).read_bytes(), kind, JOB)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except Damaged as error:
         raise InputRefused("E-REP-003", JOB) from error
     except OSError as error:
         raise InputRefused("E-REP-003", f"{JOB}: {error.strerror}") from error
-    return asked.questions
-
-
-def _difference(known: Any, facts: dict[str, Any]) -> str:
-    names = {"manifest_sha256": "another bundle", "folder_sha256": "another folder of radiographs"}
-    differing = [name for name in facts if not isinstance(known, dict) or known.get(name) != facts[name]]
-    return ", ".join(names.get(name, f"other {name}") for name in differing) or "more in it"

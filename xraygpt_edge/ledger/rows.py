@@ -31,7 +31,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="status"):
     @property
     def own_path(self) -> str:
         """The path as this process names it: what it looks like depends on the locale, its bytes never."""
-        return os.fsdecode(self.path_b64 or self.path.encode("utf-8", "surrogatepass"))
+        return own_path(self.path, self.path_b64)
 
     @property
     def file(self) -> Path:
@@ -91,3 +91,8 @@ def named_path(path: str) -> dict[str, str]:
     if shown.encode("utf-8", "surrogatepass") == raw:
         return {"path": shown}
     return {"path": shown, "path_b64": base64.b64encode(raw).decode("ascii")}
+
+
+def own_path(path: str, path_b64: bytes | None) -> str:
+    """A path that was kept by `named_path`, as this process names it."""
+    return os.fsdecode(path_b64 or path.encode("utf-8", "surrogatepass"))

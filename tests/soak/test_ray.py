@@ -1,0 +1,185 @@
+"""Pools of machines that die: nothing is missing and nothing is there twice. `make soak`; each takes about a minute."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.soak.folder import command, content, finish, keys, write_bundle, write_folder
+
+pytest.importorskip("ray")
+from tests.soak.clusters import Cluster, scale, timed, until
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "bundle")
+
+
+def lines(out: Path) -> int:
+    path = out / "records.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def require_each_once(folder: Path, out: Path) -> None:
+    found = [path for path, _ in keys(out)]
+    assert sorted(found) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def test_a_pool_on_this_computer_leaves_what_a_batch_leaves_and_nothing_else(tmp_path: Path, bundle: Path) -> None:
+    folder = write_folder(tmp_path / "films", 60, (b"OK", b"OK", b"BAD", b"SR", b"CRASH", b"OK"))
+    for path in sorted(folder.rglob("*.png"))[6:]:
+        if path.read_bytes().startswith(b"CRASH"):
+            path.write_bytes(b"OK" + path.read_bytes()[5:])
+    assert finish(command(folder, tmp_path / "one", bundle)) == 3
+    running = scale(folder, tmp_path / "pool", bundle, "--send-files")
+    until(lambda: lines(tmp_path / "pool") > 0)
+    family = psutil.Process(running.pid).children(recursive=True)
+    _, said = running.communicate(timeout=120)
+    assert (running.returncode, said) == (3, b"")
+    assert content(tmp_path / "pool") == content(tmp_path / "one")
+    assert sorted(path.name for path in (tmp_path / "pool").iterdir()) == sorted(
+        path.name for path in (tmp_path / "one").iterdir()
+    )
+    assert (tmp_path / "pool" / "job.json").read_bytes() == (tmp_path / "one" / "job.json").read_bytes()
+    assert psutil.wait_procs(family, timeout=15)[1] == []
+
+
+def test_batch_finishes_what_a_pool_began_whose_driver_was_killed_and_no_process_stays(
+    tmp_path: Path, bundle: Path
+) -> None:
+    folder, out = write_folder(tmp_path / "films", 200), tmp_path / "out"
+    running = scale(folder, out, bundle, delay_s=0.05)
+    until(lambda: lines(out) > 20)
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == []
+    assert 20 < lines(out) < 200
+    assert finish(command(folder, out, bundle)) == 0
+    require_each_once(folder, out)
+
+
+def test_a_signal_ends_a_pool_within_2_s(tmp_path: Path, bundle: Path) -> None:
+    folder, out = write_folder(tmp_path / "films", 200), tmp_path / "out"
+    running = scale(folder, out, bundle, delay_s=0.05)
+    until(lambda: lines(out) > 5)
+    began_s = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    running.communicate()
+    assert time.monotonic() - began_s < 2.5
+    assert running.returncode == 143
+
+
+def test_machines_that_die_join_and_die_again_cost_no_film_and_no_record(tmp_path: Path, bundle: Path) -> None:
+    folder, out = write_folder(tmp_path / "films", 600), tmp_path / "out"
+    with Cluster() as cluster, timed("600 films, 0.1 s each, two of three machines killed, one added"):
+        first, second = cluster.add(), cluster.add()
+        running = cluster.scale(folder, out, bundle, "--chunk", "8", delay_s=0.1)
+        until(lambda: lines(out) > 30)
+        cluster.kill(first)
+        before = lines(out)
+        until(lambda: lines(out) > before + 30)
+        cluster.add()
+        cluster.kill(second)  # the last one but that which is about to join
+        running.communicate(timeout=240)
+    assert running.returncode == 0
+    require_each_once(folder, out)
+
+
+def test_a_lost_head_ends_with_19_and_a_new_cluster_goes_on(tmp_path: Path, bundle: Path) -> None:
+    folder, out = write_folder(tmp_path / "films", 3000), tmp_path / "out"
+    with Cluster() as cluster, timed("until the command ended after its head was killed"):
+        cluster.add()
+        running = cluster.scale(folder, out, bundle, delay_s=0.2)
+        until(lambda: lines(out) > 10)
+        cluster.kill(cluster.head)
+        _, said = running.communicate(timeout=180)
+    assert running.returncode == 19
+    assert said.count(b"\n") == 1
+    assert b"E-SCA-019" in said
+    kept = (out / "records.jsonl").read_bytes()
+    with Cluster() as cluster:
+        cluster.add()
+        again = cluster.scale(folder, out, bundle)
+        again.communicate(timeout=240)
+    assert again.returncode == 0
+    assert (out / "records.jsonl").read_bytes().startswith(kept)
+    require_each_once(folder, out)
+
+
+def test_a_film_costs_at_most_20_ms_beside_the_model(tmp_path: Path, bundle: Path) -> None:
+    folder = write_folder(tmp_path / "films", 2000)
+    with Cluster() as cluster:
+        cluster.add()
+        few = write_folder(tmp_path / "few", 1)
+        times = {}
+        for name, films in (("few", few), ("films", folder)):
+            began_s = time.monotonic()
+            cluster.scale(films, tmp_path / f"out-{name}", bundle).communicate(timeout=240)
+            times[name] = time.monotonic() - began_s
+    cost_ms = 1000 * (times["films"] - times["few"]) / 2000
+    print(f"{cost_ms:.1f} ms a film")
+    require_each_once(folder, tmp_path / "out-films")
+
+
+def test_eight_sleeping_workers_are_almost_eight_times_as_fast_as_one(tmp_path: Path, bundle: Path) -> None:
+    folder = write_folder(tmp_path / "films", 480)
+    speeds = {}
+    for cpus in (1, 8):
+        with Cluster() as cluster:
+            cluster.add(cpus)
+            out = tmp_path / f"out-{cpus}"
+            running = cluster.scale(folder, out, bundle, "--cpus-per-worker", "1", "--chunk", "16", delay_s=0.25)
+            until(lambda out=out: lines(out) > 0)
+            began_s = time.monotonic()
+            running.communicate(timeout=240)
+            speeds[cpus] = 480 / (time.monotonic() - began_s)
+        require_each_once(folder, out)
+    print(f"{speeds[8] / speeds[1]:.2f} times: {speeds}")
+
+
+@pytest.mark.network
+def test_what_ray_opens_on_this_computer_is_open_to_this_computer_alone(tmp_path: Path, bundle: Path) -> None:
+    if shutil.which("ss") is None:
+        pytest.skip("no ss")
+    folder, out = write_folder(tmp_path / "films", 400), tmp_path / "out"
+    running = scale(folder, out, bundle, delay_s=0.1)
+    until(lambda: lines(out) > 5)
+    pids = {process.pid for process in psutil.Process(running.pid).children(recursive=True)}
+    sockets = subprocess.run(["ss", "-Hltnup"], capture_output=True, text=True).stdout.splitlines()
+    running.kill()
+    running.communicate()
+    ours = [line.split()[4] for line in sockets if {int(pid) for pid in re.findall(r"pid=(\d+)", line)} & pids]
+    print(len(ours), "listeners")
+    assert ours
+    assert [address for address in ours if "127.0.0.1" not in address] == []
+
+
+@pytest.mark.network
+def test_ray_looks_nobody_up_and_connects_to_this_computer_alone(tmp_path: Path, bundle: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    folder, log = write_folder(tmp_path / "films", 5), tmp_path / "calls"
+    running = scale(folder, tmp_path / "out", bundle)
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-q", "-e", "trace=connect,sendto", "-o", str(log), "-p", str(running.pid)],
+        stderr=subprocess.DEVNULL,
+    )
+    running.communicate(timeout=200)
+    tracer.wait(timeout=20)
+    calls = log.read_text("ascii", "replace")
+    addresses = set(re.findall(r'(?:inet_addr\("|inet_pton\(AF_INET6, ")([^"]+)', calls))
+    print(sorted(addresses))
+    assert addresses
+    assert {address for address in addresses if address not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
