@@ -27,6 +27,7 @@ LAYERS = (
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
     {"batch"},
+    {"summarize"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -58,6 +59,7 @@ WHAT = {
     "host": "the model in a process that may die",
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
+    "summarize": "reports into clean texts",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -92,7 +94,7 @@ OWNERS = {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench"),
     },
-    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated"},
+    "msgspec": {"bundle", "host", "ledger", "reports", "summarize", "trust", "imaging.isolated"},
     "platformdirs": {"bundle"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},

@@ -9,9 +9,20 @@ from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
 from xraygpt_edge.catalogue.program import PROGRAM
 from xraygpt_edge.catalogue.report import REPORT
+from xraygpt_edge.catalogue.summaries import SUMMARIES
 from xraygpt_edge.catalogue.text import TEXT
 from xraygpt_edge.catalogue.trust import TRUST
 
 __all__ = ["CATALOGUE", "Entry"]
 
-CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH, **REPORT, **TEXT, **TRUST, **EVALUATION}
+CATALOGUE: dict[str, Entry] = {
+    **PROGRAM,
+    **MODEL,
+    **IMAGE,
+    **BATCH,
+    **REPORT,
+    **TEXT,
+    **TRUST,
+    **EVALUATION,
+    **SUMMARIES,
+}

@@ -30,6 +30,7 @@ from xraygpt_edge.cli import (
     report,
     signals,
     streams,
+    summarize,
 )
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
@@ -56,6 +57,7 @@ app.command("explain")(about.explain)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("summarize")(summarize.summarize)
 app.add_typer(bundles.app, name="bundle")
 
 

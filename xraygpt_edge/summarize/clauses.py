@@ -89,7 +89,7 @@ def without(text: str, part: Part) -> str:
 
 
 def stands(rest: str, whole: str) -> bool:
-    """Whether what is left of a sentence is one, in the style of reports: "No effusion." is one, "Effusion of." none."""
+    """Whether what is left of a sentence is one, as reports have them: "No effusion." is, "Effusion of." is not."""
     rest = " ".join(rest.split())
     words = re.findall(r"[A-Za-z]{2,}", rest)
     if not words or (len(words) < 2 and len(whole.split()) > 2) or _BROKEN.search(rest.rstrip(" .!?") + "."):

@@ -30,77 +30,106 @@ Decided: TypeAlias = Literal["heading", "title of the examination", "no heading"
 NAMES: tuple[tuple[Kind, str], ...] = (
     (
         "findings and impression",
-        r"(?:findings?|observations?)\s*(?:and|&|/|,|-|\+|or)\s*(?:impressions?|conclusions?)|"
-        r"(?:impressions?|conclusions?)\s*(?:and|&|/|,|-|\+)\s*findings?",
+        (
+            r"(?:findings?|observations?)\s*(?:and|&|/|,|-|\+|or)\s*(?:impressions?|conclusions?)|"
+            r"(?:impressions?|conclusions?)\s*(?:and|&|/|,|-|\+)\s*findings?"
+        ),
     ),
     (
         "findings",
-        r"(?:(?:additional|other|radiographic|radiological|imaging|chest|pertinent|incidental|new|positive|significant|"
-        r"x-?ray|cxr|relevant)\s+)*(?:findings?|observations?)|results?|report|description|body of report",
+        (
+            r"(?:(?:additional|other|radiographic|radiological|imaging|chest|pertinent|incidental|new|positive|significant|"
+            r"x-?ray|cxr|relevant)\s+)*(?:findings?|observations?)|results?|report|description|body of report"
+        ),
     ),
     (
         "impression",
-        r"(?:(?:final|overall|preliminary|general|diagnostic|radiologic(?:al)?)\s+)*(?:impressions?|conclusions?)|opinion|"
-        r"summary|interpretation|assessment|imp|radiologic(?:al)?\s+diagnos[ie]s|concl",
+        (
+            r"(?:(?:final|overall|preliminary|general|diagnostic|radiologic(?:al)?)\s+)*(?:impressions?|conclusions?)|opinion|"
+            r"summary|interpretation|assessment|imp|radiologic(?:al)?\s+diagnos[ie]s|concl"
+        ),
     ),
     ("addendum", r"addend(?:um|a)(?:\s*(?:#|no\.?)?\s*\d+)?(?:\s+begins?)?|late\s+addendum|amend(?:ment|ed report)"),
     (
         "wet read",
-        r"wet\s+read(?:ing)?(?:\s+version(?:\s*#?\s*\d+)?)?|prelim(?:inary)?\s+(?:read(?:ing)?|report|interpretation)|"
-        r"initial\s+read",
+        (
+            r"wet\s+read(?:ing)?(?:\s+version(?:\s*#?\s*\d+)?)?|prelim(?:inary)?\s+(?:read(?:ing)?|report|interpretation)|"
+            r"initial\s+read"
+        ),
     ),
     (
         "notification",
-        r"notifications?|(?:critical\s+)?communications?|critical\s+(?:results?|findings?|values?)(?:\s+communication)?|"
-        r"communicated|discussed\s+with",
+        (
+            r"notifications?|(?:critical\s+)?communications?|critical\s+(?:results?|findings?|values?)(?:\s+communication)?|"
+            r"communicated|discussed\s+with"
+        ),
     ),
     ("recommendation", r"recommendations?(?:\(s\))?|advice|follow[- ]?up|suggestions?|plan"),
     (
         "history",
-        r"(?:(?:clinical|patient|medical|past|relevant|brief|surgical|present|pertinent)\s+)*"
-        r"(?:indications?|histor(?:y|ies)|information|data|details|concerns?|notes?|context|question|presentation|statement)"
-        r"|(?:clinical\s+)?diagnos[ie]s|hx|ind|reason(?:\s+for)?(?:\s+(?:the|this))?\s*(?:exam(?:ination)?|study|test|visit|"
-        r"referral|request|order)?|signs\s+and\s+symptoms|symptoms|complaints?|request|patient|age|sex|dob|date of birth",
+        (
+            r"(?:(?:clinical|patient|medical|past|relevant|brief|surgical|present|pertinent)\s+)*"
+            r"(?:indications?|histor(?:y|ies)|information|data|details|concerns?|notes?|context|question|presentation|statement)"
+            r"|(?:clinical\s+)?diagnos[ie]s|hx|ind|reason(?:\s+for)?(?:\s+(?:the|this))?\s*(?:exam(?:ination)?|study|test|visit|"
+            r"referral|request|order)?|signs\s+and\s+symptoms|symptoms|complaints?|request|patient|age|sex|dob|"
+            r"date of birth"
+        ),
     ),
     (
         "comparison",
-        r"comparisons?(?:\s+(?:study|studies|exams?|examinations?|films?|radiographs?))?|compared?\s+(?:to|with)|"
-        r"reference\s+exam(?:ination)?|priors?|previous\s+(?:study|studies|exams?|examinations?)|comp",
+        (
+            r"comparisons?(?:\s+(?:study|studies|exams?|examinations?|films?|radiographs?))?|compared?\s+(?:to|with)|"
+            r"reference\s+exam(?:ination)?|priors?|previous\s+(?:study|studies|exams?|examinations?)|comp"
+        ),
     ),
     (
         "technique",
-        r"techniques?|protocol|views?|projections?|number of views|exposures?|contrast|dose|limitations?|quality|"
-        r"image quality|radiation(?:\s+dose)?",
+        (
+            r"techniques?|protocol|views?|projections?|number of views|exposures?|contrast|dose|limitations?|quality|"
+            r"image quality|radiation(?:\s+dose)?"
+        ),
     ),
     (
         "examination",
-        r"exam(?:ination)?s?(?:\s+type)?|stud(?:y|ies)|procedures?|type\s+of\s+exam(?:ination)?|modality|"
-        r"(?:exam(?:ination)?\s+|study\s+)?date(?:\s+of\s+(?:exam(?:ination)?|service|study))?|accession(?:\s+(?:number|no))?|"
-        r"service(?:\s+date)?|department|location|order(?:ing)?(?:\s+\w+)?|mrn|name",
+        (
+            r"exam(?:ination)?s?(?:\s+type)?|stud(?:y|ies)|procedures?|type\s+of\s+exam(?:ination)?|modality|"
+            r"(?:exam(?:ination)?\s+|study\s+)?date(?:\s+of\s+(?:exam(?:ination)?|service|study))?|accession(?:\s+(?:number|no))?|"
+            r"service(?:\s+date)?|department|location|order(?:ing)?(?:\s+\w+)?|mrn|name"
+        ),
     ),
     (
         "signature",
-        r"(?:electronically\s+)?(?:signed|dictated|transcribed|approved|verified|authenticated|interpreted|read|reviewed)"
-        r"(?:\s+(?:by|on|and))*|attending(?:\s+radiologist)?|resident|radiologist|physician|provider|contact(?:\s+name)?|"
-        r"reported\s+by|cc",
+        (
+            r"(?:electronically\s+)?(?:signed|dictated|transcribed|approved|verified|authenticated|interpreted|read|reviewed)"
+            r"(?:\s+(?:by|on|and))*|attending(?:\s+radiologist)?|resident|radiologist|physician|provider|contact(?:\s+name)?|"
+            r"reported\s+by|cc"
+        ),
     ),
 )
 _KIND_OF = tuple((kind, re.compile(rf"(?:{names})", re.IGNORECASE)) for kind, names in NAMES)
 _ANY_NAME = "|".join(f"(?:{names})" for _, names in NAMES)
 _DECORATION = r"[*#=_~<>|\[\]\-\u2013\u2014\u2022]"
-_STAMP = r"(?:[ \t]*(?:\([^)\n]{0,40}\)|_{2,}|#\d+|\d{1,2}[:/.\-]\d{1,2}(?:[/.\-]\d{2,4}|:\d\d)?|[ap]\.?m\.?|by\b|dr\.?|on\b|at\b))"
+_STAMP = (
+    r"(?:[ \t]*(?:\([^)\n]{0,40}\)|_{2,}|#\d+|\d{1,2}[:/.\-]\d{1,2}(?:[/.\-]\d{2,4}|:\d\d)?|[ap]\.?m\.?|by\b|dr\.?|"
+    r"on\b|at\b))"
+)
 """What may stand between a name and its colon: when, and by whom."""
 _LINE = re.compile(r"[^\n]+")
+_SPACE = re.compile(r"[ \t]*")
+MOST_CHARS = 20_000
+"""Of a line, in which headings are looked for: a whole report may be one."""
 _BANNER = re.compile(
     rf"[ \t]*(?:{_DECORATION}{{2,}}[ \t]*)?(?:final|radiology|diagnostic|preliminary|amended|corrected|imaging)"
     rf"(?:[ \t]+(?:radiology|imaging))?[ \t]+reports?[ \t:]*{_DECORATION}*[ \t]*"
     r"|[ \t]*[_=*\-\u2013\u2014]{10,}[ \t]*"
-    rf"|[ \t]*{_DECORATION}*[ \t]*end\s+of\s+(?:addendum|impression|findings|report|wet\s+read)[ \t.]*{_DECORATION}*[ \t]*",
+    rf"|[ \t]*{_DECORATION}*[ \t]*end\s+of\s+(?:addendum|impression|findings|report|"
+    rf"wet\s+read)[ \t.]*{_DECORATION}*[ \t]*",
     re.IGNORECASE,
 )
 """A line that ends whatever section stands above it, and is none itself."""
 _LINE_START = re.compile(
-    rf"[ \t]*(?:{_DECORATION}+[ \t]*)?(?P<name>{_ANY_NAME})(?P<stamp>{_STAMP}*)(?:[ \t]*{_DECORATION}*[ \t]*(?P<colon>:)(?!\d)"
+    rf"[ \t]*(?:{_DECORATION}+[ \t]*)?(?P<name>{_ANY_NAME})(?P<stamp>{_STAMP}*)"
+    rf"(?:[ \t]*{_DECORATION}*[ \t]*(?P<colon>:)(?!\d)"
     r"[ \t]*(?:\*{1,3}(?=[ \t]))?"
     rf"|(?P<alone>[ \t]*{_DECORATION}*[ \t]*\Z)"
     r"|(?P<dash>[ \t]*[.\u2013\u2014=>\-]+[ \t]+(?=\S))"
@@ -130,7 +159,8 @@ _EVERYDAY = re.compile(
     r"(?:results?|report|description|opinion|summary|interpretation|assessment|imp|concl|plan|age|sex|name|reason|request|"
     r"patient|question|notes?|data|details|concerns?|context|presentation|statement|views?|exposures?|contrast|dose|quality|"
     r"limitations?|priors?|service|location|department|physician|provider|resident|cc|read|reviewed|signed|comp|ind|hx|"
-    r"follow[- ]?up|advice|suggestions?|complaints?|symptoms|compared?\s+(?:to|with)|discussed\s+with|communicated|contact|"
+    r"follow[- ]?up|advice|suggestions?|complaints?|symptoms|compared?\s+(?:to|with)|discussed\s+with|"
+    r"communicated|contact|"
     r"order\w*|procedures?|stud(?:y|ies)|new findings?|other findings?|information|protocol|projections?|diagnos[ie]s)",
     re.IGNORECASE,
 )
@@ -166,13 +196,13 @@ def _in_line(text: str, at: int, line: str) -> Iterator[Heading]:
     if first:
         yield first
         end = first.end - at
-    colon = line.find(":", end)
+    colon = line.find(":", end, MOST_CHARS)
     while colon >= 0:
         found = _before_colon(at, line, end, colon)
         if found:
             yield found
             end = found.end - at
-        colon = line.find(":", colon + 1)
+        colon = line.find(":", colon + 1, MOST_CHARS)
 
 
 def _at_start(text: str, at: int, line: str) -> Heading | None:
@@ -209,7 +239,7 @@ def _begins_anew(text: str, at: int) -> bool:
 def _before_colon(at: int, line: str, begin: int, colon: int) -> Heading | None:
     if line[colon + 1 : colon + 2].isdigit():
         return None
-    end = colon + 1 + len(line[colon + 1 :]) - len(line[colon + 1 :].lstrip(" \t"))
+    end = _SPACE.match(line, colon + 1).end()  # type: ignore[union-attr] - it matches nothing, too
     m = _BEFORE_COLON.search(line, max(begin, colon - 60), colon)
     if m and line[begin : m.start()].strip():
         return _in_mid_line(at, line, m, end)

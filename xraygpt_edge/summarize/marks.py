@@ -15,7 +15,10 @@ MARK = re.compile(
 )
 _M = f"(?:{MARK.pattern})"
 _TITLE = r"(?:(?:drs?|mr|mrs|ms|prof|doctor|nurse|resident|physician|attending|radiologist)\b\.?\s*)"
-_TIME = r"(?:\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\d{3,4}(?:\s*(?:hours|hrs|h))?|\d{1,2}\s*[ap]\.?\s?m\b\.?|hours|today|noon|midnight)"
+_TIME = (
+    r"(?:\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\d{3,4}(?:\s*(?:hours|hrs|h))?|\d{1,2}\s*[ap]\.?\s?m\b\.?|hours|today|"
+    r"noon|midnight)"
+)
 _CLUSTER = re.compile(
     rf"(?:{_TITLE})?[\w.]*-?{_M}(?:'s)?(?:(?:\s*[,/&:-]\s*|\s+)?(?:{_TITLE}?{_M}(?:'s)?|{_TIME}|(?:at|on|and|of|through|to|by)\s+"
     rf"(?:the\s+)?(?:{_TITLE}?{_M}|{_TIME})|m\.?d\b\.?|r\.?n\b\.?|n\.?p\b\.?|p\.?a\b\.?|"
@@ -77,7 +80,8 @@ def mark_removed(text: str, start: int) -> Part:
 def _cluster(text: str, start: int) -> tuple[int, int]:
     """The mark with its title, and the marks and hours that go with it."""
     mark = MARK.search(text, start)
-    assert mark is not None, "a sentence with a mark"
+    if mark is None:
+        raise ValueError("a sentence without a mark")
     found = next((m for m in _CLUSTER.finditer(text) if m.start() <= mark.start() < m.end()), mark)
     first, last = found.span()
     unit = _UNIT.match(text, last)
@@ -103,7 +107,7 @@ def _before_noun(text: str, first: int, last: int) -> Part:
 
 
 def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
-    """ "on ___ at 5:30", ", ___," and "measuring ___ mm": parts that a sentence does without."""
+    """Parts that a sentence does without: "on ___ at 5:30", ", ___,", "measuring ___ mm"."""
     when = _WHEN.search(text, 0, first)
     if when and (placed := _PLACED.search(text, 0, when.start())) and not _BE.search(text, 0, placed.start()):
         yield ((placed.start(), last),)

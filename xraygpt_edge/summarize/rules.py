@@ -35,8 +35,20 @@ _USED: tuple[tuple[Kind, ...], ...] = (("findings", "findings and impression"), 
 """The kinds of section that make the text, in its order."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _SAYS_NOTHING = frozenset(
-    "there is are was were a an the seen noted present identified evidence of demonstrated visualized visualised "
-    "appreciated again this it that be been".split()
+    (
+        *("there", "is", "are", "was", "were", "be", "been", "a", "an", "the", "of", "this", "it", "that", "again"),
+        *(
+            "seen",
+            "noted",
+            "present",
+            "identified",
+            "evidence",
+            "demonstrated",
+            "visualized",
+            "visualised",
+            "appreciated",
+        ),
+    )
 )
 """Words without which two sentences are the same."""
 
@@ -97,7 +109,7 @@ def _words(report: str, found: Sequence[Section], kind: Kind) -> int:
 
 
 def _is_contradicted(report: str, found: Sequence[Section]) -> bool:
-    """An addendum corrects the report, states what it denies or denies what it states: which is right, no rule knows."""
+    """An addendum corrects the report, or states what it denies, or denies it: which is right, no rule knows."""
     added = " ".join(report[s.start : s.end] for s in found if s.kind == "addendum")
     if not added:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,13 +37,15 @@ def sections(text: str) -> tuple[Section, ...]:
 
 def _without_those_inside(text: str, found: Sequence[Heading]) -> list[Heading]:
     """A wet read reaches to the banner of the final report, whatever headings stand in it."""
+    banners = [heading.start for heading in found if heading.is_banner_of_words(text)]
     kept: list[Heading] = []
     until = 0
-    for number, heading in enumerate(found):
+    for heading in found:
         if heading.start < until and heading.kind != "banner":
             continue
         if heading.kind == "wet read":
-            until = next((h.start for h in found[number + 1 :] if h.is_banner_of_words(text)), 0)
+            behind = bisect(banners, heading.start)
+            until = banners[behind] if behind < len(banners) else 0
         kept.append(heading)
     return kept
 

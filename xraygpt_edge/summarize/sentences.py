@@ -1,4 +1,4 @@
-"""The words of a section into sentences and entries of a list, as reports are laid out: wrapped, numbered, line by line."""
+"""The words of a section into sentences and entries of a list, as reports are laid out: wrapped, numbered, in lines."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _ends(text: str, start: int, end: int, width: int) -> Iterator[int]:
 
 
 def _is_number(text: str, start: int, m: re.Match[str]) -> bool:
-    """ "1) ... 2) ..." and "1. ... 2. ..." in one line: the number stands behind a space, with a point behind a sentence."""
+    """In one line, "1) ... 2) ...": a number stands behind a space, one with a point behind a sentence as well."""
     before = text[max(start, m.start() - 3) : m.start()]
     return before[-1:].isspace() and (m[0].endswith(")") or before.rstrip()[-1:] in tuple(".!?:;"))
 

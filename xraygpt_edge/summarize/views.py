@@ -36,7 +36,8 @@ _FILMS = (
     r"|\bdecubitus\b"
 )
 VIEW = re.compile(rf"(?<![\w-])(?:{_FILMS})\b", re.IGNORECASE)
-"""Words that name a view: "PA and lateral views of the chest", "the portable film". "Lateral rib" and "AP window" do not."""
+"""Words that name a view: "PA and lateral views of the chest", "the portable film". "Lateral rib" and "AP "
+"window" do not."""
 _NO_VIEW = re.compile(
     r"\b(?:ap|aortopulmonary)\s+window|\b(?:main|left|right|enlarged)\s+pa\b|\b(?:ap|transverse|pa)\s+diameter|"
     r"\b(?:inferior|anterior|posterior|supero|infero|mid|far|more)-?\s?lateral\b|\blaterally\b|\blateral\s+(?:aspect|ribs?|border|wall|"
@@ -76,7 +77,7 @@ def next_view(text: str, start: int = 0) -> tuple[int, int] | None:
     """The first words at or behind a place that name a view; None where there are none."""
     other = [m.span() for m in _NO_VIEW.finditer(text)]
     for m in VIEW.finditer(text, start):
-        if not any(first <= m.start() and m.end() <= last or m.start() <= first < m.end() for first, last in other):
+        if not any((first <= m.start() and m.end() <= last) or m.start() <= first < m.end() for first, last in other):
             return m.span()
     return None
 
@@ -103,7 +104,7 @@ def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
 
 
 def _behind_taken(text: str, at: int) -> Iterator[Part]:
-    """ "PA and lateral views were obtained and the lungs are clear": what is said behind it may stand alone."""
+    """What is said behind it may stand alone: "Two views were obtained and the lungs are clear"."""
     joint = re.compile(
         r"\s*(?:;|,?\s+and\b|\.|,?\s+(?:which|demonstrating|showing|revealing)\b(?:\s+(?:shows?|demonstrates?|reveals?))?)\s*"
     ).match(text, at)
@@ -112,7 +113,7 @@ def _behind_taken(text: str, at: int) -> Iterator[Part]:
 
 
 def _without_place(text: str, seen: re.Match[str], last: int) -> Iterator[Part]:
-    """ "..., best seen on the lateral view": the place goes, and what was only said of it."""
+    """The place goes, and what was only said of it: "..., best seen on the lateral view"."""
     place = seen.end("seen") if seen["seen"] else seen.start()
     before = text[: seen.start("seen")] if seen["seen"] else text[: seen.start()]
     if _NOT.search(before):
