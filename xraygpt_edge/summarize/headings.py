@@ -239,7 +239,7 @@ def _begins_anew(text: str, at: int) -> bool:
 def _before_colon(at: int, line: str, begin: int, colon: int) -> Heading | None:
     if line[colon + 1 : colon + 2].isdigit():
         return None
-    end = _SPACE.match(line, colon + 1).end()  # type: ignore[union-attr] - it matches nothing, too
+    end = next(_SPACE.finditer(line, colon + 1)).end()
     m = _BEFORE_COLON.search(line, max(begin, colon - 60), colon)
     if m and line[begin : m.start()].strip():
         return _in_mid_line(at, line, m, end)

@@ -110,14 +110,16 @@ def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
     """Parts that a sentence does without: "on ___ at 5:30", ", ___,", "measuring ___ mm"."""
     when = _WHEN.search(text, 0, first)
     if when and (placed := _PLACED.search(text, 0, when.start())) and not _BE.search(text, 0, placed.start()):
-        yield ((placed.start(), last),)
+        comma = re.match(r"\s*,", text[last:]) if placed[0].startswith(",") else None
+        yield ((placed.start(), last + (comma.end() if comma else 0)),)
     if when and not _WANTS_MORE.search(text, 0, when.start()):
         is_of = when[0].strip(" ,").lower().startswith(("of", "through", "via", "from"))
         if not is_of or _DATED.search(text, 0, when.start()):
             yield ((when.start(), last),)
     entry = re.compile(r",\s*$").search(text, 0, first)
     if entry and re.match(r"\s*(?:,|and\b|or\b)", text[last:]):
-        yield ((entry.start(), last),)
+        of_two = re.match(r"\s*,(?=\s*(?:and|or)\b)", text[last:]) if "," not in text[: entry.start()] else None
+        yield ((entry.start(), last + (of_two.end() if of_two else 0)),)
     measuring = re.search(
         r",?\s*\b(?:measuring|numbered|labell?ed|named|called)\s+(?:up\s+to\s+)?$", text[:first], re.IGNORECASE
     )

@@ -21,8 +21,10 @@ from xraygpt_edge.trust.comparison import compares
 FINDINGS_LEAST_WORDS, IMPRESSION_LEAST_WORDS = 10, 2
 """Of the published recipe."""
 Rule: TypeAlias = Literal[
-    "list number", "no words", "told to whom", "comparison", "view", "mark", "unfinished", "repeated"
+    "list number", "no words", "too long", "told to whom", "comparison", "view", "mark", "unfinished", "repeated"
 ]
+LONGEST_SENTENCE = 2_000
+"""Characters; what is longer is no sentence of a report."""
 Reason: TypeAlias = Literal[
     "no findings section",
     "no impression section",
@@ -157,6 +159,8 @@ def cleaned_sentence(report: str, sentence: Sentence) -> tuple[str, list[Removed
 
 def _whole_rule(text: str) -> Rule | None:
     """The rule by which a whole sentence goes."""
+    if len(text) > LONGEST_SENTENCE:
+        return "too long"
     if not re.search(r"[A-Za-z]{2}", MARK.sub(" ", text)):
         return "no words"
     return "comparison" if compares(text) else None
