@@ -151,16 +151,10 @@ def _subordinate(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 
 def _joined(text: str, start: int, end: int, stop: int) -> Iterator[tuple[int, int]]:
-    """One of two statements of a sentence: each must have a verb of its own."""
+    """One of two statements of a sentence: the second must have a verb of its own."""
     joints = list(_JOINT.finditer(text, 0, stop))
-    before = [
-        m for m in joints if m.end() <= start and FINITE.search(text, 0, m.start()) and FINITE.search(text, m.end())
-    ]
-    behind = [
-        m
-        for m in joints
-        if m.start() >= end and FINITE.search(text, m.end(), stop) and FINITE.search(text, 0, m.start())
-    ]
+    before = [m for m in joints if m.end() <= start and FINITE.search(text, m.end())]
+    behind = [m for m in joints if m.start() >= end and FINITE.search(text, m.end(), stop)]
     for joint in reversed(before):
         yield joint.start(), behind[0].start() if behind else stop
         yield joint.start(), stop

@@ -130,12 +130,14 @@ _BANNER = re.compile(
 _LINE_START = re.compile(
     rf"[ \t]*(?:{_DECORATION}+[ \t]*)?(?P<name>{_ANY_NAME})(?P<stamp>{_STAMP}*)"
     rf"(?:[ \t]*{_DECORATION}*[ \t]*(?P<colon>:)(?!\d)"
-    r"[ \t]*(?:\*{1,3}(?=[ \t]))?"
+    r"[ \t]*(?:\*{2,3}(?=\s|\Z))?"
     rf"|(?P<alone>[ \t]*{_DECORATION}*[ \t]*\Z)"
     r"|(?P<dash>[ \t]*[.\u2013\u2014=>\-]+[ \t]+(?=\S))"
     r"|(?P<bare>[ \t]+(?=[A-Z0-9\d][a-z.)])))",
     re.IGNORECASE,
 )
+_WHEN_READ = re.compile(r"(?:[ \t]*_{2,})*[ \t]*\d{1,2}:\d\d(?:[ \t]*[ap]\.?m\.?)?[ \t]*\Z", re.IGNORECASE)
+"""When and by whom a preliminary reading was made, in the line of its heading."""
 _BEFORE_COLON = re.compile(rf"(?<![\w'\-/])(?P<name>{_ANY_NAME}){_STAMP}*[ \t]*\Z", re.IGNORECASE)
 _AFTER_A_SENTENCE = re.compile(r"(?:[.!?:;)\]]|_{2,})[\"']?[ \t]+\Z|[ \t]{2,}\Z|\t\Z|\|[ \t]*\Z")
 _FILM = re.compile(
@@ -219,7 +221,9 @@ def _at_start(text: str, at: int, line: str) -> Heading | None:
         is_one = _stands_alone(text, at, name, is_everyday=is_everyday)
     else:
         is_one = name.isupper() or (name[0].isupper() and not is_everyday) or _begins_anew(text, at)
-    return Heading(kind, at + m.start("name"), at + m.end()) if is_one else None
+    stamp = _WHEN_READ.match(line, m.end()) if kind in ("wet read", "addendum") else None
+    begin = len(line) - len(line.lstrip())
+    return Heading(kind, at + begin, at + (stamp.end() if stamp else m.end())) if is_one else None
 
 
 def _stands_alone(text: str, at: int, name: str, *, is_everyday: bool) -> bool:
@@ -241,10 +245,13 @@ def _before_colon(at: int, line: str, begin: int, colon: int) -> Heading | None:
         return None
     end = next(_SPACE.finditer(line, colon + 1)).end()
     m = _BEFORE_COLON.search(line, max(begin, colon - 60), colon)
-    if m and line[begin : m.start()].strip():
-        return _in_mid_line(at, line, m, end)
-    if begin == 0 and not m and 3 <= colon <= 90:
-        return _title(at, line[:colon], end)
+    if m is None:
+        return _title(at, line[:colon], end) if begin == 0 and 3 <= colon <= 90 else None
+    while m:  # "the chest FINDINGS:" names two, of which the shorter one may be meant
+        found = _in_mid_line(at, line, m, end) if line[begin : m.start()].strip() else None
+        if found:
+            return found
+        m = _BEFORE_COLON.search(line, m.start() + 1, colon)
     return None
 
 

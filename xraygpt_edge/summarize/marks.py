@@ -39,7 +39,7 @@ _WHEN = re.compile(
 _WANTS_MORE = re.compile(
     r"\b(?:consistent|compatible|compared|comparison|similar|due|secondary|relative|related|prior|terminat\w+|ends?|ending|"
     r"locat\w+|situat\w+|position\w*|seated|projects?|projecting|lies|lying|measur\w+|is|are|was|were|be|been|because|tip|"
-    r"level|lead|distal|proximal|history|placement|fracture|level)\s*,?\s*$",
+    r"confirmed|verified|recommended|requested|suggested|reviewed|level|lead|distal|proximal|history|placement|fracture|level)\s*,?\s*$",
     re.IGNORECASE,
 )
 _PLACED = re.compile(
@@ -52,6 +52,8 @@ _DATED = re.compile(
     r"\b(?:radiographs?|stud(?:y|ies)|films?|exams?|examinations?|ct|mri|scan|x-?rays?|surgery|procedure)\s*$",
     re.IGNORECASE,
 )
+_MEASURING = re.compile(r",?\s*\b(?:measuring|numbered|labell?ed|named|called)\s+(?:up\s+to\s+)?$", re.IGNORECASE)
+_IN_SIZE = r"\s+in\s+(?:size|diameter|length|width|thickness|depth|greatest\s+\w+)\b"
 _BEFORE_NOUN = re.compile(
     r"(?:^|\b(?:a|an|the|this|that|these|those|his|her|its|their|one|two|three|single|multiple|several|small|large|mild|"
     r"moderate|severe|minimal|tiny|right|left|bilateral|old|chronic|there\s+(?:is|are)|with|patchy|linear|dense|"
@@ -120,14 +122,10 @@ def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
     if entry and re.match(r"\s*(?:,|and\b|or\b)", text[last:]):
         of_two = re.match(r"\s*,(?=\s*(?:and|or)\b)", text[last:]) if "," not in text[: entry.start()] else None
         yield ((entry.start(), last + (of_two.end() if of_two else 0)),)
-    measuring = re.search(
-        r",?\s*\b(?:measuring|numbered|labell?ed|named|called)\s+(?:up\s+to\s+)?$", text[:first], re.IGNORECASE
-    )
+    measuring = _MEASURING.search(text, 0, first)
     if measuring:
-        inside = re.match(
-            r"\s+in\s+(?:size|diameter|length|width|thickness|depth|greatest\s+\w+)\b", text[last:], re.IGNORECASE
-        )
-        yield ((measuring.start(), last + (inside.end() if inside else 0)),)
+        comma = r"\s*,?" if measuring[0].startswith(",") else ""
+        yield ((measuring.start(), next(re.finditer(rf"(?:{_IN_SIZE})?{comma}", text[last:])).end() + last),)
     if _UNIT.search(text, first, last) and re.search(
         r"\b(?:ends?|terminates?|lies|is|located|positioned|seen|projects?)\s*$", text[:first]
     ):
