@@ -32,7 +32,7 @@ _BROKEN = re.compile(
     rf"\b(?:{_LITTLE})\s*(?:[,.;:)!?]|$)"
     r"|\b(?:the|a|an|its|their|no)\s+(?:of|in|on|at|is|are|was|were|and|or|to|with|by|for|from|has|have|which|that|may)\b"
     r"|\b(?:of|from|by|at|since|than|between|into|via)\s+(?:of|from|by|with|to|at|and|or|is|are|was|were|which|,)\b"
-    r"|[,;:]\s*[,;:.]|\(\s*\)|^\s*[,;:.)]"
+    r"|\b(?:is|are|was|were)\s+\w+ly\s*[.,;]|[,;:]\s*[,;:.]|\(\s*\)|^\s*[,;:.)]"
     r"|^\s*(?:and|but|or|nor|which|that|who|is|are|was|were|has|have|of|by|than|to\s+be|be|been|also|however|"
     r"although|because|whereas|if)\b",
     re.IGNORECASE,

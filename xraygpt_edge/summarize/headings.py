@@ -130,7 +130,7 @@ _BANNER = re.compile(
 _LINE_START = re.compile(
     rf"[ \t]*(?:{_DECORATION}+[ \t]*)?(?P<name>{_ANY_NAME})(?P<stamp>{_STAMP}*)"
     rf"(?:[ \t]*{_DECORATION}*[ \t]*(?P<colon>:)(?!\d)"
-    r"[ \t]*(?:\*{2,3}(?=\s|\Z))?"
+    r"[ \t]*(?:\*{2,3})?"
     rf"|(?P<alone>[ \t]*{_DECORATION}*[ \t]*\Z)"
     r"|(?P<dash>[ \t]*[.\u2013\u2014=>\-]+[ \t]+(?=\S))"
     r"|(?P<bare>[ \t]+(?=[A-Z0-9\d][a-z.)])))",
@@ -245,14 +245,12 @@ def _before_colon(at: int, line: str, begin: int, colon: int) -> Heading | None:
         return None
     end = next(_SPACE.finditer(line, colon + 1)).end()
     m = _BEFORE_COLON.search(line, max(begin, colon - 60), colon)
-    if m is None:
-        return _title(at, line[:colon], end) if begin == 0 and 3 <= colon <= 90 else None
     while m:  # "the chest FINDINGS:" names two, of which the shorter one may be meant
         found = _in_mid_line(at, line, m, end) if line[begin : m.start()].strip() else None
         if found:
             return found
         m = _BEFORE_COLON.search(line, m.start() + 1, colon)
-    return None
+    return _title(at, line[:colon], end) if begin == 0 and 3 <= colon <= 90 else None
 
 
 def _in_mid_line(at: int, line: str, m: re.Match[str], end: int) -> Heading | None:

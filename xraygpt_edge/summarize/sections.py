@@ -6,6 +6,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from xraygpt_edge.summarize.headings import Decided, Heading, Kind, headings
 
@@ -103,7 +104,7 @@ def _with_titles(found: Sequence[Section]) -> list[Section]:
 def _placed(found: Sequence[Section]) -> Iterator[Section]:
     """Words without a heading right before the impression are the findings, where no section is called so."""
     named = _has_findings(found)
-    for section, following in zip(found, [*found[1:], None], strict=True):
+    for section, following in zip_longest(found, found[1:]):
         before = following is not None and following.kind == "impression"
         if section.kind == "unlabelled" and before and not named:
             yield replace(section, kind="findings", decided="place before the impression")

@@ -67,7 +67,7 @@ _NOT = re.compile(r"\bnot\s+(?:\w+\s+)?$", re.IGNORECASE)
 _BLAMED = re.compile(
     r",?\s*\b(?:(?:which|this|that|and|but|although|though)\s+)*(?:is|are|may\s+be|might\s+be|could\s+be|likely|probably|in\s+part|"
     r"partly|at\s+least\s+partly|somewhat|possibly|\s)*\s*\b(?:accentuated|exaggerated|magnified|limited|related|due|"
-    r"secondary|attributable|enlarged)\s*$",
+    r"secondary|attributable)\s*$",
     re.IGNORECASE,
 )
 _BE = re.compile(r"\b(?:is|are|was|were|be|been|not)\s*$", re.IGNORECASE)
