@@ -1,4 +1,5 @@
-"""Rewriting by a language model, and the check of what comes back: planted faults, faithful rewordings, broken models."""
+"""Rewriting by a language model, and the check of what comes back: planted faults, faithful rewordings, broken "
+"models."""
 
 from __future__ import annotations
 
@@ -28,13 +29,16 @@ GIVEN = "There is a small left pleural effusion. The lungs are clear. No pneumot
 REPORT = f"FINDINGS: {GIVEN} The heart is normal in size.\n\nIMPRESSION: A left effusion.\n"
 Plant = Callable[[list[Finding], np.random.Generator], list[Finding] | None]
 
+DENIALS = {organ: [text for text in texts if "costophrenic" not in text] for organ, texts in ABSENT.items()}
+"""Clear costophrenic angles say nothing of a pneumothorax: not the same as the others."""
+
 
 @pytest.mark.parametrize(
     ("rewriting", "changes"),
     [
         (GIVEN, []),
         ("A small effusion lies on the left. Clear lungs without pneumothorax.", []),
-        ("The lungs are clear, there is no pneumothorax and a small left pleural effusion.", []),
+        ("The lungs are clear and there is no pneumothorax. A small left pleural effusion is seen.", []),
         ("There is a small right pleural effusion. The lungs are clear. No pneumothorax is seen.", ["turned"]),
         ("There is no pleural effusion. The lungs are clear. No pneumothorax is seen.", ["turned"]),
         ("The lungs are clear. No pneumothorax is seen.", ["lost"]),
@@ -59,7 +63,7 @@ def worded(found: list[Finding], rng: np.random.Generator) -> str:
     }
     texts = [sentence_of(finding, rng) for finding in found]
     texts += [
-        str(rng.choice(ABSENT[organ])) for organ, kinds in organs.items() if not any(f.kind in kinds for f in found)
+        str(rng.choice(DENIALS[organ])) for organ, kinds in organs.items() if not any(f.kind in kinds for f in found)
     ]
     return " ".join(texts[number] for number in rng.permutation(len(texts)))
 
@@ -73,7 +77,8 @@ def added(found: list[Finding], rng: np.random.Generator) -> list[Finding] | Non
 
 def lost(found: list[Finding], rng: np.random.Generator) -> list[Finding] | None:
     alone = [f for f in found if f.kind != "device"]
-    return [f for f in found if f is not alone[int(rng.integers(len(alone)))]] if alone else None
+    one = alone[int(rng.integers(len(alone)))] if alone else None
+    return [f for f in found if f is not one] if one else None
 
 
 def turned(found: list[Finding], rng: np.random.Generator) -> list[Finding] | None:

@@ -27,6 +27,9 @@ IMPRESSION:
 1. Small left pleural effusion.
 2. There is a small left pleural effusion.
 """
+PNEUMOTHORAX = (
+    "FINDINGS: There is a left pneumothorax. The heart is normal in size and shape.\n\nIMPRESSION: A pneumothorax."
+)
 
 
 def left_of(text: str) -> str:
@@ -146,8 +149,7 @@ def test_what_is_cut_off_or_compares_goes_whole_and_what_only_looks_so_stays() -
         (f"FINDINGS: {'The lungs are clear. ' * 3}\n\nIMPRESSION: Normal.", "impression under 2 words"),
         (f"FINDINGS: {'The heart is unchanged. ' * 3}\n\nIMPRESSION: No change.", "nothing is left"),
         (
-            "FINDINGS: There is a left pneumothorax. The heart is normal in size and shape.\n\nIMPRESSION: A pneumothorax.\n\n"
-            "ADDENDUM: There is no pneumothorax.",
+            f"{PNEUMOTHORAX}\n\nADDENDUM: There is no pneumothorax.",
             "an addendum contradicts the report",
         ),
         ("", "no findings section"),

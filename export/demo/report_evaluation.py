@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
 
 from xraygpt_edge.findings import CHEXPERT
-from xraygpt_edge.summarize.headings import Kind
 from xraygpt_edge.summarize.rules import Cleaned, clean
 from xraygpt_edge.trust import claims
 
-from .reports import Said, TrueReport, sample_report
+from .reports import TrueReport, sample_report
 
 SEEDS = range(60_000_000, 60_005_000)
-USED: tuple[tuple[Kind, ...], ...] = (("findings", "findings and impression"), ("impression",), ("addendum",))
+SHOWN = 5
+"""Of each kind of fault."""
 MARK = re.compile(r"__|XXX|\[\*\*")
 VIEW = re.compile(
-    r"\b(?:PA and lateral|views?|frontal|portable|projection|lateral view|supine|upright|decubitus|AP technique|semi-erect)\b",
+    r"\b(?:PA and lateral|views?|frontal|portable|projection|lateral view|supine|upright|decubitus|AP technique|"
+    r"semi-erect)\b",
     re.IGNORECASE,
 )
 """Words that only sentences about views have in the generator."""
@@ -39,7 +40,7 @@ GOALS = {
 
 @dataclass(slots=True)
 class Score:
-    """Hits among cases, and the first that were none."""
+    """Hits among cases, and the first that are to be looked at."""
 
     hits: int = 0
     cases: int = 0
@@ -49,7 +50,7 @@ class Score:
         """Count one case. shows: this is one to look at."""
         self.hits += hit
         self.cases += 1
-        if shows and len(self.examples) < 40:
+        if shows and len(self.examples) < SHOWN:
             self.examples.append(example)
 
     @property
@@ -76,15 +77,15 @@ def missed(scores: dict[str, Score]) -> list[str]:
     ]
 
 
-def show(scores: dict[str, Score], *, examples: bool = False) -> None:
+def show(scores: dict[str, Score]) -> None:
     """Print the table, and what was wrong."""
     table = Table("", "measured", "cases", "wanted", title="summarize, by rules", title_justify="left")
     for name, (goal, way) in GOALS.items():
         score = scores[name]
         table.add_row(name, f"{score.share:.4f}", f"{score.cases:,}", f"{way} {goal}")
     Console().print(table)
-    for name, score in scores.items() if examples else ():
-        for example in score.examples:
+    for name, score in scores.items():
+        for example in score.examples[:SHOWN]:
             print(f"{name}: {example}")
 
 
@@ -112,7 +113,7 @@ def _score_text(true: TrueReport, found: Cleaned, scores: dict[str, Score]) -> N
         left = pattern.search(found.text)
         scores[name].add(hit=left is not None, example=f"{true.seed} {found.text}", shows=left is not None)
     allowed = {_bare(left) for said in true.said for left in (said.left if said.kind != "comparison" else (said.text,))}
-    for sentence in _sentences(found.text, allowed):
+    for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z0-9])", found.text):
         whole = _bare(sentence) in allowed
         scores["sentences broken"].add(hit=not whole, example=f"{true.seed} {sentence}", shows=not whole)
     _score_claims(true, found, scores["claims kept exactly"])
@@ -133,19 +134,9 @@ def _claims(texts: Sequence[str]) -> set[tuple[str, tuple[str, ...], str]]:
     }
 
 
-def _sentences(text: str, allowed: set[str]) -> Iterator[str]:
-    """Sentences of a text; one of two that the generator wrote as one counts as whole."""
-    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z0-9])", text)
-    yield from (part for part in parts if part and _bare(part) not in allowed)
-    yield from (part for part in parts if _bare(part) in allowed)
-
-
 def _flat(text: str) -> str:
     return " ".join(text.split())
 
 
 def _bare(text: str) -> str:
     return _flat(text).rstrip(".").casefold()
-
-
-__all__ = ["GOALS", "SEEDS", "Said", "Score", "evaluate", "missed", "show"]

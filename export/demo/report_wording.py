@@ -1,7 +1,7 @@
 """How synthetic reports are worded around what a phantom has: comparisons, views, marks, who was told, headings.
 
 In a pair, the first is what a report says and the second all that may be left of it, best first; "" is nothing.
-`{s}` is a whole sentence without its full stop and `{l}` the same with a small letter, `{it}` a finding with its article,
+`{s}` is a sentence without its full stop and `{l}` the same with a small letter, `{it}` a finding with its article,
 `{bare}` one without, `{m}` a mark.
 """
 

@@ -1,4 +1,4 @@
-"""Synthetic radiology reports about phantoms, in the variety of real ones, with the truth of every section and sentence.
+"""Synthetic radiology reports about phantoms, in the variety of real ones, with the truth of each part.
 
 What a report says comes from a phantom's findings; one integer seed is one report.
 """
@@ -311,18 +311,13 @@ def _other(rng: Rng, seed: int, kind: str) -> Said:
     phrase = phrase_of(found[int(rng.integers(len(found)))], rng) if found else "a small calcified granuloma"
     sentence = pick(rng, _true_sentences(rng, seed)).rstrip(".")
     bare = re.sub(r"^an? ", "", phrase)
-    words = {
-        **{"it": phrase, "It": _capital(phrase), "bare": bare, "Bare": _capital(bare)},
-        **{"s": sentence, "l": sentence[:1].lower() + sentence[1:], "m": pick(rng, MARK_FORMS)},
-    }
+    words = {"it": phrase, "It": _capital(phrase), "bare": bare, "Bare": _capital(bare), "m": pick(rng, MARK_FORMS)}
+    words |= {"s": sentence, "l": sentence[:1].lower() + sentence[1:]}
     if kind == "comparison":
         return Said(pick(rng, COMPARISONS).format(**words), kind, ("",))
-    text, left = {"view": VIEWS, "mark": MARKS, "told": TOLD}[kind][_number(rng, kind)]
+    templates = {"view": VIEWS, "mark": MARKS, "told": TOLD}[kind]
+    text, left = templates[int(rng.integers(len(templates)))]
     return Said(text.format(**words), kind, tuple(_capital(one.format(**words)) for one in left))
-
-
-def _number(rng: Rng, kind: str) -> int:
-    return int(rng.integers(len({"view": VIEWS, "mark": MARKS, "told": TOLD}[kind])))
 
 
 def _capital(text: str) -> str:

@@ -57,8 +57,8 @@ def differences(given: str, rewritten: str, findings: Sequence[Finding] = CHEXPE
     """
     before, after = _said(given, findings), _said(rewritten, findings)
     found = dict.fromkeys([*_stated(before, after), *_denied(before, after)])
-    turned = {(d.finding, d.side) for d in found if d.change == "turned"}
-    return tuple(d for d in found if d.change == "turned" or (d.finding, d.side) not in turned)
+    turned = {d.finding for d in found if d.change == "turned"}
+    return tuple(d for d in found if d.change == "turned" or d.finding not in turned)
 
 
 def _said(text: str, findings: Sequence[Finding]) -> _Said:

@@ -53,7 +53,8 @@ _DATED = re.compile(
     re.IGNORECASE,
 )
 _MEASURING = re.compile(r",?\s*\b(?:measuring|numbered|labell?ed|named|called)\s+(?:up\s+to\s+)?$", re.IGNORECASE)
-_IN_SIZE = r"\s+in\s+(?:size|diameter|length|width|thickness|depth|greatest\s+\w+)\b"
+_IN_SIZE = re.compile(r"\s+in\s+(?:size|diameter|length|width|thickness|depth|greatest\s+\w+)\b", re.IGNORECASE)
+_COMMA = re.compile(r"\s*,")
 _BEFORE_NOUN = re.compile(
     r"(?:^|\b(?:a|an|the|this|that|these|those|his|her|its|their|one|two|three|single|multiple|several|small|large|mild|"
     r"moderate|severe|minimal|tiny|right|left|bilateral|old|chronic|there\s+(?:is|are)|with|patchy|linear|dense|"
@@ -112,8 +113,8 @@ def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
     """Parts that a sentence does without: "on ___ at 5:30", ", ___,", "measuring ___ mm"."""
     when = _WHEN.search(text, 0, first)
     if when and (placed := _PLACED.search(text, 0, when.start())) and not _BE.search(text, 0, placed.start()):
-        comma = re.match(r"\s*,", text[last:]) if placed[0].startswith(",") else None
-        yield ((placed.start(), last + (comma.end() if comma else 0)),)
+        comma = _COMMA.match(text, last) if placed[0].startswith(",") else None
+        yield ((placed.start(), comma.end() if comma else last),)
     if when and not _WANTS_MORE.search(text, 0, when.start()):
         is_of = when[0].strip(" ,").lower().startswith(("of", "through", "via", "from"))
         if not is_of or _DATED.search(text, 0, when.start()):
@@ -124,8 +125,10 @@ def _phrases(text: str, first: int, last: int) -> Iterator[Part]:
         yield ((entry.start(), last + (of_two.end() if of_two else 0)),)
     measuring = _MEASURING.search(text, 0, first)
     if measuring:
-        comma = r"\s*,?" if measuring[0].startswith(",") else ""
-        yield ((measuring.start(), next(re.finditer(rf"(?:{_IN_SIZE})?{comma}", text[last:])).end() + last),)
+        behind = _IN_SIZE.match(text, last)
+        stop = behind.end() if behind else last
+        comma = _COMMA.match(text, stop) if measuring[0].startswith(",") else None
+        yield ((measuring.start(), comma.end() if comma else stop),)
     if _UNIT.search(text, first, last) and re.search(
         r"\b(?:ends?|terminates?|lies|is|located|positioned|seen|projects?)\s*$", text[:first]
     ):
