@@ -22,8 +22,8 @@ from xraygpt_edge.summarize.outputs import FORMATS, View, write
 from xraygpt_edge.summarize.run import Job, run
 from xraygpt_edge.summarize.sources import Source
 
-GOOD = "FINDINGS: The lungs are clear. The heart is normal in size. No pleural effusion.\n\nIMPRESSION: No acute "
-"disease.\n"
+SAID = "The lungs are clear. The heart is normal in size. No pleural effusion."
+GOOD = f"FINDINGS: {SAID}\n\nIMPRESSION: No acute disease.\n"
 TEXT = "The lungs are clear. The heart is normal in size. No pleural effusion. No acute disease."
 OPENI = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR7"/><Abstract>
 <AbstractText Label="INDICATION">Cough</AbstractText>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
@@ -116,8 +117,11 @@ _STAMP = (
 """What may stand between a name and its colon: when, and by whom."""
 _LINE = re.compile(r"[^\n]+")
 _SPACE = re.compile(r"[ \t]*")
-MOST_CHARS = 20_000
-"""Of a line, in which headings are looked for: a whole report may be one."""
+_COLON = re.compile(":")
+LONGEST_HEADING = 300
+"""Characters, white space before it included."""
+MOST_COLONS = 200
+"""Of a line, that may end a heading: a whole report may be one line."""
 _BANNER = re.compile(
     rf"[ \t]*(?:{_DECORATION}{{2,}}[ \t]*)?(?:final|radiology|diagnostic|preliminary|amended|corrected|imaging)"
     rf"(?:[ \t]+(?:radiology|imaging))?[ \t]+reports?[ \t:]*{_DECORATION}*[ \t]*"
@@ -190,21 +194,20 @@ def headings(text: str) -> list[Heading]:
 
 
 def _in_line(text: str, at: int, line: str) -> Iterator[Heading]:
-    if _BANNER.fullmatch(line):
+    begin = line if len(line) <= LONGEST_HEADING else f"{line[:LONGEST_HEADING]} ..."
+    if _BANNER.fullmatch(begin):
         yield Heading("banner", at, at + len(line))
         return
     end = 0
-    first = _at_start(text, at, line)
+    first = _at_start(text, at, begin)
     if first:
         yield first
         end = first.end - at
-    colon = line.find(":", end, MOST_CHARS)
-    while colon >= 0:
+    for colon in islice((m.start() for m in _COLON.finditer(line, end)), MOST_COLONS):
         found = _before_colon(at, line, end, colon)
         if found:
             yield found
             end = found.end - at
-        colon = line.find(":", colon + 1, MOST_CHARS)
 
 
 def _at_start(text: str, at: int, line: str) -> Heading | None:
