@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo eval-trust bench slow fuzz soak clean FORCE
+.PHONY: help demo test lint check format wheel eval-demo eval-trust eval-summaries bench slow fuzz soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -56,6 +56,9 @@ eval-demo: $(VENV)/tools.stamp  ## the demonstration model's scores on phantoms 
 eval-trust: $(VENV)/tools.stamp  ## the goals of trust signals, on phantoms that nothing was fitted on: 11 minutes
 	@$(PY) -m export evaluate-trust $(ARGS)
 	@$(PY) -m export evaluate-maps $(ARGS)
+
+eval-summaries: $(VENV)/tools.stamp  ## the goals of summarize, on 5,000 synthetic reports of seeds of their own: a minute
+	@$(PY) -m export evaluate-summaries $(ARGS)
 
 bench: $(VENV)/tools.stamp  ## measure beside llama.cpp and PyTorch: make bench ARGS="all --bundle DIR"
 	@$(PY) -m benchmarks $(or $(ARGS),--help)

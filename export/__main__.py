@@ -153,6 +153,26 @@ def evaluate_trust(bundle: Bundle = Path("models/demo")) -> None:
 
 
 @app.command()
+def evaluate_summaries() -> None:
+    """Hold `summarize` against the truth of 5,000 synthetic reports, beside its goals: about a minute."""
+    from export.demo import report_evaluation
+
+    scores = report_evaluation.evaluate()
+    report_evaluation.show(scores)
+    raise typer.Exit(bool(report_evaluation.missed(scores)))
+
+
+@app.command()
+def reports(
+    out: Annotated[Path, typer.Argument(help="A new folder.")], count: int = 200, seed: int = 60_000_000
+) -> None:
+    """Write synthetic reports about phantoms as text files, with their truth in truth.jsonl beside them."""
+    from export.demo.report_folder import write_folder
+
+    write_folder(out, count, seed)
+
+
+@app.command()
 def evaluate_maps(bundle: Bundle = Path("models/demo")) -> None:
     """Hold maps against what was drawn in phantoms, beside their goals: about 5 minutes."""
     from export import trust_maps

@@ -232,6 +232,22 @@ def lines_with_canary(written: bytes) -> list[bytes]:
     return [line for line in written.splitlines() if holds_canary(line)]
 
 
+def write_reports(folder: Path) -> None:
+    """One that is summarized, one that is left out, and some that are refused, each with a name in it."""
+    folder.mkdir()
+    kept = "FINDINGS: CANARY has clear lungs. The heart is normal in size and shape.\n\nIMPRESSION: CANARY is well.\n"
+    for name, data in {
+        "CANARY1.txt": kept.encode(),
+        "CANARY2.txt": b"IMPRESSION: CANARY.",
+        "CANARY3.txt": b"FINDINGS: CANARY \xff",
+        "CANARY4.txt": b"CANARY\x00",
+        "CANARY5.xml": b"<!DOCTYPE CANARY><a>CANARY</a>",
+        "CANARY6.xml": b"<CANARY>",
+        "broken.csv": b'id,text\nCANARY,CANARY,CANARY\n1,"CANARY',
+    }.items():
+        (folder / name).write_bytes(data)
+
+
 def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
     """Each command on a file that is read and on some that are refused, batch on all of them, every kind of report."""
     scene = Scene(tmp_path)
@@ -243,6 +259,9 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
     references.write_text("path,text\n" + "".join(f"{film.name},CANARY effusion\n" for film in films), "utf-8")
     groups = scene.notes / "groups.csv"
     groups.write_text("path,sex\n" + "".join(f"{film.name},F\n" for film in films), "utf-8")
+    texts, prompt = scene.notes / "CANARYTEXTS", scene.notes / "prompt.txt"
+    prompt.write_text("{report}", "utf-8")
+    write_reports(texts)
     short = [*tiny, "--max-tokens", "4", "--debug"]
     commands: list[list[str | Path]] = [
         ["chat", good, *short],
@@ -264,6 +283,9 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["evaluate", out, "--references", references, "--labels", references, "--json"],
         ["calibrate", scene.films, "--labels", references, *tiny, "--debug"],
         ["calibrate", scene.films, *tiny, "--json"],
+        ["summarize", texts, "--out", scene.notes / "summaries", "--debug"],
+        ["summarize", texts / "broken.csv", "--out", scene.notes / "table", "--json"],
+        ["summarize", texts, "--out", scene.notes / "rewritten", "--mode", "rewrite", *tiny, "--prompt", prompt],
         ["bundle", "list"],
         ["bundle", "info", scene.bundle],
         ["bundle", "verify", scene.bundle],

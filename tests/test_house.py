@@ -27,7 +27,7 @@ LAYERS = (
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
     {"batch", "serve"},
-    {"scale"},
+    {"scale", "summarize"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -62,6 +62,7 @@ WHAT = {
     "batch": "a folder; a client of the host",
     "serve": "HTTP for programs on this computer; a client of the host; owner of starlette, uvicorn and every socket",
     "scale": "a folder over several machines",
+    "summarize": "reports into clean texts",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -96,7 +97,9 @@ OWNERS = {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench", "serve"),
     },
-    "msgspec": {"batch", "bundle", "host", "ledger", "reports", "scale", "trust", "imaging.isolated", "serve"},
+    "msgspec": {
+        *("batch", "bundle", "host", "ledger", "reports", "scale", "serve", "summarize", "trust", "imaging.isolated"),
+    },
     "platformdirs": {"bundle", "generation.cpu_backend"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},

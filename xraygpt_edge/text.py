@@ -48,10 +48,15 @@ def argument(words: str, where: str) -> str:
 
 def require_clean(text: str, where: str) -> str:
     """The text itself. Raises UsageError for control characters but tab and line ends, and for half characters."""
-    found = _NO_TEXT.search(text)
-    if found:
-        raise UsageError("E-USE-009", f"{where}, character {found.start() + 1}: U+{ord(found[0]):04X}")
+    if found := unclean(text):
+        raise UsageError("E-USE-009", f"{where}, {found}")
     return text
+
+
+def unclean(text: str) -> str:
+    """Place and number of the first control character but tab and line ends, or half character; empty without one."""
+    found = _NO_TEXT.search(text)
+    return f"character {found.start() + 1}: U+{ord(found[0]):04X}" if found else ""
 
 
 def _clean(data: bytes, encoding: str, where: str) -> str:

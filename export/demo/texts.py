@@ -93,7 +93,8 @@ def findings_of(case: Case) -> list[Finding]:
     return found + ([Finding("device", "device", "", case.device)] if case.device else [])
 
 
-def _pick(rng: Rng, choices: Sequence[str]) -> str:
+def pick(rng: Rng, choices: Sequence[str]) -> str:
+    """One of them."""
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -101,28 +102,30 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _phrase(finding: Finding, rng: Rng) -> str:
+def phrase_of(finding: Finding, rng: Rng) -> str:
+    """One wording of a finding, with its article: "a small right pleural effusion"."""
     words = {"how": finding.how, "side": finding.side, "zone": finding.zone}
-    return _pick(rng, PHRASES[finding.kind]).format(**words)
+    return pick(rng, PHRASES[finding.kind]).format(**words)
 
 
-def _sentence(finding: Finding, rng: Rng) -> str:
+def sentence_of(finding: Finding, rng: Rng) -> str:
+    """One sentence that states a finding."""
     if rng.random() < 0.6:
-        phrase = _phrase(finding, rng)
-        return _pick(rng, SHOWN).format(it=phrase, It=_capital(phrase))
+        phrase = phrase_of(finding, rng)
+        return pick(rng, SHOWN).format(it=phrase, It=_capital(phrase))
     words = {"how": finding.how, "side": finding.side, "zone": finding.zone}
-    return _capital(_pick(rng, SENTENCES[finding.kind]).format(**words))
+    return _capital(pick(rng, SENTENCES[finding.kind]).format(**words))
 
 
 def _listed(found: Sequence[Finding], rng: Rng) -> str:
     """Short list with one finding in each part, as in 'Small right pleural effusion; mild cardiomegaly'."""
-    phrases = [re.sub(r"^an? ", "", _phrase(finding, rng)) for finding in found]
+    phrases = [re.sub(r"^an? ", "", phrase_of(finding, rng)) for finding in found]
     return _capital("; ".join(phrases)) + "."
 
 
 def _organ(found: Sequence[Finding], kinds: tuple[str, ...], organ: str, rng: Rng) -> str:
-    said = [_sentence(finding, rng) for finding in found if finding.kind in kinds]
-    return " ".join(said) if said else _pick(rng, ABSENT[organ])
+    said = [sentence_of(finding, rng) for finding in found if finding.kind in kinds]
+    return " ".join(said) if said else pick(rng, ABSENT[organ])
 
 
 _ORGANS = {"heart": ("heart",), "lungs": ("consolidation", "nodule", "oedema"), "pleura": ("effusion", "pneumothorax")}
@@ -133,12 +136,12 @@ def _report(case: Case, rng: Rng) -> str:
     """Heart, lungs and pleura are always mentioned, a device when there is one."""
     found = findings_of(case)
     parts = [_organ(found, kinds, organ, rng) for organ, kinds in _ORGANS.items()]
-    return " ".join(parts + [_sentence(finding, rng) for finding in found if finding.kind == "device"])
+    return " ".join(parts + [sentence_of(finding, rng) for finding in found if finding.kind == "device"])
 
 
 def _impression(case: Case, rng: Rng) -> str:
     found = findings_of(case)
-    return _listed(found, rng) if found else _pick(rng, ABSENT["all"])
+    return _listed(found, rng) if found else pick(rng, ABSENT["all"])
 
 
 def answer(case: Case, kind: str, rng: Rng) -> str:
@@ -151,9 +154,9 @@ def answer(case: Case, kind: str, rng: Rng) -> str:
     if kind in _ORGANS:
         return _organ(found, _ORGANS[kind], kind, rng)
     if kind == "normal":
-        return f"Abnormal. {_listed(found, rng)}" if found else "Normal. " + _pick(rng, ABSENT["all"])
+        return f"Abnormal. {_listed(found, rng)}" if found else "Normal. " + pick(rng, ABSENT["all"])
     if kind == "risks":
-        return f"Yes. {_listed(found, rng)} This needs follow-up." if found else "No. " + _pick(rng, ABSENT["all"])
+        return f"Yes. {_listed(found, rng)} This needs follow-up." if found else "No. " + pick(rng, ABSENT["all"])
     return _impression(case, rng)
 
 
@@ -163,33 +166,33 @@ def yes_no_answer(case: Case, topic: Topic, rng: Rng) -> str:
     word = "Yes" if topic.holds(case) else "No"
     if not found:
         if topic.noun == "abnormality":
-            return f"{word}. {_pick(rng, ABSENT['all'])}"
-        return _pick(rng, NO).format(noun=_noun(topic, rng))
+            return f"{word}. {pick(rng, ABSENT['all'])}"
+        return pick(rng, NO).format(noun=_noun(topic, rng))
     if len(found) > 1 or rng.random() < 0.3:
         return f"{word}. {_listed(found, rng)}"
     if rng.random() < 0.5:
-        return f"{word}, there is {_phrase(found[0], rng)}."
-    return f"{word}. {_sentence(found[0], rng)}"
+        return f"{word}, there is {phrase_of(found[0], rng)}."
+    return f"{word}. {sentence_of(found[0], rng)}"
 
 
 def _noun(topic: Topic, rng: Rng) -> str:
     """The thing that is asked about, with its place: 'right pleural effusion'."""
-    noun, place = _pick(rng, NOUNS[topic.noun]), topic.name.removeprefix(topic.noun).strip()
+    noun, place = pick(rng, NOUNS[topic.noun]), topic.name.removeprefix(topic.noun).strip()
     if topic.name in ("heart", "infection") or not place:
         return noun
     if " " in place:
         return f"{noun} in the {place} zone" if rng.random() < 0.7 else f"{place} zone {noun}"
     after = (" on the {}", " in the {} lung") if topic.noun in ("consolidation", "nodule") else (" on the {}",)
-    return f"{place} {noun}" if rng.random() < 0.6 else noun + _pick(rng, after).format(place)
+    return f"{place} {noun}" if rng.random() < 0.6 else noun + pick(rng, after).format(place)
 
 
 def yes_no_question(topic: Topic, rng: Rng) -> str:
     """One wording of a yes/no question."""
     if topic.noun == "abnormality" or (topic.questions and rng.random() < 0.6):
-        return _loose(_pick(rng, topic.questions), rng)
+        return _loose(pick(rng, topic.questions), rng)
     if topic.name == "infection":
-        return _loose(_pick(rng, topic.questions), rng)
-    asked = _pick(rng, ASK).format(noun=_noun(topic, rng))
+        return _loose(pick(rng, topic.questions), rng)
+    asked = pick(rng, ASK).format(noun=_noun(topic, rng))
     return _loose(_capital(re.sub(r"\ba (?=[aeio])", "an ", asked)), rng)
 
 
@@ -203,7 +206,7 @@ def common_sentences(count: int = 80, cases: int = 600) -> tuple[str, ...]:
 
 def question(kind: str, rng: Rng) -> str:
     """One wording of an open question."""
-    return _loose(_pick(rng, QUESTIONS[kind]), rng)
+    return _loose(pick(rng, QUESTIONS[kind]), rng)
 
 
 def _loose(text: str, rng: Rng) -> str:

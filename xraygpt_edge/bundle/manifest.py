@@ -55,6 +55,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     """What is taken out of an answer; nothing when left out."""
     findings: tuple[Finding, ...] = ()
     """What its reports state and deny; the fourteen of CheXpert when left out."""
+    rewrite: str = ""
+    """Words around a report that is to be rewritten, with {report} in them; it was not taught that when left out."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from xraygpt_edge.catalogue.program import PROGRAM
 from xraygpt_edge.catalogue.report import REPORT
 from xraygpt_edge.catalogue.scale import SCALE
 from xraygpt_edge.catalogue.serve import SERVE
+from xraygpt_edge.catalogue.summaries import SUMMARIES
 from xraygpt_edge.catalogue.text import TEXT
 from xraygpt_edge.catalogue.trust import TRUST
 
@@ -27,4 +28,5 @@ CATALOGUE: dict[str, Entry] = {
     **TRUST,
     **EVALUATION,
     **SCALE,
+    **SUMMARIES,
 }

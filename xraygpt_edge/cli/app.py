@@ -33,6 +33,7 @@ from xraygpt_edge.cli import (
     serve,
     signals,
     streams,
+    summarize,
 )
 from xraygpt_edge.errors import ExitCode, InputRefused, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.records import Failure
@@ -62,6 +63,7 @@ app.command("merge")(scaling.merge)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("summarize")(summarize.summarize)
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(pooling.app, name="scale")
 

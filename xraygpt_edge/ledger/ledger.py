@@ -7,9 +7,8 @@ import os
 from hashlib import blake2b
 from pathlib import Path
 
-from xraygpt_edge.files import sync_folder
-from xraygpt_edge.ledger.folder import writing
-from xraygpt_edge.ledger.records import RECORDS, Records
+from xraygpt_edge.ledger.appender import Appender
+from xraygpt_edge.ledger.records import Records
 from xraygpt_edge.ledger.rows import Answered, record_of
 from xraygpt_edge.records import Answer, Failure
 
@@ -24,18 +23,13 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         """Open or make the file; a last line that a crash cut off is taken away. Raises what `Records` raises."""
-        path = folder / RECORDS
         self.ok: set[int] = set()
         """Keys that have an answer."""
         self.failed: dict[int, int] = {}
         """Keys that failed, with the number of the last attempt."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with writing(RECORDS):
-            self._handle = os.open(path, flags, 0o600)
+        self._file = Appender(folder)
         try:
-            with writing(RECORDS):
-                self.cut_bytes = self._recover(folder)
-                sync_folder(folder)
+            self.cut_bytes = self._recover(Records(folder))
         except BaseException:
             self.close()
             raise
@@ -47,11 +41,7 @@ class Ledger:
         """
         record = record_of(result, identity, path, question, attempt)
         line = json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n"
-        with writing(RECORDS):
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self._handle, rest) :]
-            os.fsync(self._handle)
+        self._file.append(line)
         self._note(key(path, question), attempt, is_ok=isinstance(result, Answer))
 
     def is_done(self, path: str, question: str) -> bool:
@@ -69,17 +59,13 @@ class Ledger:
 
     def close(self) -> None:
         """Nothing is buffered: every record is on disk already."""
-        os.close(self._handle)
+        self._file.close()
 
-    def _recover(self, folder: Path) -> int:
+    def _recover(self, records: Records) -> int:
         """Note every whole record; cut off a torn end; returns the bytes cut off."""
-        records = Records(folder)
-        for entry in records:
+        for entry in self._file.recover(records):
             row = entry.row
             self._note(key(row.own_path, row.question), row.attempt, is_ok=isinstance(row, Answered))
-        if records.torn_bytes:
-            os.ftruncate(self._handle, records.whole_bytes)
-            os.fsync(self._handle)
         return records.torn_bytes
 
     def _note(self, this: int, attempt: int, *, is_ok: bool) -> None:

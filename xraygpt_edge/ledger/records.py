@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xraygpt_edge.errors import OutputError, UsageError
 from xraygpt_edge.ledger.rows import Row
@@ -31,9 +32,9 @@ class Records:
     other line that is not whole was edited, or the disk is failing: E-OUT-003 with its number.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is opened yet."""
-        self._path = folder / RECORDS
+    def __init__(self, folder: Path, kind: Any = Row) -> None:
+        """Nothing is opened yet. kind: the types that a line may be, where they are not those of answers."""
+        self._path, self._kind = folder / RECORDS, kind
         self.whole_bytes = 0
         """Of the whole lines read so far."""
         self.torn_bytes = 0
@@ -50,7 +51,7 @@ class Records:
             for number, line in enumerate(stream, 1):
                 if self.torn_bytes:  # something follows: this was no crash
                     raise OutputError("E-OUT-003", f"{RECORDS}, line {number - 1}")
-                row = _whole(line, number)
+                row = _whole(line, number, self._kind)
                 if row is None:
                     self.torn_bytes = len(line)
                 else:
@@ -58,12 +59,12 @@ class Records:
                     yield Entry(line, row)
 
 
-def _whole(line: bytes, number: int) -> Row | None:
+def _whole(line: bytes, number: int, kind: Any) -> Row | None:
     """What a line says, or None for one that is not whole."""
     if not line.endswith(b"\n"):
         return None
     try:
-        row: Row = decoded(line, Row, f"{RECORDS}, line {number}")
+        row: Row = decoded(line, kind, f"{RECORDS}, line {number}")
     except Damaged:
         return None
     return row

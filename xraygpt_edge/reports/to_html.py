@@ -6,14 +6,11 @@ style and script are allowed by their hashes, and its policy forbids the browser
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 from jinja2.environment import TemplateStream
 
 from xraygpt_edge.errors import UsageError
@@ -22,9 +19,9 @@ from xraygpt_edge.records import notice
 from xraygpt_edge.reports import trusted
 from xraygpt_edge.reports.job import Job, Written, output_file
 from xraygpt_edge.reports.outlines import outlines
+from xraygpt_edge.reports.pages import digest, template
 from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.reports.thumbnails import Thumbnails, pictures
-from xraygpt_edge.text import visible
 from xraygpt_edge.trust import words
 
 SHOWN_OF_SUMMARY = ("finished_utc", "errors", "skipped_by_reason", "last_run")
@@ -50,7 +47,7 @@ def write(job: Job) -> Written:
 def page(batch: Batch, thumbnails: Thumbnails = NO_PICTURES, *, images: bool = False) -> TemplateStream:
     """The page in pieces; images: whether its policy allows pictures."""
     said = batch.summary or {}
-    return _template().stream(
+    return template(_own("page.html.j2")).stream(
         batch=batch,
         notice=notice(demo=any(row.bundle.demo for row in batch.answered)),
         counts=_counts(batch),
@@ -67,20 +64,8 @@ def page(batch: Batch, thumbnails: Thumbnails = NO_PICTURES, *, images: bool = F
     )
 
 
-def _template() -> jinja2.Template:
-    """The page, where every value is escaped and visible, and a missing one is an error."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,  # the page's own parts stay
-    )
-    return environment.from_string((_PAGE / "page.html.j2").read_text("utf-8"))
-
-
 def _own(name: str) -> str:
-    """The page's style or script: the only text that is not escaped, and it is ours."""
+    """The page, its style or its script: the only text that is not escaped, and it is ours."""
     return (_PAGE / name).read_text("utf-8")
 
 
@@ -88,16 +73,12 @@ def _policy(*, images: bool) -> str:
     """What the browser may do: nothing but what this page brings."""
     rules = [
         "default-src 'none'",
-        f"style-src '{_digest(_own('page.css'))}'",
-        f"script-src '{_digest(_own('page.js'))}'",
+        f"style-src '{digest(_own('page.css'))}'",
+        f"script-src '{digest(_own('page.js'))}'",
         "base-uri 'none'",
         "form-action 'none'",
     ]
     return "; ".join([*rules, "img-src data:"] if images else rules)
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(sha256(text.encode()).digest()).decode()
 
 
 def _counts(batch: Batch) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 claims       text into sentences, and sentences into statements about findings
 tokens       which tokens wrote which sentence
-checks       rules that mark sentences
+checks       rules that mark sentences; comparison: words that compare with another film
 assess       all that is known of an answer, in one object: the way in for whoever shows it
 panel        the model's own answer about each finding
 support      how far panel and certainty agree with a sentence

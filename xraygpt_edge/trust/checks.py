@@ -10,6 +10,7 @@ from itertools import permutations
 from xraygpt_edge.findings import Finding
 from xraygpt_edge.records import FinishReason, Source
 from xraygpt_edge.trust.claims import Claim, Sentence
+from xraygpt_edge.trust.comparison import compares
 
 LATERAL, NOT_TURNED, ONE_SIDE = "W-DCM-007", "W-DCM-014", "W-DCM-031"
 
@@ -62,26 +63,6 @@ def check(
     )
 
 
-_VERBS = (
-    r"improved|worsened|increased|decreased|resolved|progressed|changed|cleared|enlarged|developed|diminished|grown"
-)
-_COMPARISON = re.compile(
-    rf"\b(?:unchanged|stable|stably|(?:has|have|had)\s+(?:\w+\s+){{0,3}}(?:{_VERBS}|become|been\s+(?:an?\s+)?(?:interval|"
-    rf"removed|placed|improvement|increase|decrease|change))|(?:improved|worsened|{_VERBS})\s+(?:since|from|compared)|"
-    r"improvement|improving|worsening|worse|progression|interval|since|again|re-?demonstrated|compar(?:ed|ison)|"
-    r"prior|previous|previously|(?:little|no|without|minimal)\s+(?:\w+\s+)?changes?|new|newly|persist\w*|remains?|"
-    r"continues?|continued|still|resolving|resolution|earlier|yesterday|increasing|decreasing|no longer|"
-    r"(?:increase|decrease|reduction|change)\s+(?:in|of)|(?:larger|smaller|better|greater|lower|higher)\s+than\s+(?:before|on)|"
-    r"similar\s+(?:to|in|as|compared)|as before|old(?:er)? (?:film|study|radiograph)s?)\b",
-    re.IGNORECASE,
-)
-_NO_COMPARISON = re.compile(
-    r"\b(?:prior\s+(?:\w+\s+){0,2}(?:surg\w+|granulomatous|sternotomy|cabg|fractures?|infection|resection|operations?|"
-    r"lobectomy|mastectomy|thoracotomy|intervention|trauma|vertebroplasty|tuberculosis)|previous\s+(?:\w+\s+){0,2}"
-    r"(?:surg\w+|sternotomy|cabg|fracture|resection|granulomatous)|no\s+(?:\w+\s+)?(?:prior|previous|comparison|earlier)s?|"
-    r"rib\s+interval|interspace|still\s+image|stable\s+(?:chest|patient))\b",
-    re.IGNORECASE,
-)
 _LATERAL = re.compile(
     r"\blateral\s+(?:and\s+frontal\s+)?(?:views?|radiographs?|films?|projections?|images?|x-?rays?)\b|"
     r"\bon\s+(?:the\s+)?lateral\b(?!\s+(?:aspect|side|chest|border|wall|ribs?|left|right|portion|margin|part))|"
@@ -106,7 +87,7 @@ _ENDED = re.compile(r"[.!?][\"')\]]*$")
 def _comparisons(checked: Checked) -> Iterator[int]:
     if not checked.film.has_earlier:
         for number, sentence in enumerate(checked.sentences):
-            if sentence.is_seen and _COMPARISON.search(_NO_COMPARISON.sub(" ", sentence.text)):
+            if sentence.is_seen and compares(sentence.text):
                 yield number
 
 
