@@ -27,6 +27,7 @@ LAYERS = (
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
     {"batch"},
+    {"node"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -58,6 +59,7 @@ WHAT = {
     "host": "the model in a process that may die",
     "reports": "views of the ledger",
     "batch": "a folder; a client of the host",
+    "node": "radiographs by DICOM; a client of the host, owner of pynetdicom, sqlite3 and, for DICOM, of sockets",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -83,7 +85,12 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
     "onnxruntime": {"encoder"},
     "llama_cpp": {"generation"},
-    "pydicom": {"imaging.dicom", "reports"},
+    "pydicom": {"imaging.dicom", "reports", "node"},
+    "pynetdicom": {"node"},
+    "sqlite3": {"node"},
+    "socket": {"node"},
+    "ssl": {"node"},
+    "ipaddress": {"node"},
     "gdcm": {"imaging.dicom"},
     "jpeg_ls": {"imaging.dicom"},
     "openjpeg": {"imaging.dicom"},
@@ -92,7 +99,7 @@ OWNERS = {
         *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench"),
     },
-    "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated"},
+    "msgspec": {"bundle", "host", "ledger", "node", "reports", "trust", "imaging.isolated"},
     "platformdirs": {"bundle"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
@@ -106,9 +113,9 @@ OWNERS = {
 
 NOT_AT_RUN_TIME = {
     *("torch", "transformers", "optimum", "onnx", "gguf", "sentencepiece", "safetensors", "cv2", "export"),
-    *("socket", "ssl", "urllib", "http", "ftplib", "smtplib", "asyncio", "requests", "httpx", "aiohttp"),
+    *("urllib", "http", "ftplib", "smtplib", "asyncio", "requests", "httpx", "aiohttp"),
 }
-"""Export libraries, and everything that could reach a network."""
+"""Export libraries, and everything that could reach a network but `socket` and `ssl`, which have owners."""
 
 
 def imports(source: str) -> set[str]:
@@ -190,6 +197,7 @@ def test_dicom_is_parsed_in_one_folder_and_only_the_child_asks_it_to(root: Path)
     asking = {n for n, used in found.items() if any(f"{u}.".startswith("xraygpt_edge.imaging.dicom.") for u in used)}
     strangers = {name for name in asking if not name.startswith("imaging/dicom/")}
     strangers.remove("imaging/pictures/containers.py")  # for what a JPEG frame says of itself, in whatever file it is
+    strangers.remove("node/contexts.py")  # for the tables of classes and syntaxes: it sees no file
     assert strangers == {"imaging/images.py", "imaging/isolated/child.py"}
 
 
@@ -208,7 +216,7 @@ def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dic
     used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
     used -= {*sys.stdlib_module_names, "xraygpt_edge"}
     extras = project["optional-dependencies"]
-    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"])
+    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"] + extras["node"])
     assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
 
 
@@ -270,7 +278,7 @@ def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[
 
 
 def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
-    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "node", "dev")]
     wanted = names(project["dependencies"]).union(*map(names, extras))
     assert sorted(wanted - pinned(root)) == []
 

@@ -7,6 +7,7 @@ from xraygpt_edge.catalogue.entry import Entry
 from xraygpt_edge.catalogue.evaluation import EVALUATION
 from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
+from xraygpt_edge.catalogue.node import NODE
 from xraygpt_edge.catalogue.program import PROGRAM
 from xraygpt_edge.catalogue.report import REPORT
 from xraygpt_edge.catalogue.text import TEXT
@@ -14,4 +15,4 @@ from xraygpt_edge.catalogue.trust import TRUST
 
 __all__ = ["CATALOGUE", "Entry"]
 
-CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH, **REPORT, **TEXT, **TRUST, **EVALUATION}
+CATALOGUE: dict[str, Entry] = {**PROGRAM, **MODEL, **IMAGE, **BATCH, **REPORT, **TEXT, **TRUST, **EVALUATION, **NODE}

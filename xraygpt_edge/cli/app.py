@@ -27,6 +27,7 @@ from xraygpt_edge.cli import (
     doctor,
     evaluate,
     inspect,
+    node,
     report,
     signals,
     streams,
@@ -57,6 +58,7 @@ app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(node.app, name="node")
 
 
 @app.callback()

@@ -12,11 +12,11 @@ Whoever writes records (a batch, a server, a node) and whoever reads them (repor
 
 from __future__ import annotations
 
-from xraygpt_edge.ledger.folder import claimed, write_whole
+from xraygpt_edge.ledger.folder import claimed, is_claimed, write_whole
 from xraygpt_edge.ledger.job import adopt, asked_questions
 from xraygpt_edge.ledger.ledger import Ledger
 from xraygpt_edge.ledger.records import RECORDS, Entry, Records
-from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, record_of
+from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, record_of, row_of
 
 __all__ = [
     "RECORDS",
@@ -29,7 +29,9 @@ __all__ = [
     "adopt",
     "asked_questions",
     "claimed",
+    "is_claimed",
     "named_path",
     "record_of",
+    "row_of",
     "write_whole",
 ]

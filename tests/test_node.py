@@ -1,0 +1,88 @@
+"""A film sent by a modality is answered, and its draft report lies in the archive: real peers, whole processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from tests.node import (
+    Node,
+    archive,
+    destination,
+    echo,
+    film,
+    needs,
+    no_film,
+    running,
+    send,
+)
+from tests.tiny import write_bundle
+
+pytestmark = needs("storescu", "storescp", "echoscu")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("node")
+
+
+@pytest.fixture(scope="module")
+def kept(place: Path) -> Iterator[tuple[int, Path]]:
+    with archive(place / "archive") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def node(place: Path, tiny: Path, kept: tuple[int, Path]) -> Iterator[Node]:
+    """One node for the tests that do not harm it."""
+    with running(Node(place, tiny, destination(kept[0]))) as running_node:
+        yield running_node
+
+
+def test_a_film_that_is_sent_is_answered_and_its_draft_report_reaches_the_archive(
+    node: Node, kept: tuple[int, Path], phantom: Path, tmp_path: Path
+) -> None:
+    sent = film(1, phantom, tmp_path)
+    assert echo(node.port) == 0
+    assert "Received Store Response (Success)" in send(node.port, sent).stderr
+    node.settled(1)
+    (report,) = (pydicom.dcmread(path) for path in kept[1].iterdir())
+    source = pydicom.dcmread(sent)
+    assert (report.Modality, report.VerificationFlag, report.PreliminaryFlag) == ("SR", "UNVERIFIED", "PRELIMINARY")
+    assert (report.PatientName, report.PatientID) == (source.PatientName, source.PatientID)
+    assert report.StudyInstanceUID == source.StudyInstanceUID
+    assert [record["status"] for record in node.records()] == ["ok"]
+
+
+def test_the_same_film_again_is_no_new_work_and_another_one_of_its_uid_is(
+    node: Node, kept: tuple[int, Path], phantom: Path, tmp_path: Path
+) -> None:
+    before = node.settled(0)["all"]
+    sent = film(2, phantom, tmp_path)
+    assert send(node.port, sent, sent).returncode == 0
+    node.settled(before["received"] + 1)
+    renamed = film(2, phantom, tmp_path, PatientName="Corrected^Name")
+    assert send(node.port, renamed).returncode == 0
+    after = node.settled(before["received"] + 2)
+    assert after["all"]["duplicates"] == before["duplicates"] + 1
+    assert after["other_bytes"] == 1
+    names = {str(pydicom.dcmread(path).PatientName) for path in kept[1].iterdir()}
+    assert {"Doe^Number2", "Corrected^Name"} <= names
+
+
+def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
+    node: Node, kept: tuple[int, Path], tmp_path: Path
+) -> None:
+    before, sent = node.settled(0)["all"], sorted(kept[1].iterdir())
+    assert send(node.port, no_film(1, tmp_path)).returncode == 0
+    after = node.settled(before["received"] + 1)["all"]
+    assert after["refused"] == before["refused"] + 1
+    assert sorted(kept[1].iterdir()) == sent
