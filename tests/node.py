@@ -95,10 +95,7 @@ class Node:
             "ae": AE, "listen": f"127.0.0.1:{self.port}", "dir": "data", "bundle": str(bundle),
             "questions": [QUESTION], "reserve": "1 MB", **node,
         }  # fmt: skip
-        written = [
-            f"{key} = {json.dumps(value) if not isinstance(value, dict) else table(value)}"
-            for key, value in facts.items()
-        ]
+        written = [f"{key} = {toml(value)}" for key, value in facts.items()]
         self.config = folder / "node.toml"
         self.config.write_text("\n".join(["[node]", *written, *results, peers]))
         self.process: subprocess.Popen[bytes] | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from xraygpt_edge.ledger.folder import claimed, is_claimed, write_whole
 from xraygpt_edge.ledger.job import adopt, asked_questions
-from xraygpt_edge.ledger.ledger import Ledger
+from xraygpt_edge.ledger.ledger import Ledger, forget
 from xraygpt_edge.ledger.records import RECORDS, Entry, Records
 from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, record_of, row_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "adopt",
     "asked_questions",
     "claimed",
+    "forget",
     "is_claimed",
     "named_path",
     "record_of",

@@ -44,7 +44,8 @@ class Answers:
     def keep(self, name: str, film: Film, record: Record) -> Row:
         """Write one record; when this returns it survives a power cut. Raises OutputError."""
         ledger = self._ledger(name)
-        what = (record.result, film.sha256[:ID_DIGITS], film.file, record.question, record.attempt)
+        attempt = ledger.attempts(film.file, record.question) + record.attempt
+        what = (record.result, film.sha256[:ID_DIGITS], film.file, record.question, attempt)
         ledger.append(*what)
         return row_of(*what)
 

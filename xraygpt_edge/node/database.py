@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from sqlite3 import Cursor, Row
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ CREATE TABLE films (
     received_s REAL NOT NULL,            -- POSIX time, as every _s here
     state TEXT NOT NULL DEFAULT 'waiting',
     answers TEXT NOT NULL DEFAULT '',    -- folder of its records
+    answered_as TEXT NOT NULL DEFAULT '', -- its file's name in those records
     ended_s REAL,
     error_id TEXT NOT NULL DEFAULT '',
     copies INTEGER NOT NULL DEFAULT 0    -- how often it came again
@@ -66,6 +68,10 @@ CREATE TABLE destinations (
     due_s REAL NOT NULL DEFAULT 0,
     success_s REAL,
     why TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE watched (
+    key TEXT PRIMARY KEY,                -- keyed hash of path, size and time
+    film INTEGER REFERENCES films ON DELETE CASCADE
 );
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL);
 """
@@ -108,17 +114,21 @@ class Database:
             _require_known(connection)
         return cls(connection)
 
+    def close(self) -> None:
+        """Let it go."""
+        with self._lock:
+            self._connection.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._connection.close()
+        self.close()
 
     @contextmanager
-    def change(self) -> Iterator[sqlite3.Cursor]:
+    def change(self) -> Iterator[Cursor]:
         """One change: on disk as a whole when this ends, or not made at all. Raises OutputError."""
         with self._lock, _understood(), closing(self._connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
@@ -130,7 +140,7 @@ class Database:
                     cursor.execute("ROLLBACK")
                 raise
 
-    def rows(self, query: str, **values: Any) -> list[sqlite3.Row]:
+    def rows(self, query: str, **values: Any) -> list[Row]:
         """What a query finds. Raises OutputError."""
         with self._lock, _understood():
             return self._connection.execute(query, values).fetchall()
@@ -141,7 +151,7 @@ class Database:
         return found[0][0] if found else None
 
 
-def note(cursor: sqlite3.Cursor, event: str, **facts: Any) -> None:
+def note(cursor: Cursor, event: str, **facts: Any) -> None:
     """Have the audit trail say something, with the change that it is about; nothing of a patient may be in it."""
     kept = {key: value for key, value in facts.items() if value is not None}
     cursor.execute("INSERT INTO events (facts) VALUES (?)", (json.dumps({"at": utc(), "event": event, **kept}),))
@@ -149,7 +159,7 @@ def note(cursor: sqlite3.Cursor, event: str, **facts: Any) -> None:
 
 def _connected(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=WAIT_S, check_same_thread=False, isolation_level=None)
-    connection.row_factory = sqlite3.Row
+    connection.row_factory = Row
     return connection
 
 

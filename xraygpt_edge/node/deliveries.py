@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from dataclasses import dataclass
+from sqlite3 import Cursor, Row
 
 from xraygpt_edge.node.database import Database, note
 from xraygpt_edge.node.films import SHOWN_DIGITS
@@ -60,7 +60,7 @@ def due(database: Database, destination: str, most: int) -> list[Delivery]:
     return [_delivery(row) for row in found]
 
 
-def _delivery(row: sqlite3.Row) -> Delivery:
+def _delivery(row: Row) -> Delivery:
     film = row["film_sha256"][:SHOWN_DIGITS]
     return Delivery(
         row["id"],
@@ -122,7 +122,7 @@ def missed(database: Database, destination: str, result: Result) -> None:
         _give_up_old(cursor, destination, now, result.error_id)
 
 
-def _give_up_old(cursor: sqlite3.Cursor, destination: str, now_s: float, error_id: str) -> None:
+def _give_up_old(cursor: Cursor, destination: str, now_s: float, error_id: str) -> None:
     cursor.execute(
         "UPDATE deliveries SET state = 'dead', ended_s = ?, error_id = ?"
         " WHERE destination = ? AND state = 'waiting' AND made_s < ?",

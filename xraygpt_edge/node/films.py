@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from sqlite3 import Cursor, Row
 
 from xraygpt_edge.node.database import Database, note
 
@@ -106,21 +106,26 @@ def take(database: Database, arrival: Arrival) -> Taken:
     return Taken.NEW
 
 
-def _again(cursor: sqlite3.Cursor, film: int, state: str, arrival: Arrival) -> Taken:
+def _again(cursor: Cursor, film: int, state: str, arrival: Arrival) -> Taken:
     """Count it. Results whose sending is dead are sent again, and a film that has failed is answered again."""
     cursor.execute("UPDATE films SET copies = copies + 1 WHERE id = ?", (film,))
     revive(cursor, film)
     note(cursor, "stored again", film=arrival.sha256[:SHOWN_DIGITS], peer=arrival.peer, bytes=arrival.n_bytes)
     if state != State.FAILED or not arrival.file:
         return Taken.AGAIN
-    cursor.execute(
-        "UPDATE films SET state = 'waiting', file = ?, error_id = '', ended_s = NULL, answers = '' WHERE id = ?",
-        (arrival.file, film),
-    )
+    put_back(cursor, film, arrival.file)
     return Taken.NEW
 
 
-def revive(cursor: sqlite3.Cursor, film: int) -> int:
+def put_back(cursor: Cursor, film: int, file: str) -> None:
+    """A film that has failed waits again, under another file name than the one in its records."""
+    cursor.execute(
+        "UPDATE films SET state = 'waiting', file = ?, error_id = '', ended_s = NULL, answers = '' WHERE id = ?",
+        (file, film),
+    )
+
+
+def revive(cursor: Cursor, film: int) -> int:
     """Dead letters of a film back into the queue; returns how many."""
     now = time.time()
     cursor.execute(
@@ -148,7 +153,7 @@ def next_film(database: Database, but: Collection[int]) -> Film | None:
     return film_of(found[0]) if found else None
 
 
-def film_of(row: sqlite3.Row) -> Film:
+def film_of(row: Row) -> Film:
     """A row as a film."""
     return Film(row["id"], row["sha256"], row["file"], row["peer"], row["received_s"], row["answers"])
 
@@ -161,7 +166,7 @@ def all_waiting(database: Database) -> list[Film]:
 def assign(database: Database, film: Film, answers: str) -> None:
     """Note in which folder the records of a film are written, before the first of them is."""
     with database.change() as cursor:
-        cursor.execute("UPDATE films SET answers = ? WHERE id = ?", (answers, film.id))
+        cursor.execute("UPDATE films SET answers = ?, answered_as = file WHERE id = ?", (answers, film.id))
 
 
 def settle(database: Database, film: Film, state: State, made: Collection[Made] = (), error_id: str = "") -> None:

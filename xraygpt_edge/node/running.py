@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -14,14 +15,16 @@ from xraygpt_edge.errors import Locked
 from xraygpt_edge.host import Event, Fatal, ModelHost
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import claimed
-from xraygpt_edge.node import deliveries, facts, intake, keeping
+from xraygpt_edge.node import deliveries, facts, intake, keeping, notify, status, status_page
 from xraygpt_edge.node.answers import Answers
 from xraygpt_edge.node.audit import Trail
+from xraygpt_edge.node.check import certificate_ends
 from xraygpt_edge.node.children import Child
 from xraygpt_edge.node.database import Database
 from xraygpt_edge.node.receiver import FINISH_S
 from xraygpt_edge.node.settings import Settings
 from xraygpt_edge.node.spool import Spool
+from xraygpt_edge.node.watching import Watching
 from xraygpt_edge.node.working import READ_AHEAD, Working
 
 TICK_S = 0.2
@@ -56,15 +59,19 @@ def run(settings: Settings, watcher: Watcher) -> None:
         trail = Trail(settings.root)
         deliveries.introduce(database, [each.name for each in settings.destinations])
         intake.take_orphans(database, place)
-        facts.write(settings.root, settings, {})
+        facts.write(
+            settings.root, settings, {name: time.time() + left for name, left in certificate_ends(settings).items()}
+        )
         told: SimpleQueue[Event] = SimpleQueue()
         working = _working(settings, database, place, told, stack)
         children = [Child("receiver", settings), Child("sender", settings)]
         stack.callback(_end, children, trail, database)
+        watching = _watching(settings, database, place, working)
         for child in children:
             child.start()
+        notify.tell(notify.READY)
         watcher.up()
-        _Loop(settings, database, place, trail, children, working, told).go()
+        _Loop(settings, database, place, trail, children, working, watching, told).go()
 
 
 def _working(
@@ -78,48 +85,56 @@ def _working(
     return Working(settings, database, place, answers, host, told.put, reader, place.secret())
 
 
+def _watching(settings: Settings, database: Database, place: Spool, working: Working) -> Watching | None:
+    watch = settings.node.watch
+    return Watching(watch, database, place, working.reader, working.secret) if watch else None
+
+
+@dataclass(slots=True)
 class _Loop:
     """What the node does again and again."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        place: Spool,
-        trail: Trail,
-        children: list[Child],
-        working: Working,
-        told: SimpleQueue[Event],
-    ) -> None:
-        self._settings, self._database, self._place, self._trail = settings, database, place, trail
-        self._children, self._working, self._told = children, working, told
-        self._kept_house_s = 0.0
+    settings: Settings
+    database: Database
+    place: Spool
+    trail: Trail
+    children: list[Child]
+    working: Working
+    watching: Watching | None
+    told: SimpleQueue[Event]
+    """What the model says."""
+    kept_house_s: float = float("-inf")
 
     def go(self) -> None:
         """Until something is raised."""
         while True:
-            self._working.begin_more()
+            self.working.begin_more()
             self._listen()
-            for child in self._children:
+            for child in self.children:
                 child.tend()
-            if time.monotonic() - self._kept_house_s >= HOUSEKEEPING_S:
-                self._kept_house_s = time.monotonic()
-                keeping.keep_house(self._settings, self._database, self._place)
-            self._trail.copy(self._database)
+            if self.watching is not None:
+                self.watching.look()
+            if time.monotonic() - self.kept_house_s >= HOUSEKEEPING_S:
+                self.kept_house_s = time.monotonic()
+                keeping.keep_house(self.settings, self.database, self.place)
+                notify.tell(notify.ALIVE)
+                status_page.write(self.place.root, status.gather(self.place.root, self.database, running=True))
+            self.trail.copy(self.database)
 
     def _listen(self) -> None:
         """Hear what the model says, for a moment."""
         try:
-            event = self._told.get(timeout=TICK_S)
+            event = self.told.get(timeout=TICK_S)
         except Empty:
             return
         if isinstance(event, Fatal):
             raise event.error
-        self._working.hear(event)
+        self.working.hear(event)
 
 
 def _end(children: list[Child], trail: Trail, database: Database) -> None:
     """Have all end what they do, at the same time, and write the trail to its end."""
+    notify.tell(notify.STOPPING)
     for child in children:
         child.ask_to_end()
     for child in children:

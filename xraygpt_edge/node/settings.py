@@ -20,10 +20,14 @@ SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 BYTES = {"MB": 10**6, "GB": 10**9}
 PORT_MAX = 65535
 
-Kind = Literal["dicom-sr"]
-OBJECTS = frozenset({"dicom-sr"})
+Kind = Literal["dicom-sr", "secondary-capture", "fhir", "json", "html"]
+OBJECTS = frozenset({"dicom-sr", "secondary-capture"})
 """Kinds that an archive takes; the others are files for a folder."""
 Priority = Literal["high", "normal", "low"]
+
+
+NAMED = (r"field `(\w+)`", r"`\$[\w\[\].]*?\.?(\w+)(?:\[\.*\])?`", r"^`(\w+)`")
+"""How an error names a key: msgspec's two ways, and ours."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -278,7 +282,7 @@ def _resolved_destination(destination: Destination, path: Any, there: Any) -> De
 
 def _with_line(words: str, text: str) -> str:
     """The words, with the first line that has the key which they name."""
-    key = re.search(r"`\$?\.?(?:[\w\[\].…]*\.)?(\w+)`", words)
+    key = next(filter(None, (re.search(form, words) for form in NAMED)), None)
     if key:
         for number, line in enumerate(text.splitlines(), 1):
             if re.search(rf"(?<![\w-]){re.escape(key[1])}(?![\w-])", line.split("#")[0]):

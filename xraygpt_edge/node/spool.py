@@ -15,6 +15,7 @@ from xraygpt_edge.files import sync_folder
 
 Buffer = bytes | memoryview
 
+FILM = ".dcm"
 NAME_BYTES = 12
 HASH_DIGITS = 16
 
@@ -62,11 +63,14 @@ class Spool:
 
     def keep_film(self, *parts: Buffer) -> str:
         """Write a film; when this returns it survives a power cut under its name. Raises OSError and leaves nothing."""
-        return _keep(self.part, self.films, parts)
+        return _keep(self.part, self.films, parts, FILM)
 
-    def keep_result(self, data: bytes) -> str:
-        """As `keep_film`, for an object that is to be sent."""
-        return _keep(self.results, self.results, (data,))
+    def keep_result(self, data: bytes, suffix: str) -> str:
+        """As `keep_film`, for an object that is to be sent. Raises OutputError."""
+        try:
+            return _keep(self.results, self.results, (data,), suffix)
+        except OSError as error:
+            raise OutputError("E-NOD-005", error.strerror or type(error).__name__) from error
 
     def free_bytes(self) -> int:
         """Of the disk."""
@@ -97,8 +101,8 @@ def file_hash(*parts: Buffer) -> str:
     return digest.hexdigest()
 
 
-def _keep(beginning: Path, folder: Path, parts: Iterable[Buffer]) -> str:
-    name = secrets.token_hex(NAME_BYTES) + ".dcm"
+def _keep(beginning: Path, folder: Path, parts: Iterable[Buffer], suffix: str) -> str:
+    name = secrets.token_hex(NAME_BYTES) + suffix
     part = beginning / f".{name}.part"
     try:
         _write(part, parts)

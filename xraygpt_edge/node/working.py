@@ -113,5 +113,6 @@ class Working:
             made = results.make(kind, answered, identity, datetime.now(UTC))
         except InputRefused as error:
             return Made(destination.name, kind, "", "", error.error_id)
-        name = self.place.keep_result(made.data)
-        return Made(destination.name, kind, name, spool.keyed_hash(self.secret, made.sop_instance_uid))
+        name = self.place.keep_result(made.data, made.suffix)
+        instance = spool.keyed_hash(self.secret, made.sop_instance_uid) if made.sop_instance_uid else ""
+        return Made(destination.name, kind, name, instance)
