@@ -103,7 +103,7 @@ class Node:
     def start(self, *prefix: str) -> Node:
         command = [*prefix, sys.executable, "-m", "xraygpt_edge", "node", "run", str(self.config)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        until(lambda: listens(self.port) or self.process.poll() is not None, what="the node listens")
+        until(lambda: listens(self.port) or self.process.poll() is not None, 180, "the node listens")
         assert self.process.poll() is None, self.process.stderr.read()
         return self
 

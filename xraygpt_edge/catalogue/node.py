@@ -65,13 +65,6 @@ NODE: dict[str, Entry] = {
         "Look at the archive's log, then send it again with xraygpt-edge node retry DIR.",
         "The other results are not affected.",
     ),
-    "E-NOD-009": Entry(
-        3,
-        "a result is stored but not committed",
-        "The archive took the object and did not say within an hour that it keeps it.",
-        "Ask whoever runs the archive whether it does storage commitment; else set `commit = false`.",
-        "The result was sent.",
-    ),
     "E-NOD-010": Entry(
         3,
         "the file of a film is missing",
@@ -111,5 +104,12 @@ NODE: dict[str, Entry] = {
         "It ended again and again right after its start.",
         "Look at xraygpt-edge node check CONFIG.",
         _QUEUED,
+    ),
+    "E-NOD-016": Entry(
+        16,
+        "the audit trail is not as it was written",
+        "Each line holds the hash of the line before it. The line that is named was changed, or one before it is missing.",
+        "Bring the file back from a copy, and ask who may write into the node's folder.",
+        "Nothing was changed.",
     ),
 }

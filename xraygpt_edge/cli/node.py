@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The node's settings, a TOML file.", show_default=False)]
+Verify = Annotated[bool, typer.Option("--verify", help="First read the audit trail; stop where it was changed.")]
 Film = Annotated[str, typer.Argument(metavar="ID", help="First digits of its hash.", show_default=False)]
 Films = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="First digits of their hashes.", show_default=False)
@@ -40,10 +41,14 @@ def run(config: Config, quiet: options.Quiet = False, debug: options.Debug = Fal
 
 
 @app.command()
-def status(folder: Folder, as_json: options.AsJson = False, debug: options.Debug = False) -> int:
+def status(
+    folder: Folder, verify: Verify = False, as_json: options.AsJson = False, debug: options.Debug = False
+) -> int:
     """What waits, what was answered and sent, what is wrong; works whether the node is running or not."""
     from xraygpt_edge.node import status as seen
 
+    if verify:
+        seen.verify(folder)
     found = seen.look(folder)
     print(json.dumps(seen.facts(found)) if as_json else seen.text(found))
     return seen.exit_code(found)

@@ -77,6 +77,7 @@ class Connection:
         self._limit_bytes = FIRST_PDU_MAX_BYTES
         self._command_bytes = self._object_bytes = 0
         self._object_until_s = 0.0
+        self.is_closed = False
         self._finished: deque[int] = deque()
         """Sizes of objects that are whole and not yet released."""
 
@@ -123,6 +124,7 @@ class Connection:
 
     def close(self) -> None:
         """Close it, and free what its objects have taken; may be called again."""
+        self.is_closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -6,7 +6,6 @@ from xraygpt_edge.imaging.dicom.classes import RADIOGRAPHS
 from xraygpt_edge.imaging.dicom.syntaxes import CODECS, ROOT
 
 VERIFICATION = "1.2.840.10008.1.1"
-STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 DEFLATED = f"{ROOT}.1.99"
 STORED_CLASSES = tuple(sorted(RADIOGRAPHS))
 """Computed and digital radiographs, and what radiographs are commonly stored as."""

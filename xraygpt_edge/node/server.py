@@ -28,6 +28,8 @@ from xraygpt_edge.node.settings import Peer
 
 SILENT_S = 30.0
 """An association that says nothing for so long is aborted."""
+NEGOTIATED_S = 5.0
+"""For the library to answer a request, which is whole before it sees it, and for a release."""
 BACKLOG = 128
 NO_LIMIT = 1_000
 """The library counts sockets as associations; our door counts both, so its own limit must never be the smaller."""
@@ -131,8 +133,9 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
                 return
             association = self._association(connection, judgement)
             association.start()
-            association.join()
-            association.dul.join(PDU_S)
+            # What the library's threads still wait for when the connection has gone must not hold a place.
+            while association.is_alive() and not connection.is_closed:
+                association.join(0.05)
 
     def _association(self, connection: Connection, peer: Peer) -> Association:
         """As the library makes one for a new connection, with our socket in it."""
@@ -161,7 +164,7 @@ def _entity(title: str) -> AE:
     entity = AE(title)
     entity.maximum_associations = NO_LIMIT
     entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
-    entity.network_timeout = entity.acse_timeout = SILENT_S
+    entity.network_timeout, entity.acse_timeout = SILENT_S, NEGOTIATED_S
     entity.add_supported_context(VERIFICATION, list(ECHO_SYNTAXES))
     for sop_class in STORED_CLASSES:
         entity.add_supported_context(sop_class, list(STORED_SYNTAXES))

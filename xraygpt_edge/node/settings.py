@@ -61,8 +61,6 @@ class NodeTable(_Strict, frozen=True):
     questions: tuple[str, ...] = (DEFAULT_QUESTION,)
     parallel: int = 4
     """Radiographs that are answered at the same time, at most."""
-    group: Literal["film", "study"] = "film"
-    on_refusal: Literal["none", "report"] = "none"
     reserve: str = "5 GB"
     """Free disk below which no film is taken."""
     queue_limit: int = 10_000
@@ -91,7 +89,6 @@ class Destination(_Strict, frozen=True):
     address: str | None = None
     folder: str | None = None
     kinds: tuple[Kind, ...] = msgspec.field(default=("dicom-sr",), name="as")
-    commit: bool = False
     tls_ca: str | None = None
     """The archive is spoken to with TLS, and must show a certificate of this authority."""
 
@@ -201,7 +198,6 @@ def _check_destination(destination: Destination) -> None:
     _require(kinds, "as", f"{destination.name}: at least one kind")
     if destination.folder is not None:
         _require(destination.ae is None and destination.address is None, "folder", "either a folder, or ae and address")
-        _require(not destination.commit, "commit", "a folder commits to nothing")
         return
     _require(AE_TITLE.fullmatch(destination.ae or ""), "ae", "1 to 16 characters")
     _endpoint("address", destination.address or "")

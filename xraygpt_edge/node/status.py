@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from xraygpt_edge.errors import ExitCode
+from xraygpt_edge.errors import ExitCode, OutputError
 from xraygpt_edge.ledger import is_claimed
+from xraygpt_edge.node import audit
 from xraygpt_edge.node import facts as kept
 from xraygpt_edge.node.database import Database
 from xraygpt_edge.node.spool import Spool
@@ -117,6 +118,13 @@ def gather(root: Path, database: Database, *, running: bool) -> Status:
         dead_letters=_dead_letters(database),
         failures=_failures(database),
     )
+
+
+def verify(root: Path) -> None:
+    """Raise OutputError for an audit trail that is not as it was written."""
+    broken = audit.verify(root)
+    if broken:
+        raise OutputError("E-NOD-016", f"{broken.file}, line {broken.line}")
 
 
 def exit_code(status: Status) -> ExitCode:
