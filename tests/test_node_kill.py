@@ -82,6 +82,7 @@ def look_at(node: Node, films: list[Path]) -> None:
     assert audit.verify(node.root) is None
 
 
+@pytest.mark.slow
 def test_four_kills_under_four_senders_lose_no_film_and_answer_none_twice(phantom: Path, tmp_path: Path) -> None:
     films = [film(number, phantom, tmp_path) for number in range(8)]
     with archive(tmp_path / "archive") as (port, kept):

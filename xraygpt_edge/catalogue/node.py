@@ -108,7 +108,7 @@ NODE: dict[str, Entry] = {
     "E-NOD-016": Entry(
         16,
         "the audit trail is not as it was written",
-        "Each line holds the hash of the line before it. The line that is named was changed, or one before it is missing.",
+        "Each line holds the hash of the line before. The line that is named was changed, or one before it is missing.",
         "Bring the file back from a copy, and ask who may write into the node's folder.",
         "Nothing was changed.",
     ),

@@ -162,7 +162,7 @@ def _counts(database: Database, since_s: float) -> Counts:
 
 def _destinations(database: Database) -> tuple[DestinationStatus, ...]:
     rows = database.rows(
-        "SELECT destinations.*, sum(state IN ('waiting', 'stored')) AS waiting, sum(state = 'dead') AS dead"
+        "SELECT destinations.*, sum(state = 'waiting') AS waiting, sum(state = 'dead') AS dead"
         " FROM destinations LEFT JOIN deliveries ON destination = name GROUP BY name ORDER BY name"
     )
     return tuple(
