@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +15,18 @@ import pytest
 from tests.node import (
     Node,
     archive,
+    children_of,
     destination,
     echo,
     film,
+    kill,
     needs,
     no_film,
     running,
     send,
 )
 from tests.tiny import write_bundle
+from xraygpt_edge.node import audit
 
 pytestmark = needs("storescu", "storescp", "echoscu")
 
@@ -86,3 +93,43 @@ def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
     after = node.settled(before["received"] + 1)["all"]
     assert after["refused"] == before["refused"] + 1
     assert sorted(kept[1].iterdir()) == sent
+
+
+KINDS = ("dicom-sr", "secondary-capture", "fhir", "json", "html")
+
+
+def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_of_result_is_made(
+    tiny: Path, phantom: Path, tmp_path: Path
+) -> None:
+    box = tmp_path / "box"
+    node = Node(tmp_path, tiny, f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n').start()
+    children = children_of(node.process.pid)
+    assert send(node.port, film(7, phantom, tmp_path)).returncode == 0
+    for pid in (node.process.pid, *children.values()):
+        kill(pid)
+    node.process.wait()
+    node.process.stderr.close()
+    found = node.status()
+    assert (found["all"]["received"], found["running"]) == (1, False)
+    with running(node):
+        node.settled(1)
+    assert [record["status"] for record in node.records()] == ["ok"]
+    suffixes = Counter(path.name.partition(".")[2] for path in box.iterdir())
+    assert suffixes == {"dcm": 2, "fhir.json": 1, "json": 1, "html": 1}
+    assert audit.verify(node.root) is None
+    (page,) = (path for path in box.glob("*.dcm") if pydicom.dcmread(path).Modality == "OT")
+    look_at_the_page(page)
+
+
+def look_at_the_page(path: Path) -> None:
+    """A page of text that nobody can take for a film, and that an archive takes."""
+    page = pydicom.dcmread(path)
+    assert (page.ConversionType, page.BurnedInAnnotation, page.PatientID) == ("WSD", "YES", "ID7")
+    grey = page.pixel_array
+    band = int(0.04 * page.Rows)
+    for stripe in (grey[:band], grey[-band:]):
+        assert 0.5 < (stripe < 128).mean() < 1  # white words on black
+    assert (grey[band * 2 : -band * 2] > 128).mean() > 0.8
+    if shutil.which("dciodvfy"):
+        judged = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+        assert "Error" not in judged.stdout + judged.stderr

@@ -101,7 +101,7 @@ def _put(settings: Settings, database: Database, due: list[Delivery], folder: Pa
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for delivery in due:
             data = (Spool(settings.root).results / delivery.file).read_bytes()
-            with replacing(folder / f"{delivery.film}-{delivery.id}{Path(delivery.file).suffix}") as stream:
+            with replacing(folder / f"{delivery.film}-{delivery.id}.{delivery.file.partition('.')[2]}") as stream:
                 stream.write(data)
             deliveries.settle(database, delivery, Result(Outcome.STORED))
         deliveries.reached(database, due[0].destination)
