@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 from collections import Counter
@@ -13,6 +14,7 @@ import pydicom
 import pytest
 
 from tests.node import (
+    UIDS,
     Node,
     archive,
     children_of,
@@ -24,8 +26,10 @@ from tests.node import (
     no_film,
     running,
     send,
+    until,
 )
 from tests.tiny import write_bundle
+from xraygpt_edge import seccomp
 from xraygpt_edge.node import audit
 
 pytestmark = needs("storescu", "storescp", "echoscu")
@@ -93,6 +97,26 @@ def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
     after = node.settled(before["received"] + 1)["all"]
     assert after["refused"] == before["refused"] + 1
     assert sorted(kept[1].iterdir()) == sent
+
+
+def test_nothing_of_a_patient_is_in_queue_trail_status_or_records(node: Node, phantom: Path, tmp_path: Path) -> None:
+    before = node.settled(0)["all"]["received"]
+    canary = film(9, phantom, tmp_path, PatientName="CANARY^NAME", PatientID="CANARYID", AccessionNumber="CANARYACC")
+    assert send(node.port, canary).returncode == 0
+    node.settled(before + 1)
+    until(lambda: not list((node.root / "in").glob("*.dcm")) and not list((node.root / "out").iterdir()), 30, "deleted")
+    told = (b"CANARY", *(str(pydicom.dcmread(canary)[uid].value).encode() for uid in UIDS))
+    written = [path for path in node.root.rglob("*") if path.is_file()]
+    assert {"queue.sqlite3", "audit.jsonl", "status.json", "status.html", "records.jsonl"} <= {p.name for p in written}
+    assert [path.name for path in written if any(each in path.read_bytes() for each in told)] == []
+    assert {path.stat().st_mode & 0o077 for path in written} == {0}
+
+
+def test_the_receiver_can_open_no_connection(node: Node) -> None:
+    receiver = children_of(node.process.pid)["receiver"]
+    if platform.machine() not in seccomp.CALLS:
+        pytest.skip("no filter of system calls for this processor")
+    assert "Seccomp:\t2" in Path(f"/proc/{receiver}/status").read_text()
 
 
 KINDS = ("dicom-sr", "secondary-capture", "fhir", "json", "html")

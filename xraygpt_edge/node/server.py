@@ -131,13 +131,13 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
             if rejection is not None:
                 connection.send(rejection.pdu)
                 return
-            association = self._association(connection, judgement)
+            association = self._association(connection, address, judgement)
             association.start()
             # What the library's threads still wait for when the connection has gone must not hold a place.
             while association.is_alive() and not connection.is_closed:
                 association.join(0.05)
 
-    def _association(self, connection: Connection, peer: Peer) -> Association:
+    def _association(self, connection: Connection, address: str, peer: Peer) -> Association:
         """As the library makes one for a new connection, with our socket in it."""
         association = Association(self.ae, MODE_ACCEPTOR)
         association._server = self  # noqa: SLF001 - it closes the connection through this
@@ -149,6 +149,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         acceptor.implementation_class_uid = self.ae.implementation_class_uid
         acceptor.implementation_version_name = self.ae.implementation_version_name
         acceptor.supported_contexts = deepcopy(self.contexts)
+        association.requestor.address_info = AddressInformation(address, 0)
         association.bind(evt.EVT_C_ECHO, lambda _: 0x0000)
         association.bind(evt.EVT_C_STORE, lambda event: self._stored(connection, peer, event))
         return association
