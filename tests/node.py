@@ -122,7 +122,7 @@ class Node:
 
         return status.facts(status.look(self.root))
 
-    def settled(self, films: int, seconds: float = 90.0) -> dict[str, Any]:
+    def settled(self, films: int, seconds: float = 200.0) -> dict[str, Any]:
         """Wait until so many films have come and nothing waits."""
 
         def done() -> dict[str, Any] | None:
