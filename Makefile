@@ -97,6 +97,6 @@ $(VENV)/runtime.stamp: $(VENV)/made-for pyproject.toml constraints.txt export/ll
 
 $(VENV)/tools.stamp: $(VENV)/runtime.stamp
 	@echo "Installing PyTorch and the developer's tools: 2 to 10 minutes by the speed of the network, once."
-	@$(PIP) install $(PINS) --editable ".[$(EXTRA),evaluate,export,ray,dev]"
+	@$(PIP) install $(PINS) --editable ".[$(EXTRA),evaluate,export,node,ray,dev]"
 	@$(PIP) install $(PINS) --no-deps radlabels || echo "No corpus of reports: its tests will be skipped."
 	@touch $@

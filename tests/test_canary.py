@@ -291,6 +291,7 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["bundle", "verify", scene.bundle],
         ["bundle", "install", scene.bundle],
         ["doctor"],
+        ["node", "status", out],  # tests/test_node.py looks at one that has received films
         ["bench", "--threads", "1"],
         ["explain", "E-DCM-001"],
         ["--version"],

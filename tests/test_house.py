@@ -27,7 +27,7 @@ LAYERS = (
     {"conversation", "trust", "bench", "doctor"},
     {"evaluate", "host", "reports"},
     {"batch", "serve"},
-    {"scale", "summarize"},
+    {"node", "scale", "summarize"},
     {"cli"},
     {"__init__", "__main__"},  # the names that users see: lazy, so no layer below is bound to them
 )
@@ -63,6 +63,7 @@ WHAT = {
     "serve": "HTTP for programs on this computer; a client of the host; owner of starlette, uvicorn and every socket",
     "scale": "a folder over several machines",
     "summarize": "reports into clean texts",
+    "node": "radiographs by DICOM; a client of the host, owner of pynetdicom, sqlite3 and, for DICOM, of sockets",
     "cli": "one command, one call, one result; its `console` owns rich",
 }
 
@@ -88,7 +89,12 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
     "onnxruntime": {"encoder"},
     "llama_cpp": {"generation"},
-    "pydicom": {"imaging.dicom", "reports"},
+    "pydicom": {"imaging.dicom", "reports", "node"},
+    "pynetdicom": {"node"},
+    "sqlite3": {"node"},
+    "socket": {"node", "serve"},
+    "ssl": {"node", "serve"},
+    "ipaddress": {"node"},
     "gdcm": {"imaging.dicom"},
     "jpeg_ls": {"imaging.dicom"},
     "openjpeg": {"imaging.dicom"},
@@ -98,15 +104,16 @@ OWNERS = {
         *("cli", "reports", "bench", "serve"),
     },
     "msgspec": {
-        *("batch", "bundle", "host", "ledger", "reports", "scale", "serve", "summarize", "trust", "imaging.isolated"),
+        *("batch", "bundle", "host", "ledger", "node", "reports", "scale", "serve", "summarize", "trust"),
+        "imaging.isolated",
     },
-    "platformdirs": {"bundle", "generation.cpu_backend"},
+    "platformdirs": {"bundle", "generation"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "rouge_score": {"evaluate"},
     "sacrebleu": {"evaluate"},
     "filelock": {"ledger"},
-    **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio", "socket", "ssl")},
+    **{library: {"serve"} for library in ("starlette", "uvicorn", "h11", "anyio", "asyncio")},
     "ray": {"scale"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -117,7 +124,7 @@ NOT_AT_RUN_TIME = {
     *("torch", "transformers", "optimum", "onnx", "gguf", "sentencepiece", "safetensors", "cv2", "export"),
     *("urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp"),
 }
-"""Export libraries, and everything that could reach a network but what `serve` owns."""
+"""Export libraries, and everything that could reach a network but what `serve` and `node` own."""
 
 OUTWARDS = {
     *(
@@ -220,6 +227,7 @@ def test_dicom_is_parsed_in_one_folder_and_only_the_child_asks_it_to(root: Path)
     asking = {n for n, used in found.items() if any(f"{u}.".startswith("xraygpt_edge.imaging.dicom.") for u in used)}
     strangers = {name for name in asking if not name.startswith("imaging/dicom/")}
     strangers.remove("imaging/pictures/containers.py")  # for what a JPEG frame says of itself, in whatever file it is
+    strangers.remove("node/contexts.py")  # for the tables of classes and syntaxes: it sees no file
     assert strangers == {"imaging/images.py", "imaging/isolated/child.py"}
 
 
@@ -238,7 +246,7 @@ def test_every_library_that_is_imported_is_a_dependency(root: Path, project: dic
     used = {name.split(".")[0] for _, file in modules(root) for name in imports(file.read_text("utf-8"))}
     used -= {*sys.stdlib_module_names, "xraygpt_edge"}
     extras = project["optional-dependencies"]
-    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"] + extras["ray"])
+    promised = names(project["dependencies"] + extras["cpu"] + extras["evaluate"] + extras["node"] + extras["ray"])
     assert sorted({DISTRIBUTIONS.get(library, library) for library in used} - promised) == []
 
 
@@ -331,7 +339,7 @@ def test_every_dependency_has_its_licence_on_the_page(root: Path, project: dict[
 
 
 def test_what_users_and_developers_get_is_pinned(root: Path, project: dict[str, dict]) -> None:
-    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "ray", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in ("cpu", "evaluate", "export", "node", "ray", "dev")]
     wanted = names(project["dependencies"]).union(*map(names, extras))
     assert sorted(wanted - pinned(root)) == []
 

@@ -47,6 +47,7 @@ class ExitCode(IntEnum):
     BAD_OUTPUT = 18
     WORKER_CRASHED = 19
     NOT_OFFLINE = 20
+    NOT_RUNNING = 21
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -33,19 +33,6 @@ class Protection:
     """What takes the network away; None where nothing does."""
 
 
-def protect(memory_bytes: int) -> Protection:
-    """Limit this process for good; call it before any thread starts.
-
-    Without a thread yet, since the kernel gives a new user namespace to single-threaded processes only.
-    """
-    return Protection(
-        memory_limited=_holds(lambda: _limit("RLIMIT_AS", memory_bytes)),
-        no_core_dump=_holds(_no_core_dump),
-        dies_with_parent=_holds(lambda: _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))),
-        no_network=leave_network(),
-    )
-
-
 def leave_network() -> NetworkCut | None:
     """Take the network away from this process and its children, for good; how, or None where the system cannot.
 
@@ -53,7 +40,30 @@ def leave_network() -> NetworkCut | None:
     """
     if _holds(_empty_network):
         return "namespace"
+    return open_no_socket()
+
+
+def open_no_socket() -> NetworkCut | None:
+    """Let this process open no more sockets, for good; those that it has go on, so a listener still accepts."""
     return "filter" if _holds(seccomp.refuse_sockets) else None
+
+
+def keep_network() -> None:
+    """For the one process of ours that connects."""
+
+
+def protect(memory_bytes: int, cut: Callable[[], NetworkCut | None] = leave_network) -> Protection:
+    """Limit this process for good; call it before any thread starts.
+
+    Without a thread yet, since the kernel gives a new user namespace to single-threaded processes only.
+    cut: how the network is taken away.
+    """
+    return Protection(
+        memory_limited=_holds(lambda: _limit("RLIMIT_AS", memory_bytes)),
+        no_core_dump=_holds(_no_core_dump),
+        dies_with_parent=_holds(lambda: _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))),
+        no_network=cut(),
+    )
 
 
 def _holds(limit: Callable[[], None]) -> bool:

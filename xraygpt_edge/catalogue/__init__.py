@@ -7,6 +7,7 @@ from xraygpt_edge.catalogue.entry import Entry
 from xraygpt_edge.catalogue.evaluation import EVALUATION
 from xraygpt_edge.catalogue.image import IMAGE
 from xraygpt_edge.catalogue.model import MODEL
+from xraygpt_edge.catalogue.node import NODE
 from xraygpt_edge.catalogue.program import PROGRAM
 from xraygpt_edge.catalogue.report import REPORT
 from xraygpt_edge.catalogue.scale import SCALE
@@ -27,6 +28,7 @@ CATALOGUE: dict[str, Entry] = {
     **TEXT,
     **TRUST,
     **EVALUATION,
+    **NODE,
     **SCALE,
     **SUMMARIES,
 }

@@ -27,6 +27,7 @@ from xraygpt_edge.cli import (
     doctor,
     evaluate,
     inspect,
+    node,
     pooling,
     report,
     scaling,
@@ -65,6 +66,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("summarize")(summarize.summarize)
 app.add_typer(bundles.app, name="bundle")
+app.add_typer(node.app, name="node")
 app.add_typer(pooling.app, name="scale")
 
 

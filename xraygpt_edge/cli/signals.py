@@ -14,6 +14,7 @@ from xraygpt_edge.errors import ExitCode
 CODES = {int(signal.SIGINT): ExitCode.INTERRUPTED, int(signal.SIGTERM): ExitCode.TERMINATED}
 GRACE_S = 1.5
 """Time to end in an orderly way. What counts is on disk already, so the limit of two seconds comes first."""
+_grace_s = GRACE_S
 
 
 class Ended(BaseException):
@@ -59,9 +60,15 @@ def end_in_any_case() -> None:
     threading.Thread(target=_end_late, args=(heard,), daemon=True).start()
 
 
+def give_grace(seconds: float) -> None:
+    """Let this process end later than GRACE_S: what others are sending it just now should arrive whole."""
+    global _grace_s  # noqa: PLW0603 - a fact about this process, set once by the command that needs it
+    _grace_s = seconds
+
+
 def _end_late(heard: int) -> None:
     while True:
         code = CODES.get(os.read(heard, 1)[0])
         if code is not None:
-            time.sleep(GRACE_S)
+            time.sleep(_grace_s)
             os._exit(code)

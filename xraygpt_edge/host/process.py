@@ -39,7 +39,7 @@ class ModelProcess:
                 COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the program, which then ends its child
             )
         except OSError as error:
@@ -99,8 +99,8 @@ def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return child.stdin, child.stdout
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with this package on the path, however it was found."""
+def environment() -> dict[str, str]:
+    """That of a process of ours: ours, with this package on the path, however it was found."""
     package = str(Path(__file__).resolve().parent.parent.parent)
     others = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([package, others] if others else [package])}

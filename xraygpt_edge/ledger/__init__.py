@@ -14,11 +14,11 @@ Whoever writes records (a batch, a server, a node) and whoever reads them (repor
 from __future__ import annotations
 
 from xraygpt_edge.ledger.appender import Appender
-from xraygpt_edge.ledger.folder import claimed, write_whole, writing
+from xraygpt_edge.ledger.folder import claimed, is_claimed, write_whole, writing
 from xraygpt_edge.ledger.job import adopt, asked_questions, difference, job_facts
-from xraygpt_edge.ledger.ledger import Ledger, key
+from xraygpt_edge.ledger.ledger import Ledger, forget, key
 from xraygpt_edge.ledger.records import RECORDS, Entry, Records
-from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, own_path, record_of
+from xraygpt_edge.ledger.rows import Answered, Failed, Row, named_path, own_path, record_of, row_of
 
 __all__ = [
     "RECORDS",
@@ -33,11 +33,14 @@ __all__ = [
     "asked_questions",
     "claimed",
     "difference",
+    "forget",
+    "is_claimed",
     "job_facts",
     "key",
     "named_path",
     "own_path",
     "record_of",
+    "row_of",
     "write_whole",
     "writing",
 ]

@@ -44,6 +44,21 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether another process holds the folder at this moment."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def write_whole(target: Path, data: bytes) -> None:
     """A file that appears whole or not at all; raises OutputError."""
     with writing(file_name(target.name)), replacing(target) as stream:

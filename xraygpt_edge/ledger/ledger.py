@@ -8,7 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from xraygpt_edge.ledger.appender import Appender
-from xraygpt_edge.ledger.records import Records
+from xraygpt_edge.ledger.folder import write_whole
+from xraygpt_edge.ledger.records import RECORDS, Records
 from xraygpt_edge.ledger.rows import Answered, record_of
 from xraygpt_edge.records import Answer, Failure
 
@@ -74,6 +75,12 @@ class Ledger:
             self.failed.pop(this, None)
         else:
             self.failed[this] = attempt
+
+
+def forget(folder: Path, path: str) -> None:
+    """Take every record of one file out of a folder that the caller has claimed; raises what `Records` raises."""
+    kept = [entry.line for entry in Records(folder) if entry.row.own_path != path]
+    write_whole(folder / RECORDS, b"".join(kept))
 
 
 def key(path: str, question: str) -> int:

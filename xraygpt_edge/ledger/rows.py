@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from hashlib import sha256
@@ -82,6 +83,12 @@ def record_of(result: Answer | Failure, identity: str, path: str, question: str,
     """
     head = {"schema": SCHEMA, "id": identity, **named_path(path), "attempt": attempt, "question": question}
     return {**head, **result.to_dict()}
+
+
+def row_of(result: Answer | Failure, identity: str, path: str, question: str, attempt: int) -> Row:
+    """The row that a reader of that line finds."""
+    row: Row = msgspec.convert(json.loads(json.dumps(record_of(result, identity, path, question, attempt))), Row)
+    return row
 
 
 def named_path(path: str) -> dict[str, str]:

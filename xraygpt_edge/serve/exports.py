@@ -80,11 +80,11 @@ def _fhir(kept: Kept, identity: Identity | None) -> bytes:
 
 def _dicom_sr(kept: Kept, identity: Identity | None) -> bytes:
     from xraygpt_edge.errors import InputRefused
-    from xraygpt_edge.reports import to_dicom_sr  # with pydicom, which writes here and parses nothing
+    from xraygpt_edge.reports import dicom_object, to_dicom_sr  # with pydicom, which writes here and parses nothing
 
     if identity is None:
         raise InputRefused("E-REP-012")
-    return to_dicom_sr.encoded(to_dicom_sr.report(kept.radiograph, identity, kept.answered_at))
+    return dicom_object.encoded(to_dicom_sr.report(kept.radiograph, identity, kept.answered_at))
 
 
 FORMATS = {

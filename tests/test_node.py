@@ -1,0 +1,159 @@
+"""A film sent by a modality is answered, and its draft report lies in the archive: real peers, whole processes."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from tests.node import (
+    UIDS,
+    Node,
+    archive,
+    children_of,
+    destination,
+    echo,
+    film,
+    kill,
+    needs,
+    no_film,
+    running,
+    send,
+    until,
+)
+from tests.tiny import write_bundle
+from xraygpt_edge import seccomp
+from xraygpt_edge.node import audit
+
+pytestmark = needs("storescu", "storescp", "echoscu")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("node")
+
+
+@pytest.fixture(scope="module")
+def kept(place: Path) -> Iterator[tuple[int, Path]]:
+    with archive(place / "archive") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def node(place: Path, tiny: Path, kept: tuple[int, Path]) -> Iterator[Node]:
+    """One node for the tests that do not harm it."""
+    with running(Node(place, tiny, destination(kept[0]))) as running_node:
+        yield running_node
+
+
+def test_a_film_that_is_sent_is_answered_and_its_draft_report_reaches_the_archive(
+    node: Node, kept: tuple[int, Path], phantom: Path, tmp_path: Path
+) -> None:
+    sent = film(1, phantom, tmp_path)
+    assert echo(node.port) == 0
+    assert "Received Store Response (Success)" in send(node.port, sent).stderr
+    node.settled(1)
+    (report,) = (pydicom.dcmread(path) for path in kept[1].iterdir())
+    source = pydicom.dcmread(sent)
+    assert (report.Modality, report.VerificationFlag, report.PreliminaryFlag) == ("SR", "UNVERIFIED", "PRELIMINARY")
+    assert (report.PatientName, report.PatientID) == (source.PatientName, source.PatientID)
+    assert report.StudyInstanceUID == source.StudyInstanceUID
+    assert [record["status"] for record in node.records()] == ["ok"]
+
+
+def test_the_same_film_again_is_no_new_work_and_another_one_of_its_uid_is(
+    node: Node, kept: tuple[int, Path], phantom: Path, tmp_path: Path
+) -> None:
+    before = node.settled(0)["all"]
+    sent = film(2, phantom, tmp_path)
+    assert send(node.port, sent, sent).returncode == 0
+    node.settled(before["received"] + 1)
+    renamed = film(2, phantom, tmp_path, PatientName="Corrected^Name")
+    assert send(node.port, renamed).returncode == 0
+    after = node.settled(before["received"] + 2)
+    assert after["all"]["duplicates"] == before["duplicates"] + 1
+    assert after["other_bytes"] == 1
+    names = {str(pydicom.dcmread(path).PatientName) for path in kept[1].iterdir()}
+    assert {"Doe^Number2", "Corrected^Name"} <= names
+
+
+def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
+    node: Node, kept: tuple[int, Path], tmp_path: Path
+) -> None:
+    before, sent = node.settled(0)["all"], sorted(kept[1].iterdir())
+    assert send(node.port, no_film(1, tmp_path)).returncode == 0
+    after = node.settled(before["received"] + 1)["all"]
+    assert after["refused"] == before["refused"] + 1
+    assert sorted(kept[1].iterdir()) == sent
+
+
+def test_nothing_of_a_patient_is_in_queue_trail_status_or_records(node: Node, phantom: Path, tmp_path: Path) -> None:
+    before = node.settled(0)["all"]["received"]
+    canary = film(9, phantom, tmp_path, PatientName="CANARY^NAME", PatientID="CANARYID", AccessionNumber="CANARYACC")
+    assert send(node.port, canary).returncode == 0
+    node.settled(before + 1)
+    until(lambda: not list((node.root / "in").glob("*.dcm")) and not list((node.root / "out").iterdir()), 30, "deleted")
+    told = (b"CANARY", *(str(pydicom.dcmread(canary)[uid].value).encode() for uid in UIDS))
+    written = [path for path in node.root.rglob("*") if path.is_file()]
+    assert {"queue.sqlite3", "audit.jsonl", "status.json", "status.html", "records.jsonl"} <= {p.name for p in written}
+    assert [path.name for path in written if any(each in path.read_bytes() for each in told)] == []
+    assert {path.stat().st_mode & 0o077 for path in written} == {0}
+
+
+def test_the_receiver_can_open_no_connection(node: Node) -> None:
+    receiver = children_of(node.process.pid)["receiver"]
+    if platform.machine() not in seccomp.CALLS:
+        pytest.skip("no filter of system calls for this processor")
+    assert "Seccomp:\t2" in Path(f"/proc/{receiver}/status").read_text()
+
+
+KINDS = ("dicom-sr", "secondary-capture", "fhir", "json", "html")
+
+
+def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_of_result_is_made(
+    tiny: Path, phantom: Path, tmp_path: Path
+) -> None:
+    box = tmp_path / "box"
+    node = Node(tmp_path, tiny, f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n').start()
+    children = children_of(node.process.pid)
+    assert send(node.port, film(7, phantom, tmp_path)).returncode == 0
+    for pid in (node.process.pid, *children.values()):
+        kill(pid)
+    node.process.wait()
+    node.process.stderr.close()
+    found = node.status()
+    assert (found["all"]["received"], found["running"]) == (1, False)
+    with running(node):
+        node.settled(1)
+    assert [record["status"] for record in node.records()] == ["ok"]
+    suffixes = Counter(path.name.partition(".")[2] for path in box.iterdir())
+    assert suffixes == {"dcm": 2, "fhir.json": 1, "json": 1, "html": 1}
+    assert audit.verify(node.root) is None
+    (page,) = (path for path in box.glob("*.dcm") if pydicom.dcmread(path).Modality == "OT")
+    look_at_the_page(page)
+
+
+def look_at_the_page(path: Path) -> None:
+    """A page of text that nobody can take for a film, and that an archive takes."""
+    page = pydicom.dcmread(path)
+    assert (page.ConversionType, page.BurnedInAnnotation, page.PatientID) == ("WSD", "YES", "ID7")
+    grey = page.pixel_array
+    band = int(0.04 * page.Rows)
+    for stripe in (grey[:band], grey[-band:]):
+        assert 0.5 < (stripe < 128).mean() < 1  # white words on black
+    assert (grey[band * 2 : -band * 2] > 128).mean() > 0.8
+    if shutil.which("dciodvfy"):
+        judged = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+        assert "Error" not in judged.stdout + judged.stderr

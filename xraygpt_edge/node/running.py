@@ -1,0 +1,142 @@
+"""`node run`: the process that owns the queue, and keeps the others going."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from xraygpt_edge import batch, bundle
+from xraygpt_edge.batch.job import load_of
+from xraygpt_edge.bundle.store import find_bundle
+from xraygpt_edge.errors import Locked
+from xraygpt_edge.host import Event, Fatal, ModelHost
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.ledger import claimed
+from xraygpt_edge.node import deliveries, facts, intake, keeping, notify, status, status_page
+from xraygpt_edge.node.answers import Answers
+from xraygpt_edge.node.audit import Trail
+from xraygpt_edge.node.check import certificate_ends
+from xraygpt_edge.node.children import Child
+from xraygpt_edge.node.database import Database
+from xraygpt_edge.node.receiver import FINISH_S
+from xraygpt_edge.node.settings import Settings
+from xraygpt_edge.node.spool import Spool
+from xraygpt_edge.node.watching import Watching
+from xraygpt_edge.node.working import READ_AHEAD, Working
+
+TICK_S = 0.2
+HOUSEKEEPING_S = 5.0
+END_S = FINISH_S + 2.0
+"""Longest time from the wish to end until the end."""
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know that the node is up."""
+
+    def up(self) -> None:
+        """It listens; called once, and must return at once."""
+
+
+def run(settings: Settings, watcher: Watcher) -> None:
+    """Receive, answer and send until something is raised in this thread, such as by a signal.
+
+    Raises Locked when another node works in the folder, UsageError, OutputError, or what ends the model process;
+    every film that was acknowledged stays in the queue, and running the same settings again goes on with it.
+    """
+    place = Spool(settings.root)
+    keeping.require_local(settings.root)
+    place.make()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(claimed(settings.root))
+        except Locked:
+            raise Locked("E-NOD-007") from None
+        place.empty_part()
+        database = stack.enter_context(Database.open(settings.root))
+        trail = Trail(settings.root)
+        deliveries.introduce(database, [each.name for each in settings.destinations])
+        intake.take_orphans(database, place)
+        facts.write(
+            settings.root, settings, {name: time.time() + left for name, left in certificate_ends(settings).items()}
+        )
+        told: SimpleQueue[Event] = SimpleQueue()
+        working = _working(settings, database, place, told, stack)
+        children = [Child("receiver", settings), Child("sender", settings)]
+        stack.callback(_end, children, trail, database)
+        watching = _watching(settings, database, place, working)
+        for child in children:
+            child.start()
+        notify.tell(notify.READY)
+        watcher.up()
+        _Loop(settings, database, place, trail, children, working, watching, told).go()
+
+
+def _working(
+    settings: Settings, database: Database, place: Spool, told: SimpleQueue[Event], stack: ExitStack
+) -> Working:
+    opened = bundle.opened(find_bundle(settings.node.bundle))
+    job = batch.Job(place.films, opened.root, opened.manifest_sha256, settings.node.questions)
+    answers = stack.enter_context(closing(Answers(place.answers, job)))
+    reader = stack.enter_context(closing(Reader()))
+    host = stack.enter_context(ModelHost(load_of(job, batch.Running(), settings.node.parallel), READ_AHEAD))
+    return Working(settings, database, place, answers, host, told.put, reader, place.secret())
+
+
+def _watching(settings: Settings, database: Database, place: Spool, working: Working) -> Watching | None:
+    watch = settings.node.watch
+    return Watching(watch, database, place, working.reader, working.secret) if watch else None
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What the node does again and again."""
+
+    settings: Settings
+    database: Database
+    place: Spool
+    trail: Trail
+    children: list[Child]
+    working: Working
+    watching: Watching | None
+    told: SimpleQueue[Event]
+    """What the model says."""
+    kept_house_s: float = float("-inf")
+
+    def go(self) -> None:
+        """Until something is raised."""
+        while True:
+            self.working.begin_more()
+            self._listen()
+            for child in self.children:
+                child.tend()
+            if self.watching is not None:
+                self.watching.look()
+            if time.monotonic() - self.kept_house_s >= HOUSEKEEPING_S:
+                self.kept_house_s = time.monotonic()
+                keeping.keep_house(self.settings, self.database, self.place)
+                notify.tell(notify.ALIVE)
+                status_page.write(self.place.root, status.gather(self.place.root, self.database, running=True))
+            self.trail.copy(self.database)
+
+    def _listen(self) -> None:
+        """Hear what the model says, for a moment."""
+        try:
+            event = self.told.get(timeout=TICK_S)
+        except Empty:
+            return
+        if isinstance(event, Fatal):
+            raise event.error
+        self.working.hear(event)
+
+
+def _end(children: list[Child], trail: Trail, database: Database) -> None:
+    """Have all end what they do, at the same time, and write the trail to its end."""
+    notify.tell(notify.STOPPING)
+    for child in children:
+        child.ask_to_end()
+    for child in children:
+        child.end(FINISH_S)
+    trail.copy(database)

@@ -1,0 +1,170 @@
+"""A folder whose files are answered as well: taken when they are whole, and left alone until then."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xraygpt_edge.batch.walk import look_at, walk
+from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.imaging.isolated import Reader
+from xraygpt_edge.node import films, spool
+from xraygpt_edge.node.database import Database, note
+from xraygpt_edge.node.films import Arrival, Taken
+from xraygpt_edge.node.settings import Watch
+
+LOOK_S = 5.0
+STILL_S = 10.0
+"""A file whose size and time have not changed for so long is looked into."""
+CUT_S = 600.0
+"""One that cannot be read is looked at again for so long; then it is taken as it is, and becomes a failure."""
+UNFINISHED = (".part", ".tmp", ".crdownload")
+DONE = "done"
+"""Folder in the watched one, for `move`."""
+PEER = "folder"
+MAX_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file as it was when it last changed."""
+
+    look: tuple[int, int]
+    """Size and time."""
+    since_s: float
+    first_s: float
+
+
+@dataclass(slots=True)
+class Watching:
+    """One watched folder; for the node's one thread."""
+
+    watch: Watch
+    database: Database
+    place: spool.Spool
+    reader: Reader
+    secret: bytes
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _looked_s: float = float("-inf")
+
+    @property
+    def folder(self) -> Path:
+        """What is watched."""
+        return Path(self.watch.folder)
+
+    def look(self) -> None:
+        """Take what is whole; put away what is done. At most every LOOK_S. Raises OutputError."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now
+        settled = {row["key"]: row["is_safe"] for row in self.database.rows(KNOWN)}
+        there: dict[str, _Seen] = {}
+        for found in walk(self.folder, self.folder / DONE):
+            if found.skip or found.unreadable or found.path.lower().endswith(UNFINISHED):
+                continue
+            look = _look(self.folder / found.path)
+            if look is None:
+                continue
+            key = spool.keyed_hash(self.secret, f"{found.path.encode(errors='surrogateescape').hex()} {look}")
+            if key in settled:
+                self._put_away(found.path, look, is_safe=bool(settled[key]))
+                continue
+            seen = self._seen.get(found.path)
+            if seen is None or seen.look != look:
+                seen = _Seen(look, now, seen.first_s if seen else now)
+            if now - seen.since_s >= STILL_S and self._take(found.path, seen, key, now):
+                continue
+            there[found.path] = seen
+        self._seen = there
+
+    def _take(self, path: str, seen: _Seen, key: str, now: float) -> bool:
+        """Whether a file that is still is done with: taken, or nothing for us."""
+        file = self.folder / path
+        if look_at(file).skip:
+            self._remember(key, None)
+            return True
+        data = _bytes(file, seen.look)
+        if data is None:
+            return False
+        instance = self._instance(data)
+        if instance is None and now - seen.first_s < CUT_S:
+            return False
+        sha256 = spool.file_hash(data)
+        normal = films.PRIORITIES.index("normal")
+        keyed = spool.keyed_hash(self.secret, instance or sha256)
+        arrival = Arrival(sha256, keyed, "", len(data), PEER, normal)
+        if not films.needs_no_file(self.database, sha256):
+            name = self.place.keep_film(data)
+            arrival = Arrival(sha256, keyed, name, len(data), PEER, normal)
+        if films.take(self.database, arrival) is not Taken.NEW and arrival.file:
+            (self.place.films / arrival.file).unlink(missing_ok=True)
+        self._remember(key, sha256)
+        return True
+
+    def _instance(self, data: bytes) -> str | None:
+        """SOP Instance UID of a whole film, or its lack of one; None for what the reader cannot read."""
+        try:
+            source = self.reader.read(data).source
+        except InputRefused:
+            return None
+        if source.format != "dicom":
+            return ""
+        try:
+            return self.reader.identify(data).sop_instance_uid
+        except InputRefused:
+            return ""
+
+    def _remember(self, key: str, sha256: str | None) -> None:
+        with self.database.change() as cursor:
+            cursor.execute(
+                "INSERT OR IGNORE INTO watched (key, film) VALUES (?, (SELECT id FROM films WHERE sha256 = ?))",
+                (key, sha256),
+            )
+
+    def _put_away(self, path: str, look: tuple[int, int], *, is_safe: bool) -> None:
+        """Move or delete a file whose results are where they belong, if it is still the same."""
+        file = self.folder / path
+        if self.watch.after == "keep" or not is_safe or _look(file) != look:
+            return
+        try:
+            if self.watch.after == "delete":
+                file.unlink()
+            else:
+                target = self.folder / DONE / path
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file.rename(target)
+        except OSError as error:  # the folder is somebody else's; it is tried again with the next look
+            with self.database.change() as cursor:
+                note(cursor, "file not put away", why=error.strerror or type(error).__name__)
+
+
+KNOWN = """
+SELECT key, film IS NOT NULL AND EXISTS (
+    SELECT 1 FROM films WHERE films.id = film AND state = 'answered' AND NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.film = films.id AND state != 'done')) AS is_safe
+FROM watched
+"""
+
+
+def _look(file: Path) -> tuple[int, int] | None:
+    try:
+        facts = file.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _bytes(file: Path, look: tuple[int, int]) -> bytes | None:
+    """What is in a file that has not changed meanwhile; None for one that has, or that cannot be read."""
+    if look[0] > MAX_BYTES:
+        return None
+    try:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as stream:
+            data = stream.read()
+    except OSError:
+        return None
+    return data if _look(file) == look and len(data) == look[0] else None
