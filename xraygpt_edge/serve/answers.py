@@ -20,6 +20,7 @@ from xraygpt_edge.serve import asked
 from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import frame, streamed
+from xraygpt_edge.serve.evidence import evidence
 from xraygpt_edge.serve.exports import FORMATS, Format, Kept
 from xraygpt_edge.serve.held import Held, new_id
 from xraygpt_edge.serve.leaving import until_left
@@ -91,7 +92,10 @@ class Turning:
                 except Refused as refused:
                     return frame(refused.to_dict(), "failed")
                 self._keep(end)
-                return frame({**end.answer.to_dict(), **names, "forgotten": end.forgotten, "evidence": None}, "done")
+                return frame(
+                    {**end.answer.to_dict(), **names, "forgotten": end.forgotten, "evidence": evidence(end.answer)},
+                    "done",
+                )
 
     def _keep(self, end: Ended) -> None:
         """Later turns see this one."""

@@ -62,3 +62,5 @@ class Settings:
     template: str | None = None
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
+    api_only: bool = False
+    """For programs: no page."""
