@@ -90,7 +90,7 @@ OWNERS = {
     "openjpeg": {"imaging.dicom"},
     "pylibjpeg": {"imaging.dicom"},
     "PIL": {
-        *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
+        *("imaging.pictures", "imaging.preprocess", "imaging.values", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench", "serve"),
     },
     "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated", "serve"},

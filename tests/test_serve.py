@@ -16,6 +16,9 @@ from tests.serving import Serving, chat, data_url, serving
 from tests.tiny import write_bundle
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.cli.app import run
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.inspection import inspect
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.records import NOTICE
 
 QUESTION = "Is the heart enlarged?"
@@ -238,6 +241,47 @@ def test_a_radiograph_is_held_shown_read_otherwise_and_forgotten(server: Serving
     assert server.ask(film, QUESTION)[-1][1]["input"]["profile"] == "display"
     assert server.request("DELETE", path).status == 204
     assert (server.get(path).status, server.get(path).code) == (404, "E-SRV-013")
+
+
+def test_a_viewer_gets_the_values_of_a_radiograph_and_all_that_it_takes_to_show_them(
+    server: Serving, model: XrayGPT, film: str, phantom: Path
+) -> None:
+    facts = server.get(f"/api/v1/radiographs/{film}").json
+    reply = server.get(f"/api/v1/radiographs/{film}/values?max_px=64")
+    rows, columns = int(reply.headers["x-rows"]), int(reply.headers["x-columns"])
+    assert max(rows, columns) == 64
+    assert len(reply.body) == rows * columns * 2
+    whole = server.get(f"/api/v1/radiographs/{film}/values?max_px=60000")
+    assert (int(whole.headers["x-rows"]), int(whole.headers["x-columns"])) == (
+        facts["values"]["rows"],
+        facts["values"]["columns"],
+    )
+    assert {float(whole.headers[f"x-{end}"]) for end in ("low", "high")} == {
+        facts["values"]["low"],
+        facts["values"]["high"],
+    }
+    with Reader() as reader:
+        wanted = reader.read_with_account(phantom, shown_px=60000).shown
+        inspected = inspect(phantom, ReadOptions(), model.parts.plan.bundle.manifest.image, reader)
+    assert wanted is not None
+    assert whole.body == wanted.samples.astype("<u2").tobytes()
+    assert [window["name"] for window in facts["values"]["windows"]][-2:] == ["all", "middle 98 %"]
+    assert facts["side"] == wanted.presentation.side
+    assert [step["name"] for step in facts["steps"]] == [step.name for step in inspected.steps]
+
+
+@pytest.mark.parametrize("query", ["?max_px=0", "?max_px=70000", "?max_px=large", "?min_px=100"])
+def test_samples_of_no_size_are_refused(server: Serving, film: str, query: str) -> None:
+    assert server.get(f"/api/v1/radiographs/{film}/values{query}").code == "E-SRV-008"
+
+
+def test_a_page_that_is_loaded_again_gets_the_finished_turns_as_their_streams_ended(
+    server: Serving, phantom: Path
+) -> None:
+    film = server.send(phantom)
+    first = server.ask(film, QUESTION)[-1][1]
+    second = server.ask(film, "And the lungs?", conversation=first["conversation"])[-1][1]
+    assert server.get(f"/api/v1/radiographs/{film}").json["answers"] == [first, second]
 
 
 @pytest.mark.parametrize("query", ["?profile=pretty", "?frame=0", "?frame=x", "?force=2", "?colour=red", "?frame=9"])

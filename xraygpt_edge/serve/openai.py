@@ -24,7 +24,7 @@ from xraygpt_edge.serve.leaving import until_left
 from xraygpt_edge.serve.questions import Happening, Moved
 from xraygpt_edge.serve.reading import Seen
 from xraygpt_edge.serve.service import Service, service_of, session_of
-from xraygpt_edge.serve.telling import Ended, ended, with_notes
+from xraygpt_edge.serve.telling import Ended, ended, told, with_notes
 
 DONE = b"data: [DONE]\n\n"
 FINISH = {"stop": "stop", "length": "length", "timeout": "length", "cancelled": "stop"}
@@ -146,8 +146,7 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
     def _details(self, end: Ended) -> dict[str, Any]:
-        more = {"ignored": self.chat.ignored, "forgotten": end.forgotten, "evidence": None}
-        return {**end.answer.to_dict(), **more}
+        return {**told(end.answer, end.forgotten), "ignored": self.chat.ignored}
 
 
 def _usage(end: Ended) -> dict[str, int]:

@@ -11,14 +11,14 @@ const said = words.answer;
 
 /** @param {{answer: any, film: any}} props */
 export function Answer({ answer, film }) {
-  const { evidence } = answer;
+  const { marked } = answer;
   return html`<div class="answer">
-    <p class="said" translate="no">${evidence ? html`<${Marked} parts=${evidence.parts} />` : visible(answer.text)}
+    <p class="said" translate="no">${marked ? html`<${Marked} parts=${marked.parts} />` : visible(answer.text)}
       ${answer.finish_reason === "cancelled" && html` <span class="stopped">${words.ask.stopped}</span>`}</p>
     <${Remarks} answer=${answer} />
-    ${evidence && html`<${Checks} evidence=${evidence} />`}
+    ${marked && html`<${Checks} marked=${marked} />`}
     <${Taking} answer=${answer} />
-    ${evidence && html`<${Panel} evidence=${evidence} film=${film} profile=${answer.input.profile} />`}
+    ${marked && html`<${Panel} marked=${marked} film=${film} profile=${answer.input.profile} />`}
     <details class="made"><summary>${said.made}</summary><${Made} answer=${answer} /></details>
   </div>`;
 }
@@ -74,4 +74,4 @@ function* pairs(value, above = "") {
   }
 }
 
-const SHOWN_ELSEWHERE = new Set(["evidence", "trust", "answer", "conversation"]);
+const SHOWN_ELSEWHERE = new Set(["marked", "answer", "conversation"]);

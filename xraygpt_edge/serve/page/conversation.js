@@ -14,7 +14,7 @@ const NEAR_END_PX = 80;
 export function Conversation({ state }) {
   const { turns, status, radiograph } = state;
   const isBusy = UNDER_WAY.has(turns.at(-1)?.kind ?? "");
-  const groups = status?.questions ?? [];
+  const groups = grouped(status?.questions ?? []);
   const list = useFollowed(turns);
   return html`<section class="conversation" aria-labelledby="conversation">
     <div class="heading"><h2 id="conversation">${words.ask.heading}</h2>
@@ -50,11 +50,14 @@ function useFollowed(turns) {
   return list;
 }
 
-/** @param {{groups: {name: string, questions: string[]}[]}} props  The questions that the model was trained with: one click asks. */
+/** @param {{group: string, text: string}[]} questions */
+const grouped = (questions) => [...Map.groupBy(questions, (each) => each.group)];
+
+/** @param {{groups: [string, {text: string}[]][]}} props  The questions that the model was trained with: one click asks. */
 function Usual({ groups }) {
-  return groups.map(({ name, questions }) => html`<div class="group" key=${name} role="group" aria-label=${name}>
+  return groups.map(([name, questions]) => html`<div class="group" key=${name} role="group" aria-label=${name}>
     <span class="name">${visible(name)}</span>
-    <ul>${questions.map((each) => html`<li key=${each}><button type="button" onClick=${() => ask(each)}>${visible(each)}</button></li>`)}</ul>
+    <ul>${questions.map(({ text }) => html`<li key=${text}><button type="button" onClick=${() => ask(text)}>${visible(text)}</button></li>`)}</ul>
   </div>`);
 }
 

@@ -57,7 +57,7 @@ export async function showAgain() {
   try {
     const radiograph = await json("GET", `radiographs/${id}`);
     const conversation = sessionStorage.getItem("conversation") ?? "";
-    const turns = (radiograph.conversations[conversation] ?? []).map(finished);
+    const turns = radiograph.answers.filter((/** @type {any} */ each) => each.conversation === conversation).map(finished);
     set({ radiograph, conversation: turns.length ? conversation : "", turns });
   } catch (error) {
     if (error instanceof Refusal && error.status === 404) {

@@ -13,23 +13,23 @@ export function Marked({ parts }) {
     : visible(text));
 }
 
-/** @param {{evidence: any}} props */
-export function Checks({ evidence }) {
-  const { checks, film, source } = evidence;
+/** @param {{marked: any}} props */
+export function Checks({ marked }) {
+  const { checks, film, source } = marked;
   return html`${checks.length > 0 && html`<ul class="checks" aria-label=${said.label}>${checks.map((/** @type {string} */ line) => html`<li key=${line}>${visible(line)}</li>`)}</ul>`}
     <p class="source">${visible(`${film} ${source}`.trim())}</p>`;
 }
 
-/** @param {{evidence: any, film: any, profile: string}} props */
-export function Panel({ evidence, film, profile }) {
-  const { panel, maps, legend } = evidence;
+/** @param {{marked: any, film: any, profile: string}} props */
+export function Panel({ marked, film, profile }) {
+  const { panel, maps, legend } = marked;
   return html`<details class="panel"><summary>${panel.length ? said.panel : said.marks}</summary>
     <ul class="legend">${legend.map((/** @type {any} */ mark) => html`<li key=${mark.name}><span class=${`mark ${mark.name}`} aria-hidden="true">${mark.sign}</span> ${mark.meaning}</li>`)}</ul>
     <p class="source">${said.legend}</p>
     ${panel.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${said.panel}><table>
       <thead><tr>${Object.values(said.columns).map((each) => html`<th scope="col" key=${each}>${each}</th>`)}</tr></thead>
       <tbody>${panel.map((/** @type {any} */ each) => html`<${Finding} key=${each.name} finding=${each} />`)}</tbody></table></div>`}
-    ${maps.length > 0 && html`<p class="source">${evidence.maps_said}</p><div class="maps">${maps.map((/** @type {any} */ each) => html`<${Map} key=${each.finding} map=${each} film=${film} profile=${profile} />`)}</div>`}
+    ${maps.length > 0 && html`<p class="source">${marked.maps_said}</p><div class="maps">${maps.map((/** @type {any} */ each) => html`<${Map} key=${each.finding} map=${each} film=${film} profile=${profile} />`)}</div>`}
   </details>`;
 }
 

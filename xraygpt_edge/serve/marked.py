@@ -11,8 +11,8 @@ from xraygpt_edge.reports.outlines import outlines
 from xraygpt_edge.trust import words
 
 
-def evidence(answer: Answer) -> dict[str, Any] | None:
-    """What the page draws of an answer's trust; None where nobody asked for it."""
+def marked(answer: Answer) -> dict[str, Any] | None:
+    """An answer's words with what is known of each sentence; None where nobody asked for it."""
     trust = answer.trust
     if trust is None:
         return None
