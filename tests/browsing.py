@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.conftest import BROWSER
 from tests.serving import Serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
 SIZES = {"phone": (320, 640), "tablet": (768, 1024), "desk": (1440, 900)}
 DESK = SIZES["desk"]
@@ -22,25 +22,31 @@ DESK = SIZES["desk"]
 def chromium() -> Iterator[Browser]:
     """A browser of this machine, without a window."""
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield found
         found.close()
 
 
 @contextmanager
 def visit(browser: Browser, server: Serving, *, size: tuple[int, int] = DESK, **more: Any) -> Iterator[Page]:
-    """The page in a browser that knows nothing yet; the test fails for errors on it and for breaches of its policy."""
+    """The page by the printed link."""
+    with open_page(browser, link(server), size=size, **more) as page:
+        yield page
+
+
+@contextmanager
+def open_page(browser: Browser, address: str, *, size: tuple[int, int] = DESK, **more: Any) -> Iterator[Page]:
+    """An address in a browser that knows nothing yet; fails for errors of a script and for breaches of the policy."""
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height}, **more)
     context.add_init_script(WATCH)
     context.set_default_timeout(10_000)
     page, errors = context.new_page(), []
     page.on("pageerror", errors.append)
-    page.goto(link(server))
+    page.goto(address)
     try:
         yield page
-        violations = [] if page.is_closed() else page.evaluate("window.violations")
-        assert (errors, violations) == ([], [])
+        assert (errors, page.evaluate("window.violations")) == ([], [])
     finally:
         context.close()
 
@@ -60,14 +66,18 @@ def give(page: Page, film: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(film)
 
 
-def drop(page: Page, name: str, data: bytes, target: str = "main") -> None:
+DROP = """([name, data]) => {
+    const moved = new DataTransfer();
+    moved.items.add(new File([Uint8Array.from(atob(data), each => each.charCodeAt(0))], name));
+    return moved;
+}"""
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
     """What a hand does that lets a file go over the page."""
-    transfer = page.evaluate_handle(
-        "([name, data]) => { const t = new DataTransfer(); t.items.add(new File([new Uint8Array(data)], name)); return t }",
-        [name, list(data)],
-    )
+    moved = page.evaluate_handle(DROP, [name, base64.b64encode(data).decode()])
     for event in ("dragover", "drop"):
-        page.dispatch_event(target, event, {"dataTransfer": transfer, "bubbles": True, "cancelable": True})
+        page.dispatch_event("main", event, {"dataTransfer": moved, "bubbles": True, "cancelable": True})
 
 
 def ask(page: Page, question: str) -> None:

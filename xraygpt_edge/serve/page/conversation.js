@@ -43,6 +43,7 @@ function useFollowed(turns) {
   }, []);
   useEffect(() => {
     isAtEnd.current = true;
+    if (turns.length) list.current.querySelector(".turn:last-of-type").scrollIntoView({ block: "nearest" });
   }, [turns.length]);
   useEffect(() => {
     if (isAtEnd.current && turns.length) list.current.scrollTop = list.current.scrollHeight;
