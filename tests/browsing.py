@@ -42,7 +42,7 @@ def open_page(browser: Browser, address: str, *, size: tuple[int, int] = DESK, *
     context.add_init_script(WATCH)
     context.set_default_timeout(10_000)
     page, errors = context.new_page(), []
-    page.on("pageerror", errors.append)
+    page.on("pageerror", lambda error: errors.append(error))
     page.goto(address)
     try:
         yield page

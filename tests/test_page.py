@@ -386,7 +386,7 @@ def test_a_second_tab_is_let_in_by_the_first_and_a_strange_browser_only_by_a_cod
     expect(second.get_by_role("button", name="Choose a file")).to_be_visible()
     with open_page(browser, address) as stranger:
         expect(stranger.get_by_role("button", name="Try again")).to_be_visible()
-    film.get_by_label("More").click()
+    film.get_by_label("More", exact=True).click()
     film.get_by_role("button", name="Open in another browser").click()
     once = film.get_by_role("dialog").get_by_role("textbox").input_value()
     with open_page(browser, once) as other, open_page(browser, once) as late:
@@ -396,7 +396,7 @@ def test_a_second_tab_is_let_in_by_the_first_and_a_strange_browser_only_by_a_cod
 
 def test_quit_asks_and_ends_the_server(browser: Browser, demo: Path) -> None:
     with serving(demo, module="tests.serving", **PAGE) as short, visit(browser, short) as page:
-        page.get_by_label("More").click()
+        page.get_by_label("More", exact=True).click()
         page.get_by_role("button", name="Quit").click()
         page.get_by_role("button", name="End the server").click()
         expect(page.get_by_role("heading", name="The server has ended")).to_be_visible()

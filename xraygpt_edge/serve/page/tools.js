@@ -35,11 +35,11 @@ function Preset({ look, does, windows }) {
     const { low, high } = windows[Number(event.currentTarget.value)];
     does.window({ low, high });
   };
-  return html`<label class="preset"><span>${words.picture.window}</span>
-    <select onChange=${choose} value=${String(chosen)}>
+  return html`<span class="preset"><label for="preset">${words.picture.window}</label>
+    <select id="preset" onChange=${choose} value=${String(chosen)}>
       ${windows.map((each, index) => html`<option value=${String(index)} selected=${index === chosen}>${nameOf(each.name)}</option>`)}
       ${chosen < 0 && html`<option value="-1" selected>${words.picture.typed}</option>`}
-    </select></label>`;
+    </select></span>`;
 }
 
 /** @param {string} name  As the server says it. */
