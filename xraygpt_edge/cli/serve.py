@@ -13,6 +13,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.errors import UsageError
+from xraygpt_edge.records import TRUST
 
 if TYPE_CHECKING:
     from xraygpt_edge.serve import Service, Settings
@@ -57,6 +58,7 @@ def serve(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: Answer = 300.0,
+    trust: options.Trust = TRUST,
     max_upload: MaxUpload = 128,
     hold: Hold = 512,
     forget_after: ForgetAfter = 30.0,
@@ -100,6 +102,7 @@ def serve(
         reading=reading,
         sampling=sampling,
         template=template,
+        trust=options.trust_level(trust),
         strict=strict,
     )
     return server.run(settings, sockets, lambda service: _listening(service, as_json=as_json, quiet=quiet))
