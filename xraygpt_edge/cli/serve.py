@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xraygpt_edge.cli import options
-from xraygpt_edge.errors import UsageError
 from xraygpt_edge.records import TRUST
 
 if TYPE_CHECKING:
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 
 MB = 1 << 20
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes any free one.")]
-ApiOnly = Annotated[
-    bool, typer.Option("--api-only", help="For programs; this version has no page yet, so it must be given.")
-]
+ApiOnly = Annotated[bool, typer.Option("--api-only", help="For programs: no page.")]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -73,8 +70,6 @@ def serve(
 
     Only this computer can reach it, and only with the token that is printed. Research software, not a medical device.
     """
-    if not api_only:
-        raise UsageError("E-USE-001", "serve takes --api-only; there is no page yet")
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge import serve as server
     from xraygpt_edge.bundle.store import find_bundle
@@ -104,6 +99,7 @@ def serve(
         template=template,
         trust=options.trust_level(trust),
         strict=strict,
+        api_only=api_only,
     )
     return server.run(settings, sockets, lambda service: _listening(service, as_json=as_json, quiet=quiet))
 

@@ -22,6 +22,7 @@ from xraygpt_edge.serve.events import frame, streamed
 from xraygpt_edge.serve.exports import FORMATS, Format, Kept
 from xraygpt_edge.serve.held import Held, new_id
 from xraygpt_edge.serve.leaving import until_left
+from xraygpt_edge.serve.marked import marked
 from xraygpt_edge.serve.questions import Happening, Moved, Question
 from xraygpt_edge.serve.service import Service, service_of, session_of
 from xraygpt_edge.serve.telling import ended, told
@@ -96,7 +97,8 @@ class Turning:
 
 def finished(answer_id: str, kept: Kept) -> dict[str, Any]:
     """The object that a stream of events ends with."""
-    return {**told(kept.answer, kept.forgotten), "answer": answer_id, "conversation": kept.conversation}
+    names = {"answer": answer_id, "conversation": kept.conversation}
+    return {**told(kept.answer, kept.forgotten), **names, "marked": marked(kept.answer)}
 
 
 async def ask(request: Request) -> Response:

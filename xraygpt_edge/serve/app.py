@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from xraygpt_edge.serve import native, openai
+from xraygpt_edge.serve import native, openai, page_files
 from xraygpt_edge.serve.guard import Guard
 from xraygpt_edge.serve.service import Service, service_of
 from xraygpt_edge.serve.settings import HOSTS
@@ -35,7 +35,6 @@ async def health(_request: Request) -> Response:
 
 
 ROUTES = (
-    Route("/", front),
     Route("/healthz", health),
     Route("/v1/models", openai.models),
     Route("/v1/models/{id}", openai.model),
@@ -46,10 +45,12 @@ ROUTES = (
 
 def application(service: Service) -> ASGIApp:
     """The routes of one server."""
-    router = Router(ROUTES, redirect_slashes=False)
+    settings = service.settings
+    entrance = [Route("/", front)] if settings.api_only else [*page_files.routes()]
+    router = Router([*entrance, *ROUTES], redirect_slashes=False)
 
     async def with_service(scope: Scope, receive: Receive, send: Send) -> None:
         await router({**scope, "service": service}, receive, send)
 
-    hosts = {f"{host}:{service.settings.port}" for host in HOSTS}
+    hosts = {f"{host}:{settings.port}" for host in HOSTS}
     return Guard(with_service, frozenset(hosts), service.sessions)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from xraygpt_edge.catalogue import CATALOGUE
-from xraygpt_edge.serve import answers, radiographs
+from xraygpt_edge.serve import about, answers, radiographs
 from xraygpt_edge.serve import status as statuses
 from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.errors import Refused
@@ -76,6 +76,7 @@ ROUTES = (
     Route("/api/v1/session/code", session_code, methods=["POST"]),
     Route("/api/v1/explain/{id}", explain),
     Route("/api/v1/quit", end, methods=["POST"]),
+    *about.ROUTES,
     *radiographs.ROUTES,
     *answers.ROUTES,
 )

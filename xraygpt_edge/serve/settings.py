@@ -65,3 +65,5 @@ class Settings:
     """How much is said of how far to trust each answer."""
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
+    api_only: bool = False
+    """For programs: no page."""
