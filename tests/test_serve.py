@@ -270,6 +270,41 @@ def test_a_viewer_gets_the_values_of_a_radiograph_and_all_that_it_takes_to_show_
     assert [step["name"] for step in facts["steps"]] == [step.name for step in inspected.steps]
 
 
+def test_status_offers_questions_in_groups_and_says_how_much_is_told_of_trust(server: Serving, film: str) -> None:
+    status = server.get("/api/v1/status").json
+    assert {"describe", "findings", "heart"} <= {question["group"] for question in status["questions"]}
+    assert server.ask(film, status["questions"][0]["text"])[-1][0] == "done"
+    assert status["defaults"]["trust"] == "fast"
+    assert status["model"]["demo"] is False
+
+
+def test_the_questions_of_the_bundle_are_offered_where_it_names_some(tiny: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    named = Path(shutil.copytree(tiny, tmp_path / "named"))
+    manifest = json.loads((named / "manifest.json").read_bytes())
+    manifest["prompt"]["questions"] = [{"group": "heart", "text": "How large is the heart?"}]
+    (named / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    with serving(named, module="tests.serving") as found:
+        assert found.get("/api/v1/status").json["questions"] == manifest["prompt"]["questions"]
+
+
+@pytest.mark.parametrize("level", ["off", "fast"])
+def test_evidence_says_how_far_to_trust_an_answer_unless_it_is_off(demo: Path, phantom: Path, level: str) -> None:
+    with serving(demo, "--trust", level) as found:
+        found.wait_until_ready()
+        answer = found.ask(found.send(phantom), QUESTION)[-1][1]
+        chatted = found.post(CHAT, {**chat(phantom, QUESTION), "model": "demo"}).json["xraygpt"]
+    assert "trust" not in answer
+    if level == "off":
+        assert answer["evidence"] is None
+    else:
+        assert answer["evidence"]["sentences"]
+        assert answer["evidence"]["findings"]
+        assert chatted["evidence"]["sentences"] == answer["evidence"]["sentences"]
+
+
 @pytest.mark.parametrize("query", ["?max_px=0", "?max_px=70000", "?max_px=large", "?min_px=100"])
 def test_samples_of_no_size_are_refused(server: Serving, film: str, query: str) -> None:
     assert server.get(f"/api/v1/radiographs/{film}/values{query}").code == "E-SRV-008"

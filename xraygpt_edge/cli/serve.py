@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xraygpt_edge.cli import options
+from xraygpt_edge.records import TRUST
 
 if TYPE_CHECKING:
     from xraygpt_edge.serve import Service, Settings
@@ -54,6 +55,7 @@ def serve(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: Answer = 300.0,
+    trust: options.Trust = TRUST,
     max_upload: MaxUpload = 128,
     hold: Hold = 512,
     forget_after: ForgetAfter = 30.0,
@@ -95,6 +97,7 @@ def serve(
         reading=reading,
         sampling=sampling,
         template=template,
+        trust=options.trust_level(trust),
         strict=strict,
         api_only=api_only,
     )

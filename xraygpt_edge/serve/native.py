@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.serve import about, answers, radiographs
+from xraygpt_edge.serve import status as statuses
 from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import json_response
@@ -26,8 +27,8 @@ class Code(msgspec.Struct, frozen=True):
 
 
 async def status(request: Request) -> Response:
-    """`GET status`: model, queue, limits, defaults, protections."""
-    return json_response(service_of(request).status())
+    """`GET status`: model, queue, limits, questions, defaults, protections."""
+    return json_response(statuses.status(service_of(request)))
 
 
 async def open_session(request: Request) -> Response:

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.requests import Request
 
 from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
-from xraygpt_edge.records import SCHEMA, notice
+from xraygpt_edge.records import notice
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.held import HeldFiles
 from xraygpt_edge.serve.questions import Happening, Question, Questions
@@ -56,7 +55,7 @@ class Service:
             template=self.settings.template,
             sampling=self.settings.sampling,
             slots=1,
-            trust="off",
+            trust=self.settings.trust,
             remembers=0,
         )
 
@@ -88,40 +87,6 @@ class Service:
     def notice(self) -> str:
         """What must stand beside every answer."""
         return notice(demo=self.settings.bundle.manifest.demo)
-
-    def status(self) -> dict[str, Any]:
-        """The object that `GET /api/v1/status` gives; nothing of what was asked is in it."""
-        settings, ready = self.settings, self.questions.ready
-        limits, sampling = settings.limits, settings.sampling
-        return {
-            "schema": SCHEMA,
-            "model": {
-                "state": "ready" if ready else "loading",
-                "id": settings.bundle.manifest.id,
-                "device": ready.device if ready else None,
-                "threads": ready.threads if ready else None,
-                "restarts": self.host.restarts,
-            },
-            "queue": {"waiting": self.questions.waiting, "busy": self.questions.is_busy},
-            "limits": {
-                "upload_bytes": limits.upload_bytes,
-                "held_bytes": limits.held_bytes,
-                "taken_bytes": self.held.taken_bytes,
-                "forget_after_s": limits.forget_after_s,
-                "waiting": limits.waiting,
-                "max_tokens": sampling.max_tokens,
-            },
-            "defaults": {
-                "profile": settings.reading.profile,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "max_tokens": sampling.max_tokens,
-                "seed": sampling.seed,
-                "timeout_s": sampling.timeout_s,
-            },
-            "protections": {"network": self.network, "loopback_only": True},
-            "notice": self.notice,
-        }
 
     def _hear(self, event: Ready | Fatal) -> None:
         if isinstance(event, Fatal):

@@ -9,6 +9,7 @@ from xraygpt_edge.generation.capacity import ONE_AT_A_TIME
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
+from xraygpt_edge.records import TRUST, TrustLevel
 
 PORT = 8620
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -60,6 +61,8 @@ class Settings:
     sampling: Sampling = SAMPLING
     """Where a request says nothing else; its max_tokens is also the most that a request may ask for."""
     template: str | None = None
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
     api_only: bool = False
