@@ -46,8 +46,7 @@ function Preset({ look, does, windows }) {
 function nameOf(name) {
   const number = /^file (\d+)$/.exec(name)?.[1];
   if (number) return words.picture.fileWindow(Number(number));
-  if (name === "all") return words.picture.all;
-  return name === "middle 98 %" ? words.picture.middle : visible(name);
+  return words.picture.windows[/** @type {"all"} */ (name)] ?? visible(name);
 }
 
 /** @param {{look: Look, does: Does, values: {low: number, high: number}}} props */
