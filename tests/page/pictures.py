@@ -32,7 +32,7 @@ def compared(page: Page) -> None:
 SHOTS: dict[str, tuple[Callable[[Page], None], tuple[int, int], str]] = {
     "serve": (asked, SIZE, "dark"),
     "serve-compare": (compared, SIZE, "light"),
-    "serve-phone": (asked, (390, 844), "dark"),
+
 }
 
 
