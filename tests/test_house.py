@@ -94,7 +94,7 @@ OWNERS = {
         *("cli", "reports", "bench", "serve"),
     },
     "msgspec": {"bundle", "host", "ledger", "reports", "trust", "imaging.isolated", "serve"},
-    "platformdirs": {"bundle"},
+    "platformdirs": {"bundle", "serve"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "rouge_score": {"evaluate"},

@@ -392,13 +392,14 @@ def test_a_port_that_is_taken_ends_with_11_on_either_address(
     ("options", "code"),
     [
         (["--port", "70000"], 2),
-        ([], 2),
+        (["--api-only", "--log", "/nowhere/log"], 16),
         (["--api-only", "--bundle", "/nowhere"], 10),
         (["--api-only", "--profile", "x"], 2),
     ],
 )
-def test_a_start_that_cannot_be_is_refused(options: list[str], code: int) -> None:
-    assert run(["serve", *options]) == code
+def test_a_start_that_cannot_be_is_refused(tiny: Path, options: list[str], code: int) -> None:
+    bundle = [] if "--bundle" in options else ["--bundle", str(tiny)]
+    assert run(["serve", "--port", "0", *bundle, *options]) == code
 
 
 def test_a_token_file_is_made_once_kept_private_and_refused_when_others_can_read_it(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Turning:
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """What happens, until the answer; it is held from then on."""
-        happenings = self.service.ask(self.held.seen, self.question, self.asking, self._has_place)
+        happenings = self.service.ask(self.held.session, self.held.seen, self.question, self.asking, self._has_place)
         try:
             async with aclosing(happenings):
                 async for happening in happenings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
@@ -9,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xraygpt_edge.serve import native, openai, page_files
 from xraygpt_edge.serve.guard import Guard
+from xraygpt_edge.serve.log import Logged
 from xraygpt_edge.serve.service import Service, service_of
 from xraygpt_edge.serve.settings import HOSTS
 
@@ -47,10 +50,13 @@ def application(service: Service) -> ASGIApp:
     """The routes of one server."""
     settings = service.settings
     entrance = [Route("/", front)] if settings.api_only else [*page_files.routes()]
-    router = Router([*entrance, *ROUTES], redirect_slashes=False)
+    routes = [*entrance, *ROUTES]
+    router = Router(routes, redirect_slashes=False)
 
     async def with_service(scope: Scope, receive: Receive, send: Send) -> None:
+        service.seen_at_s = time.monotonic()
         await router({**scope, "service": service}, receive, send)
 
     hosts = {f"{host}:{settings.port}" for host in HOSTS}
-    return Guard(with_service, frozenset(hosts), service.sessions)
+    guarded = Guard(with_service, frozenset(hosts), service.sessions)
+    return Logged(guarded, routes, settings.log) if settings.log else guarded

@@ -11,10 +11,11 @@ from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.serve import about, answers, radiographs
 from xraygpt_edge.serve import status as statuses
 from xraygpt_edge.serve.bodies import small_json
+from xraygpt_edge.serve.codes import CODE_S
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import json_response
 from xraygpt_edge.serve.service import service_of, session_of
-from xraygpt_edge.serve.sessions import CODE_S, SESSION_IDLE_S
+from xraygpt_edge.serve.sessions import SESSION_IDLE_S
 
 NOBODY = "nobody"
 """Who asks for a session has none yet."""
@@ -35,10 +36,9 @@ async def open_session(request: Request) -> Response:
     """`POST session`: a token for a code that works once."""
     service = service_of(request)
     given = await small_json(request, NOBODY, Code, service.held)
-    token = service.sessions.open(given.code)
-    if token is None:
+    if not service.sessions.codes.redeem(given.code):
         raise Refused.because("E-SRV-004", "the code was used, or is too old")
-    return json_response({"token": token, "expires_s": SESSION_IDLE_S})
+    return json_response({"token": service.sessions.open(), "expires_s": SESSION_IDLE_S})
 
 
 async def close_session(request: Request) -> Response:
@@ -51,7 +51,7 @@ async def close_session(request: Request) -> Response:
 
 async def session_code(request: Request) -> Response:
     """`POST session/code`: a code for another browser."""
-    return json_response({"code": service_of(request).sessions.code(), "expires_s": CODE_S}, 201)
+    return json_response({"code": service_of(request).sessions.codes.new(), "expires_s": CODE_S}, 201)
 
 
 async def explain(request: Request) -> Response:

@@ -47,7 +47,7 @@ async def chat_completions(request: Request) -> Response:
     """`POST /v1/chat/completions`, streamed or whole."""
     chat, seen = await _received(request)
     devices.trim_memory()  # the allocator would keep what a large file has left
-    return await until_left(request.receive, _answer(service_of(request), chat, seen))
+    return await until_left(request.receive, _answer(service_of(request), session_of(request), chat, seen))
 
 
 async def _received(request: Request) -> tuple[Chat, Seen]:
@@ -73,8 +73,8 @@ def _understood(data: bytes, service: Service) -> tuple[Chat, bytes]:
     return understood(data, chosen.bundle.manifest.id, chosen.sampling, chosen.reading)
 
 
-async def _answer(service: Service, chat: Chat, seen: Seen) -> Response:
-    happenings = service.ask(seen, chat.question, chat.asking)
+async def _answer(service: Service, session: str, chat: Chat, seen: Seen) -> Response:
+    happenings = service.ask(session, seen, chat.question, chat.asking)
     completion = Completion(
         chat, service.settings.bundle.manifest.id, f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
 from xraygpt_edge.records import notice
 from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
@@ -35,12 +37,14 @@ class Service:
     """Answer of the native API → its session, and its question, as long as it has not ended."""
     fatal: Fatal | None = None
     """Why there will be no more answers."""
+    seen_at_s: float = field(default_factory=time.monotonic)
+    """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     on_ready: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
-        self.sessions = Sessions(self.settings.token)
+        self.sessions = Sessions(self.settings.token, Codes(new_key()))
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)
@@ -78,10 +82,10 @@ class Service:
         self.reading.close()
 
     def ask(
-        self, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
+        self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
         """As `Questions.ask`."""
-        return self.questions.ask(seen.view, question, asking, told)
+        return self.questions.ask(session, seen.view, question, asking, told)
 
     @property
     def notice(self) -> str:
@@ -91,7 +95,9 @@ class Service:
     def _hear(self, event: Ready | Fatal) -> None:
         if isinstance(event, Fatal):
             self.fatal = event
-            self.ending.set()
+            self.end_questions()
+            if not self.settings.waits_when_broken or self.questions.ready:
+                self.ending.set()
             return
         first, self.questions.ready = self.questions.ready is None, event
         if first:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from xraygpt_edge.bundle import Bundle
 from xraygpt_edge.generation.capacity import ONE_AT_A_TIME
@@ -65,5 +66,9 @@ class Settings:
     """How much is said of how far to trust each answer."""
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
+    log: BinaryIO | None = None
+    """Where a line a request is written."""
     api_only: bool = False
     """For programs: no page."""
+    waits_when_broken: bool = False
+    """A model that cannot be loaded ends the server only when nobody looks at the page any more, which says why."""

@@ -9,6 +9,7 @@ import msgspec
 
 from xraygpt_edge.bundle.manifest import UsualQuestion
 from xraygpt_edge.records import SCHEMA
+from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.service import Service
 from xraygpt_edge.version import __version__
 
@@ -46,7 +47,8 @@ def status(service: Service) -> dict[str, Any]:
 def _model(service: Service) -> dict[str, Any]:
     manifest, ready = service.settings.bundle.manifest, service.questions.ready
     return {
-        "state": "ready" if ready else "loading",
+        "state": "failed" if service.fatal else "ready" if ready else "loading",
+        "error": Refused.of(service.fatal.error).to_dict()["error"] if service.fatal else None,
         "id": manifest.id,
         "kind": manifest.kind,
         "demo": manifest.demo,
