@@ -32,13 +32,12 @@ def compared(page: Page) -> None:
 SHOTS: dict[str, tuple[Callable[[Page], None], tuple[int, int], str]] = {
     "serve": (asked, SIZE, "dark"),
     "serve-compare": (compared, SIZE, "light"),
-
 }
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser, serving(ROOT / "models" / "demo", entrance="--debug") as server:
+    with chromium() as browser, serving(ROOT / "models" / "demo", entrance="--no-browser") as server:
         server.wait_until_ready()
         for name, (reach, size, scheme) in SHOTS.items():
             with visit(browser, server, size=size, color_scheme=scheme) as page:

@@ -32,6 +32,7 @@ function App({ state }) {
 /** @param {State} state @param {any} study @param {any} about */
 function place(state, study, about) {
   if (state.place === "about") return about && html`<${about.About} status=${state.status} />`;
+  if (state.status?.model.state === "failed") return html`<${Broken} error=${state.status.model.error} />`;
   if (state.refused) return study && html`<${study.Refused} refused=${state.refused} film=${state.radiograph} />`;
   if (state.radiograph) {
     return html`${state.sending && html`<${Sending} sending=${state.sending} />`}
@@ -93,6 +94,7 @@ function condition(state) {
   if (state.door !== "open") return ["", ""];
   if (!state.reachable) return ["bad", model.lost];
   if (!state.status) return ["busy", model.connecting];
+  if (state.status.model.state === "failed") return ["bad", model.failed];
   if (state.status.model.state !== "ready") return ["busy", state.status.model.restarts ? model.restarted : model.loading];
   const kind = state.turns.at(-1)?.kind;
   if (kind === "coming") return ["busy", model.busyHere];
@@ -110,6 +112,15 @@ function Door({ door }) {
     <h2>${said.title}</h2>
     <p>${door === "used" ? words.door.used : said.text}</p>
     ${door !== "ended" && html`<button type="button" class="main" onClick=${enter}>${words.door.again}</button>`}
+  </section>`;
+}
+
+/** @param {{error: {code: string, message: string}}} props  The model cannot answer, and what to do about it. */
+function Broken({ error }) {
+  return html`<section class="refused" role="alert" aria-labelledby="broken">
+    <h2 id="broken"><${Icon} name="warn" />${words.model.failed}</h2>
+    <p class="reason">${visible(error.message)}</p>
+    <p class="soft">${error.code}</p>
   </section>`;
 }
 

@@ -15,6 +15,7 @@ export const words = {
   model: {
     connecting: "Connecting …",
     loading: "The model is being loaded …",
+    failed: "The model cannot answer",
     ready: "Ready",
     busyHere: "Answering in this window",
     busyElsewhere: "Answering somebody else",
