@@ -111,14 +111,11 @@ export const words = {
   keysNote: "Keys work while the picture has the focus: click it, or reach it with Tab.",
 
   compare: {
-    title: "What the model sees",
-    original: "As it is shown",
     profiles: { "mimic-jpg": "As the model was trained (mimic-jpg)", display: "As the file says it is displayed (display)" },
     answers: "The model answers from this",
     choose: "Answer from this",
     applies: "Applies from the next question on, and is written down with the answer.",
     cannot: "The file cannot be read this way.",
-    back: "Back to the picture",
   },
 
   doubts: {
