@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo eval-trust bench slow fuzz fuzz-serve soak clean FORCE
+.PHONY: help demo test lint check check-page pictures format wheel eval-demo eval-trust bench slow fuzz fuzz-serve soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -41,6 +41,13 @@ lint: $(VENV)/tools.stamp  ## style of the code
 
 check: $(VENV)/tools.stamp  ## types of the code
 	@$(PY) -m mypy
+
+check-page:  ## types of the page: needs npm, and the network once
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/page-types typescript@7.0.2 preact@11.2.0 htm@3.1.1
+	@$(VENV)/page-types/node_modules/.bin/tsc --project tests/page
+
+pictures: $(VENV)/tools.stamp  ## the screenshots of docs/serve.md, with this machine's Chromium
+	@$(PY) -m tests.page.pictures docs/pictures
 
 format: $(VENV)/tools.stamp  ## lay the code out and repair what can be repaired
 	@$(PY) -m ruff check --fix .

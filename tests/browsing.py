@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import BROWSER
 from tests.serving import Serving
@@ -16,6 +16,9 @@ from tests.serving import Serving
 WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
 SIZES = {"phone": (320, 640), "tablet": (768, 1024), "desk": (1440, 900)}
 DESK = SIZES["desk"]
+WAIT_MS = 60_000
+"""Before something counts as never; a busy machine takes its time."""
+expect.set_options(timeout=WAIT_MS)
 
 
 @contextmanager
@@ -40,9 +43,9 @@ def open_page(browser: Browser, address: str, *, size: tuple[int, int] = DESK, *
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height}, **more)
     context.add_init_script(WATCH)
-    context.set_default_timeout(10_000)
-    page, errors = context.new_page(), []
-    page.on("pageerror", errors.append)
+    context.set_default_timeout(WAIT_MS)
+    page, errors = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     try:
         yield page

@@ -236,7 +236,7 @@ def test_words_stream_and_stop_keeps_what_was_said(slow_film: Page) -> None:
 def test_one_who_waits_knows_the_place_and_asks_again_by_itself_when_all_are_taken(
     browser: Browser, slow_server: Serving, slow_film: Page, phantom: Path
 ) -> None:
-    ask(slow_film, "repeat 150 first")
+    ask(slow_film, "repeat 9000 first")
     expect(slow_film.locator(".coming .said")).to_contain_text("first")
     with visit(browser, slow_server) as second, visit(browser, slow_server) as third:
         for each in (second, third):
@@ -386,7 +386,7 @@ def test_a_second_tab_is_let_in_by_the_first_and_a_strange_browser_only_by_a_cod
     expect(second.get_by_role("button", name="Choose a file")).to_be_visible()
     with open_page(browser, address) as stranger:
         expect(stranger.get_by_role("button", name="Try again")).to_be_visible()
-    film.get_by_label("More").click()
+    film.get_by_label("More", exact=True).click()
     film.get_by_role("button", name="Open in another browser").click()
     once = film.get_by_role("dialog").get_by_role("textbox").input_value()
     with open_page(browser, once) as other, open_page(browser, once) as late:
@@ -396,7 +396,7 @@ def test_a_second_tab_is_let_in_by_the_first_and_a_strange_browser_only_by_a_cod
 
 def test_quit_asks_and_ends_the_server(browser: Browser, demo: Path) -> None:
     with serving(demo, module="tests.serving", **PAGE) as short, visit(browser, short) as page:
-        page.get_by_label("More").click()
+        page.get_by_label("More", exact=True).click()
         page.get_by_role("button", name="Quit").click()
         page.get_by_role("button", name="End the server").click()
         expect(page.get_by_role("heading", name="The server has ended")).to_be_visible()
@@ -448,8 +448,13 @@ def test_a_foreign_page_reads_and_does_nothing(browser: Browser, server: Serving
 # Everyone
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("size", SIZES)
+OFTEN = [("phone", "dark"), ("desk", "light")]
+SELDOM = [(size, scheme) for size in SIZES for scheme in ("dark", "light") if (size, scheme) not in OFTEN]
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [*OFTEN, *(pytest.param(*each, marks=pytest.mark.slow) for each in SELDOM)]
+)
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     browser: Browser, server: Serving, phantom: Path, size: str, scheme: str
 ) -> None:

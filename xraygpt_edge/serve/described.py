@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -114,7 +113,7 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": [*_in_path(operation.path), *_in_query(operation.query, schemas)],
         "responses": {
             str(operation.status): {
-                "description": HTTPStatus(operation.status).phrase,
+                "description": "Done.",
                 **({"content": {media_type: {} for media_type in operation.gives}} if operation.gives else {}),
             },
             "default": {"description": "Refused.", "content": {JSON: {"schema": _ref("Refusal")}}},

@@ -44,7 +44,7 @@ function Taking({ answer }) {
     setTold(what);
     announce(what);
   };
-  const taken = (/** @type {Promise<string>} */ work) => work.then(tell, (error) => tell(visible(error.message) || words.ask.lost));
+  const taken = (/** @type {Promise<string>} */ work) => work.then(tell, (error) => tell(visible(`${error.id} ${error.message}`).trim() || words.ask.lost));
   const { engine, timing } = answer;
   const made = { seed: engine.seed, temperature: engine.temperature, tokens: timing.tokens, seconds: timing.total_s.toFixed(1) };
   return html`<div class="taking">

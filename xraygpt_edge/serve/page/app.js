@@ -22,7 +22,7 @@ function App({ state }) {
     <button type="button" class="skip" onClick=${() => document.getElementById("question")?.focus()}>${words.skip}</button>
     <${Notices} status=${state.status} />
     <${Header} state=${state} />
-    <main id="main" class=${`place-${state.place}`}>${state.door === "open" ? place(state, study, about) : html`<${Door} door=${state.door} />`}</main>
+    <main tabindex=${state.place === "about" ? 0 : undefined}>${state.door === "open" ? place(state, study, about) : html`<${Door} door=${state.door} />`}</main>
     <div class="unseen" aria-live="polite">${visible(state.announced)}</div>
     ${study && html`<${study.Dialogs} state=${state} />`}
     <${DropTarget} />

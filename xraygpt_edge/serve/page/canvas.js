@@ -13,11 +13,11 @@ const CLOSEST = 8;
  */
 
 /**
- * @param {string} id  Of a radiograph. @param {number | null} most_px  Of the longer side. @param {AbortSignal} signal
+ * @param {string} id  Of a radiograph. @param {number} most_px  Of the longer side. @param {AbortSignal} signal
  * @returns {Promise<Samples>}
  */
 export async function fetchSamples(id, most_px, signal) {
-  const response = await request("GET", `radiographs/${id}/values${most_px ? `?max_px=${most_px}` : ""}`, { signal });
+  const response = await request("GET", `radiographs/${id}/values?max_px=${most_px}`, { signal });
   const [rows, columns] = ["x-rows", "x-columns"].map((name) => Number(response.headers.get(name)));
   return { rows, columns, data: new Uint16Array(await response.arrayBuffer()) };
 }

@@ -57,7 +57,7 @@ function useSamples(film, size, zoom) {
   const frame = film.input.frame;
   useEffect(() => {
     const stop = new AbortController();
-    fetchSamples(film.id, wantsAll ? null : REDUCED_PX, stop.signal).then(setSamples, () => stop.signal.aborted || setFailed(true));
+    fetchSamples(film.id, wantsAll ? Math.max(size.rows, size.columns) : REDUCED_PX, stop.signal).then(setSamples, () => stop.signal.aborted || setFailed(true));
     return () => stop.abort();
   }, [film.id, frame, wantsAll]);
   return { samples, isFailed };

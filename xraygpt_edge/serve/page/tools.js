@@ -35,19 +35,18 @@ function Preset({ look, does, windows }) {
     const { low, high } = windows[Number(event.currentTarget.value)];
     does.window({ low, high });
   };
-  return html`<label class="preset"><span>${words.picture.window}</span>
-    <select onChange=${choose} value=${String(chosen)}>
+  return html`<span class="preset"><label for="preset">${words.picture.window}</label>
+    <select id="preset" onChange=${choose} value=${String(chosen)}>
       ${windows.map((each, index) => html`<option value=${String(index)} selected=${index === chosen}>${nameOf(each.name)}</option>`)}
       ${chosen < 0 && html`<option value="-1" selected>${words.picture.typed}</option>`}
-    </select></label>`;
+    </select></span>`;
 }
 
 /** @param {string} name  As the server says it. */
 function nameOf(name) {
   const number = /^file (\d+)$/.exec(name)?.[1];
   if (number) return words.picture.fileWindow(Number(number));
-  if (name === "all") return words.picture.all;
-  return name === "middle 98 %" ? words.picture.middle : visible(name);
+  return words.picture.windows[/** @type {"all"} */ (name)] ?? visible(name);
 }
 
 /** @param {{look: Look, does: Does, values: {low: number, high: number}}} props */
