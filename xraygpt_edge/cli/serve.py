@@ -99,6 +99,7 @@ def serve(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     token = tokens.from_file(token_file) if token_file else tokens.new()
+    level, lines = options.trust_level(trust), logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json else Browser()
     try:
         sockets = server.bound(port)
@@ -115,9 +116,9 @@ def serve(
         reading=reading,
         sampling=sampling,
         template=template,
-        trust=options.trust_level(trust),
+        trust=level,
         strict=strict,
-        log=logs.opened(log) if log else None,
+        log=lines,
         api_only=api_only,
         waits_when_broken=browser is not None,
     )

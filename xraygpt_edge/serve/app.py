@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from xraygpt_edge.serve import native, openai, page_files
+from xraygpt_edge.serve import described, native, openai, page_files
 from xraygpt_edge.serve.guard import Guard
 from xraygpt_edge.serve.log import Logged
 from xraygpt_edge.serve.service import Service, service_of
@@ -43,6 +43,7 @@ ROUTES = (
     Route("/v1/models/{id}", openai.model),
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
     *native.ROUTES,
+    *described.ROUTES,
 )
 
 

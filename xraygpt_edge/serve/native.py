@@ -45,6 +45,7 @@ async def close_session(request: Request) -> Response:
     """`DELETE session`: forget the session's radiographs, and the session unless it is that of the programs."""
     service = service_of(request)
     service.held.forget_session(session_of(request))
+    service.reading.forget(session_of(request))
     service.sessions.close(request.scope["session"])
     return Response(status_code=204)
 

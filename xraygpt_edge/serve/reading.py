@@ -93,11 +93,12 @@ class Reading:
         """Patient and study of a DICOM file; raises Refused."""
         return await self._on_a_reader(lambda reader: reader.identify(data))
 
-    def forget(self, session: str, file_sha256: str) -> None:
-        """Forget every view of a file."""
-        for key in [key for key in self._seen if key[:2] == (session, file_sha256)]:
+    def forget(self, session: str, file_sha256: str | None = None) -> None:
+        """Forget what was seen of a file, or of all of a session."""
+        begins = (session,) if file_sha256 is None else (session, file_sha256)
+        for key in [key for key in self._seen if key[: len(begins)] == begins]:
             del self._seen[key]
-        if self._latest and self._latest[0][:2] == (session, file_sha256):
+        if self._latest and self._latest[0][: len(begins)] == begins:
             self._latest = None
 
     def close(self) -> None:
