@@ -22,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format wheel eval-demo eval-trust eval-summaries bench slow fuzz soak clean FORCE
+.PHONY: help demo test lint check check-page pictures format wheel eval-demo eval-trust eval-summaries bench slow fuzz fuzz-serve soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -41,6 +41,13 @@ lint: $(VENV)/tools.stamp  ## style of the code
 
 check: $(VENV)/tools.stamp  ## types of the code
 	@$(PY) -m mypy
+
+check-page:  ## types of the page: needs npm, and the network once
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/page-types typescript@7.0.2 preact@11.2.0 htm@3.1.1
+	@$(VENV)/page-types/node_modules/.bin/tsc --project tests/page
+
+pictures: $(VENV)/tools.stamp  ## the screenshots of docs/serve.md, with this machine's Chromium
+	@$(PY) -m tests.page.pictures docs/pictures
 
 format: $(VENV)/tools.stamp  ## lay the code out and repair what can be repaired
 	@$(PY) -m ruff check --fix .
@@ -68,6 +75,9 @@ slow: $(VENV)/tools.stamp  ## tests of minutes: 75 s offline, a kit for a machin
 
 fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
 	@$(PY) -m pytest -m fuzz $(ARGS)
+
+fuzz-serve: $(VENV)/tools.stamp  ## 5,000 requests made from the description of serve's interfaces
+	@$(PY) -m pytest -m fuzz tests/test_serve_described.py $(ARGS)
 
 soak: $(VENV)/tools.stamp  ## kills, signals, thousands of radiographs, for hours
 	@$(PY) -m pytest -m soak --timeout 0 $(ARGS)

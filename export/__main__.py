@@ -31,6 +31,9 @@ Vicuna = Annotated[Path, typer.Option(help="Folder of the language model, in Hug
 Checkpoint = Annotated[Path, typer.Option(help="XrayGPT's own checkpoint: the projector.")]
 Vision = Annotated[str, typer.Option(help="Encoder precisions: fp32, fp16, int8, with commas.")]
 Language = Annotated[str, typer.Option(help="Language precisions: F32, F16, Q8_0, ... Q2_K, with commas.")]
+Questions = Annotated[
+    Path | None, typer.Option(help="Upstream's prompts/alignment.txt: the questions that people are offered.")
+]
 Name = Annotated[str | None, typer.Option(help="The bundle's id; the folder's name without it.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores without it.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
@@ -52,18 +55,21 @@ def released(  # noqa: PLR0913, PLR0917 - a command has as many parameters as op
     vision: Vision = VISION,
     language: Language = LANGUAGE,
     name: Name = None,
+    questions: Questions = None,
     threads: Threads = None,
     vision_depth: Annotated[
         int | None, typer.Option(help="EVA blocks to use; without it 39 at width 1408, else all.")
     ] = None,
 ) -> None:
     """Export the model as it was released: EVA-CLIP, Q-Former, projector, Vicuna."""
+    from export import prompts
     from export import released as layout
     from export.pipeline import Source
 
     files = {"eva": eva, "blip2": blip2, "checkpoint": checkpoint}
     load = partial(layout.load, layout.Files(**files), vision_depth)
-    source = Source(files, load, vicuna, options=f"vision depth {vision_depth}")
+    prompt = prompts.with_questions(questions)
+    source = Source(files, load, vicuna, options=f"vision depth {vision_depth}", prompt=prompt)
     _export(source, out, vision, language, name, threads)
 
 
@@ -76,14 +82,17 @@ def medclip(  # noqa: PLR0913, PLR0917 - a command has as many parameters as opt
     vision: Vision = VISION,
     language: Language = LANGUAGE,
     name: Name = None,
+    questions: Questions = None,
     threads: Threads = None,
 ) -> None:
     """Export the model as the paper draws it: MedCLIP, projector, Vicuna."""
     from export import medclip as layout
+    from export import prompts
     from export.pipeline import Source
 
     files = {"medclip": medclip, "checkpoint": checkpoint}
-    source = Source(files, partial(layout.load, layout.Files(**files)), vicuna)
+    load = partial(layout.load, layout.Files(**files))
+    source = Source(files, load, vicuna, prompt=prompts.with_questions(questions))
     _export(source, out, vision, language, name, threads)
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+import typer
+
 from xraygpt_edge.bundle import XRAYGPT_CLEAN_UP, PromptRecipe
+from xraygpt_edge.bundle.manifest import QuestionGroup, UsualQuestion
 from xraygpt_edge.generation.prompt import Template
 
 DEMO = Template(
@@ -55,3 +61,37 @@ XRAYGPT = PromptRecipe(
     phrases=PHRASES,
     clean_up=XRAYGPT_CLEAN_UP,
 )
+
+QUESTIONS_MAX, QUESTION_MAX_CHARACTERS = 100, 400
+IMAGE_MARK = "<Img><ImageHere></Img>"
+"""Where upstream's questions have the image; ours stands in the template."""
+GROUPS: tuple[tuple[str, QuestionGroup], ...] = (
+    ("infection", "infection"),
+    ("lymph", "other"),
+    ("risk", "other"),
+    ("normal or abnormal", "normal or not"),
+    ("shape of the heart", "heart"),
+    ("heart enlarged", "heart"),
+    ("finding", "findings"),
+    ("abnormalit", "findings"),
+    ("impression", "findings"),
+    ("describe", "describe"),
+    ("description", "describe"),
+)
+"""Words of a question → where it stands; the first that occur decide."""
+
+
+def with_questions(file: Path | None) -> PromptRecipe:
+    """XrayGPT's words, and the questions of a file like upstream's `prompts/alignment.txt`: one a line."""
+    if file is None:
+        return XRAYGPT
+    lines = file.read_text("utf-8", "replace").splitlines()
+    texts = [text for line in lines if (text := line.replace(IMAGE_MARK, "").strip())]
+    if not texts or len(texts) > QUESTIONS_MAX or max(map(len, texts)) > QUESTION_MAX_CHARACTERS:
+        raise typer.BadParameter(f"{file}: no list of questions, one a line", param_hint="--questions")
+    questions = tuple(UsualQuestion(_group(text.lower()), text) for text in texts)
+    return msgspec.structs.replace(XRAYGPT, questions=questions)
+
+
+def _group(text: str) -> QuestionGroup:
+    return next((group for words, group in GROUPS if words in text), "other")

@@ -23,6 +23,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 """Real and hostile files beside the checkout; nobody needs them to run the tests."""
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def missing(mark: str) -> str | None:
@@ -31,13 +32,15 @@ def missing(mark: str) -> str | None:
         return "the folder of real files is not beside this checkout"
     if mark == "export" and importlib.util.find_spec("torch") is None:
         return "the export extra is not installed"
+    if mark == "browser" and BROWSER is None:
+        return "Chromium is not installed"
     if mark == "cuda" and shutil.which("nvidia-smi") is None:
         return "this machine has no NVIDIA GPU"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reasons = {mark: missing(mark) for mark in ("shared", "export", "cuda")}
+    reasons = {mark: missing(mark) for mark in ("shared", "export", "cuda", "browser")}
     for item in items:
         for mark, reason in reasons.items():
             if reason and item.get_closest_marker(mark):

@@ -116,9 +116,11 @@ class Serving:
 
 
 @contextmanager
-def serving(bundle: Path, *more: str, module: str = "xraygpt_edge", **environment: str) -> Iterator[Serving]:
+def serving(
+    bundle: Path, *more: str, module: str = "xraygpt_edge", entrance: str = "--api-only", **environment: str
+) -> Iterator[Serving]:
     """A server on a free port; killed at the end if it has not ended by then."""
-    command = [sys.executable, "-m", module, "serve", "--api-only", "--port", "0", "--json", "--quiet"]
+    command = [sys.executable, "-m", module, "serve", entrance, "--port", "0", "--json", "--quiet"]
     process = subprocess.Popen(
         [*command, "--bundle", str(bundle), *more],
         stdout=subprocess.PIPE,

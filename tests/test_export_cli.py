@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,32 @@ def test_random_weights_become_a_bundle_by_the_same_code(tmp_path, kind):
     assert result.exit_code == 0, result.output
     assert "noise" in (tmp_path / "tiny/manifest.json").read_text("utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_the_questions_of_a_file_go_into_the_bundle_in_groups(tmp_path: Path) -> None:
+    from export.prompts import with_questions
+
+    file = tmp_path / "questions.txt"
+    file.write_text(
+        "<Img><ImageHere></Img> Describe it.\n\nIs the heart enlarged?\nAny infection?\nWhat else?\n", "utf-8"
+    )
+    found = with_questions(file).questions
+    assert [(question.group, question.text) for question in found] == [
+        ("describe", "Describe it."),
+        ("heart", "Is the heart enlarged?"),
+        ("infection", "Any infection?"),
+        ("other", "What else?"),
+    ]
+    assert with_questions(None).questions == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 1000, b"?\n" * 1000])
+def test_a_file_that_is_no_list_of_questions_is_refused(tmp_path: Path, content: bytes) -> None:
+    import typer
+
+    from export.prompts import with_questions
+
+    file = tmp_path / "questions.txt"
+    file.write_bytes(content)
+    with pytest.raises(typer.BadParameter):
+        with_questions(file)

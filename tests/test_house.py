@@ -100,14 +100,14 @@ OWNERS = {
     "openjpeg": {"imaging.dicom"},
     "pylibjpeg": {"imaging.dicom"},
     "PIL": {
-        *("imaging.pictures", "imaging.preprocess", "imaging.pixels", "imaging.inspection", "imaging.dicom"),
+        *("imaging.pictures", "imaging.preprocess", "imaging.values", "imaging.inspection", "imaging.dicom"),
         *("cli", "reports", "bench", "serve"),
     },
     "msgspec": {
         *("batch", "bundle", "host", "ledger", "node", "reports", "scale", "serve", "summarize", "trust"),
         "imaging.isolated",
     },
-    "platformdirs": {"bundle", "generation"},
+    "platformdirs": {"bundle", "generation", "serve"},
     "psutil": {"devices", "bench", "doctor"},
     "jinja2": {"reports"},
     "rouge_score": {"evaluate"},

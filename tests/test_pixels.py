@@ -18,9 +18,9 @@ from xraygpt_edge.imaging.pixels import (
     look_up,
     luma,
     mimic_table,
-    plain_pixels,
     stored_values,
 )
+from xraygpt_edge.imaging.values import plain
 
 
 def census_of(words: np.ndarray, layout: BitLayout) -> Census:
@@ -99,5 +99,5 @@ def test_a_blank_picture_is_refused(dtype: type) -> None:
     nearly[0, 0] = 9
     for words in (np.full((100, 100), 7, dtype), nearly):
         with pytest.raises(InputRefused) as refusal:
-            plain_pixels(words, "mimic-jpg")
+            plain(words, "mimic-jpg")
         assert refusal.value.error_id == "E-IMG-010"

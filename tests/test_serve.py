@@ -16,6 +16,9 @@ from tests.serving import Serving, chat, data_url, serving
 from tests.tiny import write_bundle
 from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.cli.app import run
+from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.inspection import inspect
+from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.records import NOTICE
 
 QUESTION = "Is the heart enlarged?"
@@ -240,6 +243,82 @@ def test_a_radiograph_is_held_shown_read_otherwise_and_forgotten(server: Serving
     assert (server.get(path).status, server.get(path).code) == (404, "E-SRV-013")
 
 
+def test_a_viewer_gets_the_values_of_a_radiograph_and_all_that_it_takes_to_show_them(
+    server: Serving, model: XrayGPT, film: str, phantom: Path
+) -> None:
+    facts = server.get(f"/api/v1/radiographs/{film}").json
+    reply = server.get(f"/api/v1/radiographs/{film}/values?max_px=64")
+    rows, columns = int(reply.headers["x-rows"]), int(reply.headers["x-columns"])
+    assert max(rows, columns) == 64
+    assert len(reply.body) == rows * columns * 2
+    whole = server.get(f"/api/v1/radiographs/{film}/values?max_px=60000")
+    assert (int(whole.headers["x-rows"]), int(whole.headers["x-columns"])) == (
+        facts["values"]["rows"],
+        facts["values"]["columns"],
+    )
+    assert {float(whole.headers[f"x-{end}"]) for end in ("low", "high")} == {
+        facts["values"]["low"],
+        facts["values"]["high"],
+    }
+    with Reader() as reader:
+        wanted = reader.read_with_account(phantom, shown_px=60000).shown
+        inspected = inspect(phantom, ReadOptions(), model.parts.plan.bundle.manifest.image, reader)
+    assert wanted is not None
+    assert whole.body == wanted.samples.astype("<u2").tobytes()
+    assert [window["name"] for window in facts["values"]["windows"]][-2:] == ["all", "middle 98 %"]
+    assert facts["side"] == wanted.presentation.side
+    assert [step["name"] for step in facts["steps"]] == [step.name for step in inspected.steps]
+
+
+def test_status_offers_questions_in_groups_and_says_how_much_is_told_of_trust(server: Serving, film: str) -> None:
+    status = server.get("/api/v1/status").json
+    assert {"describe", "findings", "heart"} <= {question["group"] for question in status["questions"]}
+    assert server.ask(film, status["questions"][0]["text"])[-1][0] == "done"
+    assert status["defaults"]["trust"] == "fast"
+    assert status["model"]["demo"] is False
+
+
+def test_the_questions_of_the_bundle_are_offered_where_it_names_some(tiny: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    named = Path(shutil.copytree(tiny, tmp_path / "named"))
+    manifest = json.loads((named / "manifest.json").read_bytes())
+    manifest["prompt"]["questions"] = [{"group": "heart", "text": "How large is the heart?"}]
+    (named / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    with serving(named, module="tests.serving") as found:
+        assert found.get("/api/v1/status").json["questions"] == manifest["prompt"]["questions"]
+
+
+@pytest.mark.parametrize("level", ["off", "fast"])
+def test_evidence_says_how_far_to_trust_an_answer_unless_it_is_off(demo: Path, phantom: Path, level: str) -> None:
+    with serving(demo, "--trust", level) as found:
+        found.wait_until_ready()
+        answer = found.ask(found.send(phantom), QUESTION)[-1][1]
+        chatted = found.post(CHAT, {**chat(phantom, QUESTION), "model": "demo"}).json["xraygpt"]
+    assert "trust" not in answer
+    if level == "off":
+        assert answer["evidence"] is None
+    else:
+        assert answer["evidence"]["sentences"]
+        assert answer["evidence"]["findings"]
+        assert chatted["evidence"]["sentences"] == answer["evidence"]["sentences"]
+
+
+@pytest.mark.parametrize("query", ["?max_px=0", "?max_px=70000", "?max_px=large", "?min_px=100"])
+def test_samples_of_no_size_are_refused(server: Serving, film: str, query: str) -> None:
+    assert server.get(f"/api/v1/radiographs/{film}/values{query}").code == "E-SRV-008"
+
+
+def test_a_page_that_is_loaded_again_gets_the_finished_turns_as_their_streams_ended(
+    server: Serving, phantom: Path
+) -> None:
+    film = server.send(phantom)
+    first = server.ask(film, QUESTION)[-1][1]
+    second = server.ask(film, "And the lungs?", conversation=first["conversation"])[-1][1]
+    assert server.get(f"/api/v1/radiographs/{film}").json["answers"] == [first, second]
+
+
 @pytest.mark.parametrize("query", ["?profile=pretty", "?frame=0", "?frame=x", "?force=2", "?colour=red", "?frame=9"])
 def test_a_reading_that_does_not_exist_is_refused(server: Serving, phantom: Path, query: str) -> None:
     reply = server.post(f"/api/v1/radiographs{query}", phantom.read_bytes())
@@ -313,13 +392,14 @@ def test_a_port_that_is_taken_ends_with_11_on_either_address(
     ("options", "code"),
     [
         (["--port", "70000"], 2),
-        ([], 2),
+        (["--api-only", "--log", "/nowhere/log"], 16),
         (["--api-only", "--bundle", "/nowhere"], 10),
         (["--api-only", "--profile", "x"], 2),
     ],
 )
-def test_a_start_that_cannot_be_is_refused(options: list[str], code: int) -> None:
-    assert run(["serve", *options]) == code
+def test_a_start_that_cannot_be_is_refused(tiny: Path, options: list[str], code: int) -> None:
+    bundle = [] if "--bundle" in options else ["--bundle", str(tiny)]
+    assert run(["serve", "--port", "0", *bundle, *options]) == code
 
 
 def test_a_token_file_is_made_once_kept_private_and_refused_when_others_can_read_it(tmp_path: Path) -> None:

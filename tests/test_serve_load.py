@@ -190,14 +190,14 @@ def test_a_death_of_the_model_is_one_questions_and_the_others_keep_their_places(
     with serving(tiny, module="tests.serving") as server:
         server.wait_until_ready()
         film = server.send(phantom)
-        first = server.begin(CHAT, chat(phantom, "repeat 30 word"))
+        first = server.begin(CHAT, chat(phantom, LONG))
         until(lambda: queue(server)["busy"])
         with ThreadPoolExecutor(3) as pool:
             dying = pool.submit(server.post, CHAT, chat(phantom, "die"))
             until(lambda: queue(server)["waiting"] == 1)
             after = pool.submit(server.ask, film, "after")
             until(lambda: queue(server)["waiting"] == 2)
-        first.close()
+            first.close()
         assert (dying.result().status, dying.result().code) == (503, "E-SRV-015")
         assert after.result()[-1][1]["text"] == "after"
         assert server.ask(film, "die")[-1][1]["error"]["code"] == "E-SRV-015"
@@ -242,6 +242,25 @@ def test_open_streams_get_a_last_word_when_the_server_ends(tiny: Path, phantom: 
         asking.close()
         assert b"event: failed" in came
         assert server.process.wait(10) == 143
+
+
+def test_sessions_take_turns_whoever_asks_most(server: Serving, phantom: Path) -> None:
+    code = server.post("/api/v1/session/code").json["code"]
+    token = server.post("/api/v1/session", {"code": code}, Authorization="").json["token"]
+    other = f"Bearer {token}"
+    own, theirs = server.send(phantom), server.post("/api/v1/radiographs", phantom.read_bytes(), Authorization=other)
+    asking = [server.begin(f"/api/v1/radiographs/{own}/answers", {"question": LONG}) for _ in range(6)]
+    until(lambda: queue(server)["waiting"] == 5)
+    path = f"/api/v1/radiographs/{theirs.json['id']}/answers"
+    with ThreadPoolExecutor(1) as pool:
+        hello = pool.submit(server.post, path, {"question": "hello"}, Authorization=other)
+        until(lambda: queue(server)["waiting"] == 6)
+        asking[0].close()  # whoever is next may be answered now
+        event, place = hello.result().frames[0]
+    assert (event, place["position"]) == ("queued", 1)
+    for each in asking[1:]:
+        each.close()
+    until(lambda: is_idle(server))
 
 
 @pytest.mark.slow

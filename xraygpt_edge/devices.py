@@ -84,6 +84,14 @@ def peak_memory_bytes() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + children)
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number, not yet dead."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def trim_memory() -> None:
     """Give back to the system what was freed; GNU's C library keeps it otherwise, 0.7 GB after opening an encoder."""
     if sys.platform == "linux":

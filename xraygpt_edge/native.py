@@ -35,7 +35,11 @@ class Deadline:
     def check(self) -> None:
         """Raise OutOfTime when the moment has passed."""
         if self.remaining_s() == 0.0:
-            raise OutOfTime("E-RUN-017", f"--timeout was {self._timeout_s:g} s")
+            raise OutOfTime("E-RUN-017", "" if self._timeout_s is None else f"--timeout was {self._timeout_s:g} s")
+
+    def expire(self) -> None:
+        """Let the moment be now: nobody waits any longer for what is done until then."""
+        self._at = time.monotonic()
 
 
 class Stopwatch:

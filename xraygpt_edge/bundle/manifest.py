@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -43,6 +43,16 @@ class ImageRecipe(msgspec.Struct, frozen=True):
     channels: Literal["rgb"] = "rgb"
 
 
+QuestionGroup: TypeAlias = Literal["describe", "findings", "heart", "normal or not", "infection", "other"]
+
+
+class UsualQuestion(msgspec.Struct, frozen=True):
+    """A question that the model is often asked."""
+
+    group: QuestionGroup
+    text: str
+
+
 class PromptRecipe(msgspec.Struct, frozen=True):
     """The words that the language model was trained with."""
 
@@ -57,6 +67,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     """What its reports state and deny; the fourteen of CheXpert when left out."""
     rewrite: str = ""
     """Words around a report that is to be rewritten, with {report} in them; it was not taught that when left out."""
+    questions: tuple[UsualQuestion, ...] = ()
+    """Those that it was trained with, for people to choose from."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):

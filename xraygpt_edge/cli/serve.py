@@ -6,21 +6,27 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xraygpt_edge.cli import options
-from xraygpt_edge.errors import UsageError
+from xraygpt_edge.errors import ExitCode, Locked
+from xraygpt_edge.records import TRUST
 
 if TYPE_CHECKING:
-    from xraygpt_edge.serve import Service, Settings
+    from xraygpt_edge.serve import Running, Service, Settings
+    from xraygpt_edge.serve.browser import Browser
 
 MB = 1 << 20
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes any free one.")]
-ApiOnly = Annotated[
-    bool, typer.Option("--api-only", help="For programs; this version has no page yet, so it must be given.")
+ApiOnly = Annotated[bool, typer.Option("--api-only", help="For programs: no page.")]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Open no browser; nor do --api-only and --json.")]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A line a request: time, method, route, status, bytes, ms.", show_default=False),
 ]
 TokenFile = Annotated[
     Path | None,
@@ -44,6 +50,7 @@ Answer = Annotated[float, typer.Option(min=0.0, metavar="S", help="Longest time 
 
 def serve(
     api_only: ApiOnly = False,
+    no_browser: NoBrowser = False,
     port: Port = 8620,
     token_file: TokenFile = None,
     bundle: options.Bundle = None,
@@ -57,28 +64,30 @@ def serve(
     top_p: options.TopP = 0.9,
     seed: options.Seed = 0,
     timeout: Answer = 300.0,
+    trust: options.Trust = TRUST,
     max_upload: MaxUpload = 128,
     hold: Hold = 512,
     forget_after: ForgetAfter = 30.0,
     queue: Queue = 32,
     idle_exit: IdleExit = None,
+    log: Log = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> int:
-    """Answer programs on this computer, by OpenAI's API and one of its own, until it is stopped.
+    """Answer people, by a page in their browser, and programs, by OpenAI's API and one of its own, until it is stopped.
 
     Only this computer can reach it, and only with the token that is printed. Research software, not a medical device.
     """
-    if not api_only:
-        raise UsageError("E-USE-001", "serve takes --api-only; there is no page yet")
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge import serve as server
     from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.generation.request import Sampling
     from xraygpt_edge.imaging.images import PROFILES, ReadOptions
+    from xraygpt_edge.serve import log as logs
     from xraygpt_edge.serve import tokens
+    from xraygpt_edge.serve.browser import Browser
 
     opened = bundles.opened(find_bundle(bundle))
     if template is not None:
@@ -90,7 +99,14 @@ def serve(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     token = tokens.from_file(token_file) if token_file else tokens.new()
-    sockets = server.bound(port)
+    level, lines = options.trust_level(trust), logs.opened(log) if log else None
+    browser = None if api_only or no_browser or as_json else Browser()
+    try:
+        sockets = server.bound(port)
+    except Locked:
+        if browser and (running := server.running(port, opened.manifest_sha256)):
+            return _open_again(running, browser)
+        raise
     settings = server.Settings(
         bundle=opened,
         token=token,
@@ -100,20 +116,43 @@ def serve(
         reading=reading,
         sampling=sampling,
         template=template,
+        trust=level,
         strict=strict,
+        log=lines,
+        api_only=api_only,
+        waits_when_broken=browser is not None,
     )
-    return server.run(settings, sockets, lambda service: _listening(service, as_json=as_json, quiet=quiet))
+    listening = partial(_listening, browser=browser, as_json=as_json, quiet=quiet)
+    return server.run(settings, sockets, listening)
 
 
-def _listening(service: Service, *, as_json: bool, quiet: bool) -> None:
+def _open_again(running: Running, browser: Browser) -> int:
+    """Show the page of the server that runs already."""
+    from xraygpt_edge.serve.codes import new_code
+
+    link = f"http://127.0.0.1:{running.port}/#c={new_code(running.key)}"
+    browser.open(link)
+    print(link, flush=True)
+    say(
+        "It runs already: its page opens in your browser. If it does not, copy the link within a minute; it works once."
+    )
+    return ExitCode.DONE
+
+
+def _listening(service: Service, *, browser: Browser | None, as_json: bool, quiet: bool) -> None:
     """Say where the server is; the link is the one line of standard output."""
     began_s, settings = time.monotonic(), service.settings
     print(_object(service) if as_json else _link(settings), flush=True)
+    if browser:
+        browser.open(f"http://127.0.0.1:{settings.port}/#c={service.sessions.codes.new()}")
     if quiet:
         return
     cut = "cut off by the kernel, except for connections to this server" if service.network else "not cut off"
     say(f"Serving bundle {settings.bundle.manifest.id} on this computer only, for who has the token behind #t=.")
-    say("OpenAI's clients take the address with /v1 behind the port, and the token as api_key. Stop with Ctrl-C.")
+    if browser:
+        say('The page opens in your browser. If not, copy the link. Stop with Ctrl-C or with "Quit" on the page.')
+    else:
+        say("OpenAI's clients take the address with /v1 behind the port, and the token as api_key. Stop with Ctrl-C.")
     say(f"Network: {cut}. Model: loading ...")
     say(service.notice)
     service.on_ready = lambda: say(f"Model: ready after {time.monotonic() - began_s:.1f} s.")

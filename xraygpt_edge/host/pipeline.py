@@ -307,6 +307,7 @@ class Pipeline:
             self._waiting.remove(request)
         elif request.cancel:
             request.cancel()
+            request.deadline.expire()  # what is being said of how far to trust it ends as well
 
 
 def _post(inbox: Inbox, request: SharedRequest, event: AnswerEvent) -> None:

@@ -18,6 +18,7 @@ from xraygpt_edge.imaging import gate
 from xraygpt_edge.imaging.account import Notes
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.sniff import other_kind, read_format, unread_kind
+from xraygpt_edge.imaging.values import Film, Shown
 from xraygpt_edge.records import Format, Source, Step
 
 PROFILES = ("mimic-jpg", "display")
@@ -51,6 +52,8 @@ class Reading:
 
     radiograph: Radiograph
     steps: tuple[Step, ...]
+    shown: Shown | None = None
+    """For a viewer, where that was wanted."""
 
 
 DEFAULT = ReadOptions()
@@ -61,10 +64,13 @@ def read_radiograph(path: Path, options: ReadOptions = DEFAULT) -> Radiograph:
     return read_with_account(path, options).radiograph
 
 
-def read_with_account(file: Path | bytes, options: ReadOptions = DEFAULT) -> Reading:
-    """Read a file, or bytes of one, and say what was done; whatever goes wrong is an InputRefused."""
+def read_with_account(file: Path | bytes, options: ReadOptions = DEFAULT, shown_px: int | None = None) -> Reading:
+    """Read a file, or bytes of one, and say what was done; whatever goes wrong is an InputRefused.
+
+    shown_px: longest side of what is wanted for a viewer; None wants nothing for it.
+    """
     with _only_refusals():
-        return read_bytes(_content(file), options)
+        return read_bytes(_content(file), options, shown_px)
 
 
 def read_identity(file: Path | bytes) -> Identity:
@@ -91,7 +97,7 @@ def _content(file: Path | bytes) -> bytes:
     return file if isinstance(file, bytes) else read_file(file)
 
 
-def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
+def read_bytes(data: bytes, options: ReadOptions = DEFAULT, shown_px: int | None = None) -> Reading:
     """Read a file that is in memory already; raises InputRefused, with what was found out before."""
     notes = Notes(force=options.force)
     notes.step("size", f"{len(data):,} bytes")
@@ -102,13 +108,15 @@ def read_bytes(data: bytes, options: ReadOptions = DEFAULT) -> Reading:
     notes.step("format", kind)
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        pixels = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
+        film = _from_dicom(data, options, notes) if kind == "dicom" else _from_picture(data, kind, options, notes)
+        pixels = film.pixels()
         view = gate.look(pixels, notes)
         if kind != "dicom":  # whose header is a second witness, and warns
             gate.require_chest(view, notes)
     except InputRefused as refusal:
         raise refusal.about(notes.source(sha256, kind, options.profile), notes.steps) from None
-    return Reading(Radiograph(pixels, notes.source(sha256, kind, options.profile)), notes.steps)
+    radiograph = Radiograph(pixels, notes.source(sha256, kind, options.profile))
+    return Reading(radiograph, notes.steps, film.shown(shown_px) if shown_px else None)
 
 
 def read_file(path: Path) -> bytes:
@@ -157,16 +165,16 @@ def sniff(data: bytes) -> Format:
     raise InputRefused("E-IMG-001")
 
 
-def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> NDArray[np.uint8]:
+def _from_dicom(data: bytes, options: ReadOptions, notes: Notes) -> Film:
     from xraygpt_edge.imaging import dicom
 
     return dicom.read(data, options.frame, options.profile, notes)
 
 
-def _from_picture(data: bytes, kind: Format, options: ReadOptions, notes: Notes) -> NDArray[np.uint8]:
+def _from_picture(data: bytes, kind: Format, options: ReadOptions, notes: Notes) -> Film:
     from xraygpt_edge.imaging import pictures
 
-    pixels = pictures.read(data, kind, options.profile, notes)
+    film = pictures.read(data, kind, options.profile, notes)
     if options.frame not in (None, 1):
         raise InputRefused("E-DCM-012", f"frame {options.frame} of 1")
-    return pixels
+    return film

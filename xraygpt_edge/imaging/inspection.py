@@ -38,7 +38,7 @@ class Inspection:
 def inspect(path: Path, options: ReadOptions, spec: ImageSpec, reader: Reader) -> Inspection:
     """Read the file; raises InputRefused."""
     reading = reader.read_with_account(path, options)
-    return Inspection(reading.radiograph.source, (*reading.steps, *_last_steps(reading, spec)), _view(reading, spec))
+    return Inspection(reading.radiograph.source, (*reading.steps, *last_steps(reading, spec)), _view(reading, spec))
 
 
 def views(
@@ -77,7 +77,8 @@ def _view(reading: Reading, spec: ImageSpec) -> NDArray[np.uint8]:
     return np.asarray(fit(reading.radiograph.pixels, spec))
 
 
-def _last_steps(reading: Reading, spec: ImageSpec) -> tuple[Step, ...]:
+def last_steps(reading: Reading, spec: ImageSpec) -> tuple[Step, ...]:
+    """From the picture to the tensor, the same for every file."""
     rows, columns = reading.radiograph.pixels.shape
     shape = f"{columns} x {rows} to {spec.size_px} x {spec.size_px}"
     how = "the aspect ratio is not kept" if spec.fit == "squash" else "on a black square"

@@ -12,7 +12,7 @@ display: what a viewer shows: modality table, window or VOI table, invert MONOCH
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ BLOCK_PX = 1 << 20
 """Pixels looked up at once: keeps the temporary index array at 8 MB."""
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]
+Level = TypeVar("Level", np.uint8, np.uint16)
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 
@@ -77,6 +78,14 @@ class Window:
                 return (values > centre - 0.5).astype(np.float64)
             centre, width = centre - 0.5, width - 1
         return np.clip((values - centre) / width + 0.5, 0, 1)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values that become black and white; those of a sigmoid's tangent."""
+        centre, width = self.centre, self.width
+        if self.function == "LINEAR":
+            centre, width = centre - 0.5, width - 1
+        return centre - width / 2, centre + width / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,10 @@ def histogram(words: Words) -> NDArray[np.int64]:
     return counts
 
 
-def look_up(table: NDArray[np.uint8], words: Words) -> NDArray[np.uint8]:
+def look_up(table: NDArray[Level], words: Words) -> NDArray[Level]:
     """table[words] without an index array of 8 bytes a pixel."""
     flat = words.reshape(-1)
-    out = np.empty(flat.size, np.uint8)
+    out = np.empty(flat.size, table.dtype)
     for start in range(0, flat.size, BLOCK_PX):
         stop = start + BLOCK_PX
         out[start:stop] = table[flat[start:stop]]
@@ -202,22 +211,6 @@ def equalize_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def equalize(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """OpenCV's equalizeHist, bit for bit."""
     return look_up(equalize_table(histogram(grey)), grey)
-
-
-def plain_pixels(words: Words, profile: str) -> NDArray[np.uint8]:
-    """A grey picture that has no header (PNG, JPEG, colour made grey), as the model sees it.
-
-    Under `display`, 8-bit pictures stay as they are. Raises InputRefused when it is blank.
-    """
-    layout = BitLayout(allocated=8 * words.dtype.itemsize, stored=8 * words.dtype.itemsize)
-    counts = histogram(words)
-    census = Census(stored_values(layout), counts, np.zeros(counts.shape, np.bool_))
-    require_contrast(census)
-    if profile == "mimic-jpg":
-        return look_up(mimic_table(census, inverted=False), words)
-    if words.dtype == np.uint8:
-        return words.astype(np.uint8, copy=False)
-    return look_up(display_table(census, Modality(), None, inverted=False), words)
 
 
 def require_contrast(census: Census) -> None:

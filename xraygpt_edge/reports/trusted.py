@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from xraygpt_edge.ledger import Answered
-from xraygpt_edge.records import FindingTrust, Trust
+from xraygpt_edge.records import Answer, FindingTrust, Trust
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.trust import words
 
@@ -25,7 +25,7 @@ class Part:
     """Before a sentence; None for what stands between two."""
 
 
-def parts(answer: Answered) -> Iterator[Part]:
+def parts(answer: Answered | Answer) -> Iterator[Part]:
     """The answer's text with a mark before each sentence, as far as the record tells where sentences are."""
     end = 0
     for sentence in answer.trust.sentences if answer.trust else ():

@@ -17,8 +17,10 @@ parses no file: both happen in processes that may die.
 
 from __future__ import annotations
 
+from xraygpt_edge.serve.running import Running
+from xraygpt_edge.serve.running import found as running
 from xraygpt_edge.serve.server import bound, run
 from xraygpt_edge.serve.service import Service
 from xraygpt_edge.serve.settings import PORT, Limits, Settings
 
-__all__ = ["PORT", "Limits", "Service", "Settings", "bound", "run"]
+__all__ = ["PORT", "Limits", "Running", "Service", "Settings", "bound", "run", "running"]

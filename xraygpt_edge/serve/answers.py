@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.host import Asking, Cancelled, Fatal, Record, Started, Text
 from xraygpt_edge.serve import asked
 from xraygpt_edge.serve.bodies import small_json
@@ -23,9 +22,10 @@ from xraygpt_edge.serve.events import frame, streamed
 from xraygpt_edge.serve.exports import FORMATS, Format, Kept
 from xraygpt_edge.serve.held import Held, new_id
 from xraygpt_edge.serve.leaving import until_left
+from xraygpt_edge.serve.marked import marked
 from xraygpt_edge.serve.questions import Happening, Moved, Question
 from xraygpt_edge.serve.service import Service, service_of, session_of
-from xraygpt_edge.serve.telling import Ended, ended
+from xraygpt_edge.serve.telling import ended, told
 
 
 class Sampled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class Turning:
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """What happens, until the answer; it is held from then on."""
-        happenings = self.service.ask(self.held.seen, self.question, self.asking, self._has_place)
+        happenings = self.service.ask(self.held.session, self.held.seen, self.question, self.asking, self._has_place)
         try:
             async with aclosing(happenings):
                 async for happening in happenings:
@@ -90,14 +90,15 @@ class Turning:
                     end = ended(happening)
                 except Refused as refused:
                     return frame(refused.to_dict(), "failed")
-                self._keep(end)
-                return frame({**end.answer.to_dict(), **names, "forgotten": end.forgotten, "evidence": None}, "done")
+                kept = Kept(end.answer, datetime.now(UTC), self.conversation, end.forgotten)
+                self.held.answers[self.answer] = kept  # later turns see it
+                return frame(finished(self.answer, kept), "done")
 
-    def _keep(self, end: Ended) -> None:
-        """Later turns see this one."""
-        self.held.answers[self.answer] = Kept(end.answer, datetime.now(UTC))
-        turns = self.held.conversations.setdefault(self.conversation, [])
-        turns.append(Turn(self.question, end.answer.text))
+
+def finished(answer_id: str, kept: Kept) -> dict[str, Any]:
+    """The object that a stream of events ends with."""
+    names = {"answer": answer_id, "conversation": kept.conversation}
+    return {**told(kept.answer, kept.forgotten), **names, "marked": marked(kept.answer)}
 
 
 async def ask(request: Request) -> Response:
@@ -105,8 +106,6 @@ async def ask(request: Request) -> Response:
     service, session = service_of(request), session_of(request)
     held = service.held.get(session, request.path_params["r"])
     wanted = await small_json(request, session, Asked, service.held)
-    if wanted.conversation is not None and wanted.conversation not in held.conversations:
-        raise Refused.because("E-SRV-013", param="conversation")
     chosen = wanted.sampling
     sampling = asked.sampling(
         service.settings.sampling,
@@ -116,7 +115,7 @@ async def ask(request: Request) -> Response:
         chosen.seed,
         "sampling.max_tokens",
     )
-    history = tuple(held.conversations[wanted.conversation]) if wanted.conversation else ()
+    history = held.turns(wanted.conversation) if wanted.conversation is not None else ()
     question = asked.question(wanted.question, "question")
     conversation = wanted.conversation or new_id("c")
     turning = Turning(service, held, new_id("a"), conversation, question, Asking(sampling, history))

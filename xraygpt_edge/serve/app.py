@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from xraygpt_edge.serve import native, openai
+from xraygpt_edge.serve import described, native, openai, page_files
 from xraygpt_edge.serve.guard import Guard
+from xraygpt_edge.serve.log import Logged
 from xraygpt_edge.serve.service import Service, service_of
 from xraygpt_edge.serve.settings import HOSTS
 
@@ -35,21 +38,26 @@ async def health(_request: Request) -> Response:
 
 
 ROUTES = (
-    Route("/", front),
     Route("/healthz", health),
     Route("/v1/models", openai.models),
     Route("/v1/models/{id}", openai.model),
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
     *native.ROUTES,
+    *described.ROUTES,
 )
 
 
 def application(service: Service) -> ASGIApp:
     """The routes of one server."""
-    router = Router(ROUTES, redirect_slashes=False)
+    settings = service.settings
+    entrance = [Route("/", front)] if settings.api_only else [*page_files.routes()]
+    routes = [*entrance, *ROUTES]
+    router = Router(routes, redirect_slashes=False)
 
     async def with_service(scope: Scope, receive: Receive, send: Send) -> None:
+        service.seen_at_s = time.monotonic()
         await router({**scope, "service": service}, receive, send)
 
-    hosts = {f"{host}:{service.settings.port}" for host in HOSTS}
-    return Guard(with_service, frozenset(hosts), service.sessions)
+    hosts = {f"{host}:{settings.port}" for host in HOSTS}
+    guarded = Guard(with_service, frozenset(hosts), service.sessions)
+    return Logged(guarded, routes, settings.log) if settings.log else guarded

@@ -27,6 +27,9 @@ class Kept:
 
     answer: Answer
     answered_at: datetime
+    conversation: str
+    forgotten: int
+    """Turns of the conversation that the context had no room for."""
 
     @property
     def digits(self) -> str:

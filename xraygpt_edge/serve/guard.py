@@ -16,6 +16,7 @@ from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import refusal
 from xraygpt_edge.serve.leaving import Left
+from xraygpt_edge.serve.page_files import ADDRESSES
 from xraygpt_edge.serve.sessions import Session, Sessions
 
 HEADERS = {
@@ -27,7 +28,10 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-OPEN = {("GET", "/"), ("HEAD", "/"), ("GET", "/healthz"), ("HEAD", "/healthz"), ("POST", "/api/v1/session")}
+OPEN = {
+    *((method, path) for method in ("GET", "HEAD") for path in ("/", "/healthz", *ADDRESSES)),
+    ("POST", "/api/v1/session"),
+}
 """What needs no token: it tells nothing, or is how a token is got."""
 SCHEME = "bearer "
 
@@ -51,8 +55,10 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *more]}
+                own = message.get("headers", [])
+                said = {name for name, _ in own}  # the page has a policy of its own
+                more = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in said]
+                message = {**message, "headers": [*own, *more]}
             await send(message)
 
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.values import Presentation
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.exports import Kept
 from xraygpt_edge.serve.reading import Seen
@@ -21,10 +22,18 @@ class Held:
     session: str
     data: bytes
     seen: Seen
+    presentation: Presentation
     options: ReadOptions
     used_at_s: float
-    conversations: dict[str, list[Turn]] = field(default_factory=dict)
     answers: dict[str, Kept] = field(default_factory=dict)
+    """By their ids, in the order in which they ended."""
+
+    def turns(self, conversation: str) -> tuple[Turn, ...]:
+        """What was said in a conversation; raises Refused E-SRV-013 where there was none of that id."""
+        kept = [each for each in self.answers.values() if each.conversation == conversation]
+        if not kept:
+            raise Refused.because("E-SRV-013", param="conversation")
+        return tuple(Turn(each.answer.question, each.answer.text) for each in kept)
 
 
 class HeldFiles:
@@ -54,10 +63,10 @@ class HeldFiles:
         """Count bytes out."""
         self._taken_bytes -= n_bytes
 
-    def add(self, session: str, data: bytes, seen: Seen, options: ReadOptions) -> Held:
+    def add(self, session: str, data: bytes, seen: Seen, presentation: Presentation, options: ReadOptions) -> Held:
         """Hold a file."""
         self.take(session, len(data))
-        held = Held(new_id("r"), session, data, seen, options, time.monotonic())
+        held = Held(new_id("r"), session, data, seen, presentation, options, time.monotonic())
         self._files[held.id] = held
         return held
 

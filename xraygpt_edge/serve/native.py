@@ -8,12 +8,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from xraygpt_edge.catalogue import CATALOGUE
-from xraygpt_edge.serve import answers, radiographs
+from xraygpt_edge.serve import about, answers, radiographs
+from xraygpt_edge.serve import status as statuses
 from xraygpt_edge.serve.bodies import small_json
+from xraygpt_edge.serve.codes import CODE_S
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import json_response
 from xraygpt_edge.serve.service import service_of, session_of
-from xraygpt_edge.serve.sessions import CODE_S, SESSION_IDLE_S
+from xraygpt_edge.serve.sessions import SESSION_IDLE_S
 
 NOBODY = "nobody"
 """Who asks for a session has none yet."""
@@ -26,31 +28,31 @@ class Code(msgspec.Struct, frozen=True):
 
 
 async def status(request: Request) -> Response:
-    """`GET status`: model, queue, limits, defaults, protections."""
-    return json_response(service_of(request).status())
+    """`GET status`: model, queue, limits, questions, defaults, protections."""
+    return json_response(statuses.status(service_of(request)))
 
 
 async def open_session(request: Request) -> Response:
     """`POST session`: a token for a code that works once."""
     service = service_of(request)
     given = await small_json(request, NOBODY, Code, service.held)
-    token = service.sessions.open(given.code)
-    if token is None:
+    if not service.sessions.codes.redeem(given.code):
         raise Refused.because("E-SRV-004", "the code was used, or is too old")
-    return json_response({"token": token, "expires_s": SESSION_IDLE_S})
+    return json_response({"token": service.sessions.open(), "expires_s": SESSION_IDLE_S})
 
 
 async def close_session(request: Request) -> Response:
     """`DELETE session`: forget the session's radiographs, and the session unless it is that of the programs."""
     service = service_of(request)
     service.held.forget_session(session_of(request))
+    service.reading.forget(session_of(request))
     service.sessions.close(request.scope["session"])
     return Response(status_code=204)
 
 
 async def session_code(request: Request) -> Response:
     """`POST session/code`: a code for another browser."""
-    return json_response({"code": service_of(request).sessions.code(), "expires_s": CODE_S}, 201)
+    return json_response({"code": service_of(request).sessions.codes.new(), "expires_s": CODE_S}, 201)
 
 
 async def explain(request: Request) -> Response:
@@ -75,6 +77,7 @@ ROUTES = (
     Route("/api/v1/session/code", session_code, methods=["POST"]),
     Route("/api/v1/explain/{id}", explain),
     Route("/api/v1/quit", end, methods=["POST"]),
+    *about.ROUTES,
     *radiographs.ROUTES,
     *answers.ROUTES,
 )

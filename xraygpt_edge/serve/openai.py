@@ -24,7 +24,7 @@ from xraygpt_edge.serve.leaving import until_left
 from xraygpt_edge.serve.questions import Happening, Moved
 from xraygpt_edge.serve.reading import Seen
 from xraygpt_edge.serve.service import Service, service_of, session_of
-from xraygpt_edge.serve.telling import Ended, ended, with_notes
+from xraygpt_edge.serve.telling import Ended, ended, told, with_notes
 
 DONE = b"data: [DONE]\n\n"
 FINISH = {"stop": "stop", "length": "length", "timeout": "length", "cancelled": "stop"}
@@ -47,7 +47,7 @@ async def chat_completions(request: Request) -> Response:
     """`POST /v1/chat/completions`, streamed or whole."""
     chat, seen = await _received(request)
     devices.trim_memory()  # the allocator would keep what a large file has left
-    return await until_left(request.receive, _answer(service_of(request), chat, seen))
+    return await until_left(request.receive, _answer(service_of(request), session_of(request), chat, seen))
 
 
 async def _received(request: Request) -> tuple[Chat, Seen]:
@@ -73,8 +73,8 @@ def _understood(data: bytes, service: Service) -> tuple[Chat, bytes]:
     return understood(data, chosen.bundle.manifest.id, chosen.sampling, chosen.reading)
 
 
-async def _answer(service: Service, chat: Chat, seen: Seen) -> Response:
-    happenings = service.ask(seen, chat.question, chat.asking)
+async def _answer(service: Service, session: str, chat: Chat, seen: Seen) -> Response:
+    happenings = service.ask(session, seen, chat.question, chat.asking)
     completion = Completion(
         chat, service.settings.bundle.manifest.id, f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
     )
@@ -146,8 +146,7 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
     def _details(self, end: Ended) -> dict[str, Any]:
-        more = {"ignored": self.chat.ignored, "forgotten": end.forgotten, "evidence": None}
-        return {**end.answer.to_dict(), **more}
+        return {**told(end.answer, end.forgotten), "ignored": self.chat.ignored}
 
 
 def _usage(end: Ended) -> dict[str, int]:

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -43,6 +45,9 @@ class Question:
     """A question from the moment it was asked until its end."""
 
     task: Task
+    session: str = ""
+    turn: int = 0
+    """Everybody's first question comes before anybody's second: lower turns are answered first."""
     happenings: asyncio.Queue[Happening] = field(default_factory=asyncio.Queue)
     began_s: float = 0.0
     has_said: bool = False
@@ -50,11 +55,13 @@ class Question:
 
 
 class Questions:
-    """Everybody who asks; one is answered at a time, in the order in which they came."""
+    """Everybody who asks; one is answered at a time: sessions take turns, each asks in its own order."""
 
     def __init__(self, most_waiting: int) -> None:
         self._most_waiting = most_waiting
-        self._waiting: deque[Question] = deque()
+        self._waiting: list[Question] = []
+        self._turn = 0
+        """Of the latest question that was begun."""
         self._running: Question | None = None
         self._numbers = itertools.count(1)
         self._deaths: Counter[str] = Counter()
@@ -62,6 +69,8 @@ class Questions:
         self._took_s: deque[float] = deque(maxlen=8)
         self.ready: Ready | None = None
         """None until the model is loaded for the first time."""
+        self.fatal: Fatal | None = None
+        """Why there are no more answers."""
         self.used_at_s = time.monotonic()
         """When somebody last asked, or was last answered."""
 
@@ -80,13 +89,13 @@ class Questions:
         return self._running is not None
 
     async def ask(
-        self, view: View, question: str, asking: Asking, told: Callable[[Question], None] | None = None
+        self, session: str, view: View, question: str, asking: Asking, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
         """Ask, and say what happens until the end; who stops listening has left. Raises Refused.
 
         told: called with the question once it has a place.
         """
-        asked = self._enter(view, question, asking)
+        asked = self._enter(session, view, question, asking)
         try:
             if told:
                 told(asked)
@@ -107,24 +116,34 @@ class Questions:
 
     def end_all(self, fatal: Fatal | None) -> None:
         """Tell everybody that there are no more answers, and why, if it is the model."""
+        self.fatal = fatal
         for asked in (*self._waiting, *filter(None, [self._running])):
             asked.happenings.put_nowait(fatal or Cancelled(asked.task.number))
         self._waiting.clear()
 
-    def _enter(self, view: View, question: str, asking: Asking) -> Question:
+    def _enter(self, session: str, view: View, question: str, asking: Asking) -> Question:
+        if self.fatal is not None:
+            raise Refused.of(self.fatal.error, status=503)
         if self.ready is None:
             raise Refused.because("E-SRV-014")
         if self._deaths[view.source.sha256] >= DEATHS_MAX:
             raise Refused.because("E-SRV-019")
         if self._running is not None and len(self._waiting) >= self._most_waiting:
             raise Refused.because("E-SRV-003", f"{len(self._waiting)}")
-        asked = Question(Task(next(self._numbers), "", (question,), wants_text=True, view=view, asking=asking))
+        task = Task(next(self._numbers), "", (question,), wants_text=True, view=view, asking=asking)
+        asked = Question(task, session, self._turn_of(session))
         self.used_at_s = time.monotonic()
-        self._waiting.append(asked)
+        place = bisect_right(self._waiting, asked.turn, key=attrgetter("turn"))
+        self._waiting.insert(place, asked)
         self._go_on()
         if asked is not self._running:
-            asked.happenings.put_nowait(self._place(len(self._waiting)))
+            self._tell_places(place)
         return asked
+
+    def _turn_of(self, session: str) -> int:
+        """The turn of its next question."""
+        own = [each.turn for each in (*self._waiting, *filter(None, [self._running])) if each.session == session]
+        return max(own, default=self._turn - 1) + 1
 
     def _leave(self, asked: Question) -> None:
         self.used_at_s = time.monotonic()
@@ -136,7 +155,8 @@ class Questions:
 
     def _go_on(self) -> None:
         if self._running is None and self._waiting:
-            self._running = asked = self._waiting.popleft()
+            self._running = asked = self._waiting.pop(0)
+            self._turn = asked.turn
             asked.began_s = time.monotonic()
             self._host.submit(asked.task, partial(self._hear_from, asked))
 
@@ -179,8 +199,8 @@ class Questions:
         error = WorkerCrashed("E-SRV-015")
         return replace(event, failure=Failure(error.error_id, error.message, int(error.code)))
 
-    def _tell_places(self) -> None:
-        for position, asked in enumerate(self._waiting, 1):
+    def _tell_places(self, first: int = 0) -> None:
+        for position, asked in enumerate(self._waiting[first:], first + 1):
             asked.happenings.put_nowait(self._place(position))
 
     def _place(self, position: int) -> Moved:

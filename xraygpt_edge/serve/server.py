@@ -19,6 +19,7 @@ from xraygpt_edge import sandbox
 from xraygpt_edge.errors import ExitCode, Locked, NotOffline
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.app import application
+from xraygpt_edge.serve.running import Running, announced
 from xraygpt_edge.serve.service import Service
 from xraygpt_edge.serve.settings import Settings
 from xraygpt_edge.serve.wire import Wire
@@ -26,7 +27,9 @@ from xraygpt_edge.serve.wire import Wire
 SIGNALS = {int(signal.SIGINT): ExitCode.INTERRUPTED, int(signal.SIGTERM): ExitCode.TERMINATED}
 GRACE_S = 1
 """For open streams to say their last word."""
-IDLE_LOOK_S = 1.0
+LOOK_S = 1.0
+UNSEEN_S = 15.0
+"""Without a request: an open page asks for the state more often."""
 BACKLOG = 256
 
 
@@ -77,23 +80,33 @@ async def _serve(
     settings: Settings, network: NetworkCut | None, sockets: list[socket.socket], listening: Callable[[Service], None]
 ) -> ExitCode:
     service, heard = Service(settings, network), list[ExitCode]()
-    server = Server(_config(service))
-    with _signals(service, heard):
+    announcing = contextlib.nullcontext() if settings.api_only else announced(_as_running(service))
+    with _signals(service, heard), announcing:
         service.start()
         try:
-            serving = asyncio.ensure_future(server.serve(sockets))
-            idling = asyncio.ensure_future(_end_when_idle(service))
-            listening(service)
-            await asyncio.wait((serving, asyncio.ensure_future(service.ending.wait())), return_when="FIRST_COMPLETED")
-            service.end_questions()
-            server.should_exit = True
-            await serving
-            idling.cancel()
+            await _until_ended(service, sockets, listening)
         finally:
             service.close()
     if service.fatal is not None:
         raise service.fatal.error
     return heard[0] if heard else ExitCode.DONE
+
+
+async def _until_ended(service: Service, sockets: list[socket.socket], listening: Callable[[Service], None]) -> None:
+    server = Server(_config(service))
+    serving = asyncio.ensure_future(server.serve(sockets))
+    watching = asyncio.ensure_future(_end_when_unused(service))
+    listening(service)
+    await asyncio.wait((serving, asyncio.ensure_future(service.ending.wait())), return_when="FIRST_COMPLETED")
+    service.end_questions()
+    server.should_exit = True
+    await serving
+    watching.cancel()
+
+
+def _as_running(service: Service) -> Running:
+    settings = service.settings
+    return Running(os.getpid(), settings.port, settings.bundle.manifest_sha256, service.sessions.codes.key)
 
 
 def _config(service: Service) -> uvicorn.Config:
@@ -132,12 +145,14 @@ def _signals(service: Service, heard: list[ExitCode]) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-async def _end_when_idle(service: Service) -> None:
-    idle_s = service.settings.limits.idle_s
-    while idle_s is not None:
-        await asyncio.sleep(min(IDLE_LOOK_S, idle_s))
-        questions = service.questions
-        if not questions.is_busy and questions.ready and time.monotonic() - questions.used_at_s > idle_s:
+async def _end_when_unused(service: Service) -> None:
+    """Nobody has asked for so long, or nobody looks any more at why there are no answers."""
+    idle_s, questions = service.settings.limits.idle_s, service.questions
+    while True:
+        await asyncio.sleep(min(LOOK_S, idle_s or LOOK_S))
+        unseen_s, unused_s = (time.monotonic() - at_s for at_s in (service.seen_at_s, questions.used_at_s))
+        is_idle = idle_s is not None and questions.ready and not questions.is_busy and unused_s > idle_s
+        if is_idle or (service.fatal and unseen_s > UNSEEN_S):
             service.ending.set()
             return
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.requests import Request
 
 from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
-from xraygpt_edge.records import SCHEMA, notice
+from xraygpt_edge.records import notice
 from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
@@ -36,12 +37,14 @@ class Service:
     """Answer of the native API → its session, and its question, as long as it has not ended."""
     fatal: Fatal | None = None
     """Why there will be no more answers."""
+    seen_at_s: float = field(default_factory=time.monotonic)
+    """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     on_ready: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
-        self.sessions = Sessions(self.settings.token)
+        self.sessions = Sessions(self.settings.token, Codes(new_key()))
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)
@@ -56,7 +59,7 @@ class Service:
             template=self.settings.template,
             sampling=self.settings.sampling,
             slots=1,
-            trust="off",
+            trust=self.settings.trust,
             remembers=0,
         )
 
@@ -79,54 +82,22 @@ class Service:
         self.reading.close()
 
     def ask(
-        self, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
+        self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
         """As `Questions.ask`."""
-        return self.questions.ask(seen.view, question, asking, told)
+        return self.questions.ask(session, seen.view, question, asking, told)
 
     @property
     def notice(self) -> str:
         """What must stand beside every answer."""
         return notice(demo=self.settings.bundle.manifest.demo)
 
-    def status(self) -> dict[str, Any]:
-        """The object that `GET /api/v1/status` gives; nothing of what was asked is in it."""
-        settings, ready = self.settings, self.questions.ready
-        limits, sampling = settings.limits, settings.sampling
-        return {
-            "schema": SCHEMA,
-            "model": {
-                "state": "ready" if ready else "loading",
-                "id": settings.bundle.manifest.id,
-                "device": ready.device if ready else None,
-                "threads": ready.threads if ready else None,
-                "restarts": self.host.restarts,
-            },
-            "queue": {"waiting": self.questions.waiting, "busy": self.questions.is_busy},
-            "limits": {
-                "upload_bytes": limits.upload_bytes,
-                "held_bytes": limits.held_bytes,
-                "taken_bytes": self.held.taken_bytes,
-                "forget_after_s": limits.forget_after_s,
-                "waiting": limits.waiting,
-                "max_tokens": sampling.max_tokens,
-            },
-            "defaults": {
-                "profile": settings.reading.profile,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "max_tokens": sampling.max_tokens,
-                "seed": sampling.seed,
-                "timeout_s": sampling.timeout_s,
-            },
-            "protections": {"network": self.network, "loopback_only": True},
-            "notice": self.notice,
-        }
-
     def _hear(self, event: Ready | Fatal) -> None:
         if isinstance(event, Fatal):
             self.fatal = event
-            self.ending.set()
+            self.end_questions()
+            if not self.settings.waits_when_broken or self.questions.ready:
+                self.ending.set()
             return
         first, self.questions.ready = self.questions.ready is None, event
         if first:

@@ -1,4 +1,4 @@
-"""Who may use the server: tokens, and codes that work once. No cookie, so nothing is sent by itself."""
+"""Who may use the server: tokens and their sessions. No cookie, so nothing is sent by itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 
+from xraygpt_edge.serve.codes import Codes
+
 SESSION_IDLE_S = 8 * 3600.0
-CODE_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +24,9 @@ class Session:
 class Sessions:
     """Every session by its token. Hashes alone are looked up, so that no time tells how much of one is right."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, codes: Codes) -> None:
         self._sessions = {_digest(token): Session("programs", ends_when_idle=False, used_at_s=time.monotonic())}
-        self._codes: dict[bytes, float] = {}
-        """Hash of a code → until when it works, s."""
+        self.codes = codes
 
     def of(self, token: str) -> Session | None:
         """The session of a token, which counts as used now."""
@@ -40,18 +40,8 @@ class Sessions:
         session.used_at_s = now_s
         return session
 
-    def code(self) -> str:
-        """A code for another browser."""
-        now_s = time.monotonic()
-        self._codes = {digest: until_s for digest, until_s in self._codes.items() if until_s > now_s}
-        code = secrets.token_urlsafe(32)
-        self._codes[_digest(code)] = now_s + CODE_S
-        return code
-
-    def open(self, code: str) -> str | None:
-        """The token of a new session for a code, which is used up; None for one that is none, or no more."""
-        if self._codes.pop(_digest(code), 0.0) <= time.monotonic():
-            return None
+    def open(self) -> str:
+        """The token of a new session."""
         token = secrets.token_urlsafe(32)
         session = Session(secrets.token_urlsafe(16), ends_when_idle=True, used_at_s=time.monotonic())
         self._sessions[_digest(token)] = session

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from xraygpt_edge.bundle import Bundle
 from xraygpt_edge.generation.capacity import ONE_AT_A_TIME
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
+from xraygpt_edge.records import TRUST, TrustLevel
 
 PORT = 8620
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -60,5 +62,13 @@ class Settings:
     sampling: Sampling = SAMPLING
     """Where a request says nothing else; its max_tokens is also the most that a request may ask for."""
     template: str | None = None
+    trust: TrustLevel = TRUST
+    """How much is said of how far to trust each answer."""
     strict: bool = False
     """Have the kernel take the network away, or do not start."""
+    log: BinaryIO | None = None
+    """Where a line a request is written."""
+    api_only: bool = False
+    """For programs: no page."""
+    waits_when_broken: bool = False
+    """A model that cannot be loaded ends the server only when nobody looks at the page any more, which says why."""

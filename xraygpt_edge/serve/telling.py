@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 
 from xraygpt_edge.host import Cancelled, Fatal, Record
 from xraygpt_edge.records import Answer
@@ -32,6 +33,13 @@ def ended(happening: Record | Cancelled | Fatal) -> Ended:
         case Fatal():
             raise Refused.of(happening.error, status=503)
     raise Refused.because("E-SRV-020")
+
+
+def told(answer: Answer, forgotten: int) -> dict[str, Any]:
+    """An answer as every client gets it: the object of `ask --json`, what it rests on as `evidence`."""
+    facts = answer.to_dict()
+    evidence = facts.pop("trust", None)
+    return {**facts, "forgotten": forgotten, "evidence": evidence}
 
 
 async def with_notes(happenings: AsyncGenerator[Happening]) -> AsyncGenerator[Happening]:

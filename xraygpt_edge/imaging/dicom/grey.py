@@ -1,7 +1,11 @@
-"""Grey words to the 8-bit picture: tables, windows, padding and polarity from the header."""
+"""What becomes of grey words: tables, windows, padding and polarity from the header."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -24,31 +28,37 @@ from xraygpt_edge.imaging.pixels import (
     display_table,
     histogram,
     levels,
-    look_up,
     mimic_table,
     require_contrast,
     stored_values,
 )
+from xraygpt_edge.imaging.values import Film, Geometry, Graded, Range
 
 VOI_MIN_LEVELS = 16
 """A window that leaves fewer grey levels lies beside the data."""
+WINDOWS_MAX = 16
+"""Of one file; the rest is not looked at."""
 
 
-def grey_pixels(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> NDArray[np.uint8]:
-    """The picture of one grey frame, uint8 (rows, columns), 0 black, bone bright."""
+def grey_film(frame: Frame, dataset: Dataset, header: Header, profile: str, notes: Notes) -> Film:
+    """One grey frame as it is stored, and what becomes of its words."""
     counts = histogram(frame.words)
     layout = bit_layout(frame, counts, header, dataset, notes)
     census = _census(counts, layout, dataset, notes)
     require_contrast(census)
     inverted = header.photometric == "MONOCHROME1"
-    modality = _read_modality(dataset, header)
+    modality, voi = _read_modality(dataset, header), partial(_read_voi, dataset, header)
     if profile == "mimic-jpg":
         table = _mimic(census, modality, notes, inverted=inverted)
     else:
-        voi = _read_voi(dataset, header, modality)
-        table = _display(census, modality, voi, dataset, notes, inverted=inverted)
+        table = _display(census, modality, next(voi(modality), None), dataset, notes, inverted=inverted)
     _compare_shape(dataset, header, notes)
-    return look_up(table, frame.words)
+
+    def grade() -> Graded:
+        graded = _graded(census, modality, tuple(voi(modality)))
+        return graded.inverted() if inverted else graded
+
+    return Film(frame.words, table, grade, Geometry(*frame.words.shape))
 
 
 def _census(counts: NDArray[np.int64], layout: BitLayout, dataset: Dataset, notes: Notes) -> Census:
@@ -94,20 +104,34 @@ def _read_modality(dataset: Dataset, header: Header) -> Modality:
     return Modality(slope or 1.0, intercept or 0.0, lut)
 
 
-def _read_voi(dataset: Dataset, header: Header, modality: Modality) -> Lut | Window | None:
-    """The first VOI table, else the first window that can be applied."""
+def _read_voi(dataset: Dataset, header: Header, modality: Modality) -> Iterator[Lut | Window]:
+    """Every way to show the picture that can be applied: the first VOI table, then the windows."""
     tables = items(dataset, "VOILUTSequence")
     signed = header.signed if modality == Modality() else modality.intercept < 0
     lut = read_lut(tables[0], header, signed=signed) if tables else None
     if lut is not None:
-        return lut
-    centres, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
-    if not centres or not widths:
-        return None
+        yield lut
     stated = text(dataset, "VOILUTFunction")
     function = cast(VoiFunction, stated if stated in ("LINEAR_EXACT", "SIGMOID") else "LINEAR")
     smallest = 1.0 if function == "LINEAR" else 1e-6
-    return Window(centres[0], widths[0], function) if widths[0] >= smallest else None
+    pairs = zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False)
+    for centre, width in islice(pairs, WINDOWS_MAX):
+        if width >= smallest:
+            yield Window(centre, width, function)
+
+
+def _graded(census: Census, modality: Modality, ways: Iterable[Lut | Window]) -> Graded:
+    """The values that windows refer to, and those windows of the file that show something."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        graded = Graded(modality(census.values.astype(np.float64)), census)
+    if not graded.is_usable:
+        return Graded.as_stored(census)
+    fitting = [way for way in ways if _shows_enough(display_table(census, modality, way, inverted=False), census)]
+    if fitting and isinstance(lut := fitting[0], Lut):
+        whole = Range("file table", float(lut.entries.min()), float(lut.entries.max()))
+        return Graded(lut(graded.values), census, (whole,))
+    windows = [way.ends for way in fitting if isinstance(way, Window)]
+    return replace(graded, windows=tuple(Range(f"file {n}", *ends) for n, ends in enumerate(windows, 1)))
 
 
 def _mimic(census: Census, modality: Modality, notes: Notes, *, inverted: bool) -> NDArray[np.uint8]:
@@ -126,7 +150,7 @@ def _display(
     table = display_table(census, modality, voi, inverted=inverted)
     if voi is None and _has_voi(dataset):
         notes.warn("W-DCM-017", "it cannot be applied")
-    elif voi is not None and levels(table, census) < VOI_MIN_LEVELS:
+    elif voi is not None and not _shows_enough(table, census):
         notes.warn("W-DCM-017", "it lies beside the data")
         voi, table = None, display_table(census, modality, None, inverted=inverted)
     notes.step("modality", "table" if modality.lut else "rescaled" if modality != Modality() else "none")
@@ -134,6 +158,10 @@ def _display(
     notes.step("window", f"{shown}, to 0..255")
     notes.step("polarity", _polarity(inverted=inverted, falls=False))
     return table
+
+
+def _shows_enough(table: NDArray[np.uint8], census: Census) -> bool:
+    return levels(table, census) >= VOI_MIN_LEVELS
 
 
 def _has_voi(dataset: Dataset) -> bool:

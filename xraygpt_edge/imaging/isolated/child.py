@@ -14,6 +14,7 @@ from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.images import Reading
 from xraygpt_edge.imaging.isolated import messages
 from xraygpt_edge.imaging.isolated.messages import (
+    ForViewer,
     Identified,
     Named,
     Picture,
@@ -23,6 +24,7 @@ from xraygpt_edge.imaging.isolated.messages import (
     Refused,
     Sent,
 )
+from xraygpt_edge.imaging.values import Shown
 from xraygpt_edge.offline import forbid_requests
 from xraygpt_edge.sandbox import protect
 
@@ -55,7 +57,7 @@ def _answer(answers: IO[bytes], request: ReadPicture | ReadIdentity) -> None:
     if isinstance(request, ReadIdentity):
         _send(answers, Identified(images.read_identity(file)))
     else:
-        _send_reading(answers, images.read_with_account(file, request.options))
+        _send_reading(answers, images.read_with_account(file, request.options, request.shown_px))
 
 
 def _file(described: Named | Sent) -> Path | bytes:
@@ -93,6 +95,16 @@ def _send(answers: IO[bytes], answer: messages.Answer) -> None:
 def _send_reading(answers: IO[bytes], reading: Reading) -> None:
     pixels = np.ascontiguousarray(reading.radiograph.pixels)
     rows, columns = pixels.shape
-    _send(answers, Picture(rows, columns, reading.radiograph.source, reading.steps))
+    shown = reading.shown
+    _send(answers, Picture(rows, columns, reading.radiograph.source, reading.steps, _for_viewer(shown)))
     answers.write(pixels.data.cast("B"))
+    if shown:
+        answers.write(np.ascontiguousarray(shown.samples).data.cast("B"))
     answers.flush()
+
+
+def _for_viewer(shown: Shown | None) -> ForViewer | None:
+    if shown is None:
+        return None
+    rows, columns = shown.samples.shape
+    return ForViewer(rows, columns, shown.presentation)

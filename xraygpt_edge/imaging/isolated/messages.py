@@ -1,6 +1,6 @@
 """What the program and its child say to each other: one line of JSON each, checked at both ends.
 
-Behind a request may follow the file's bytes, behind a picture follow its pixels; the line says how many.
+Behind a request may follow the file's bytes, behind a picture follow its pixels and samples; the line says how many.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.images import ReadOptions
+from xraygpt_edge.imaging.values import Presentation
 from xraygpt_edge.records import Source, Step
 from xraygpt_edge.sandbox import Protection
 
@@ -39,6 +40,8 @@ class ReadPicture(msgspec.Struct, frozen=True, tag="picture"):
 
     file: Named | Sent
     options: ReadOptions
+    shown_px: int | None = None
+    """Longest side of what is wanted for a viewer."""
 
 
 class ReadIdentity(msgspec.Struct, frozen=True, tag="identity"):
@@ -53,13 +56,22 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     protection: Protection
 
 
+class ForViewer(msgspec.Struct, frozen=True):
+    """A picture for a viewer; rows * columns samples of 16 bits follow, row by row."""
+
+    rows: int
+    columns: int
+    presentation: Presentation
+
+
 class Picture(msgspec.Struct, frozen=True, tag="picture"):
-    """A radiograph; rows * columns bytes follow, row by row, 0 is black."""
+    """A radiograph; rows * columns bytes follow, row by row, 0 is black; behind them the samples for a viewer."""
 
     rows: int
     columns: int
     source: Source
     steps: tuple[Step, ...]
+    for_viewer: ForViewer | None = None
 
 
 class Identified(msgspec.Struct, frozen=True, tag="identity"):

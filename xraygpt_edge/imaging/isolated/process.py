@@ -22,6 +22,7 @@ from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.images import Radiograph, Reading, ReadOptions, require_size
 from xraygpt_edge.imaging.isolated import messages
 from xraygpt_edge.imaging.isolated.messages import (
+    ForViewer,
     Identified,
     Picture,
     ReadIdentity,
@@ -30,7 +31,8 @@ from xraygpt_edge.imaging.isolated.messages import (
     Refused,
     described,
 )
-from xraygpt_edge.imaging.pixels import MAX_PX
+from xraygpt_edge.imaging.pixels import MAX_PX, Level
+from xraygpt_edge.imaging.values import Shown
 from xraygpt_edge.sandbox import Protection
 
 Wanted = TypeVar("Wanted", Ready, Picture, Identified)
@@ -90,11 +92,12 @@ class Child:
                 self._protection = self._answer(Ready).protection
         return self._protection
 
-    def read(self, file: Path | bytes, options: ReadOptions) -> Reading:
+    def read(self, file: Path | bytes, options: ReadOptions, shown_px: int | None = None) -> Reading:
         """Ask for the picture in a file; raises InputRefused or ChildDied."""
-        with self._asked(ReadPicture(described(file), options), file):
+        with self._asked(ReadPicture(described(file), options, shown_px), file):
             picture = self._answer(Picture)
-            return Reading(Radiograph(self._pixels(picture), picture.source), picture.steps)
+            radiograph = Radiograph(self._pixels(picture.rows, picture.columns, np.uint8), picture.source)
+            return Reading(radiograph, picture.steps, self._shown(picture.for_viewer))
 
     def identify(self, file: Path | bytes) -> Identity:
         """Ask for patient and study of a DICOM file; raises InputRefused or ChildDied."""
@@ -157,10 +160,16 @@ class Child:
             raise ChildDied
         return answer
 
-    def _pixels(self, picture: Picture) -> NDArray[np.uint8]:
-        if min(picture.rows, picture.columns) <= 0 or picture.rows * picture.columns > 2 * MAX_PX:
+    def _shown(self, described: ForViewer | None) -> Shown | None:
+        if described is None:
+            return None
+        return Shown(self._pixels(described.rows, described.columns, np.uint16), described.presentation)
+
+    def _pixels(self, rows: int, columns: int, kind: type[Level]) -> NDArray[Level]:
+        """Numbers as this computer has them, which are the child's."""
+        if min(rows, columns) <= 0 or rows * columns > 2 * MAX_PX:
             raise ChildDied
-        pixels = np.empty((picture.rows, picture.columns), np.uint8)
+        pixels = np.empty((rows, columns), kind)
         buffer = pixels.data.cast("B")
         while buffer:
             count = self._answers.readinto(buffer)  # type: ignore[attr-defined]

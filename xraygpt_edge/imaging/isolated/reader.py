@@ -58,9 +58,14 @@ class Reader:
         """
         return self.read_with_account(file, options).radiograph
 
-    def read_with_account(self, file: Path | bytes, options: ReadOptions = DEFAULT) -> Reading:
-        """Read as `read` does, with the steps from file to picture."""
-        return self._ask(lambda child: child.read(file, options))
+    def read_with_account(
+        self, file: Path | bytes, options: ReadOptions = DEFAULT, shown_px: int | None = None
+    ) -> Reading:
+        """Read as `read` does, with the steps from file to picture, and what a viewer shows where it is wanted.
+
+        shown_px: longest side of that.
+        """
+        return self._ask(lambda child: child.read(file, options, shown_px))
 
     def identify(self, file: Path | bytes) -> Identity:
         """Read patient and study of a DICOM file, or of the bytes of one.

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xraygpt_edge.imaging.account import Notes
 from xraygpt_edge.imaging.pictures import pillow
 from xraygpt_edge.imaging.pictures.raster import to_grey
-from xraygpt_edge.imaging.pixels import Words, plain_pixels
+from xraygpt_edge.imaging.pixels import Words
+from xraygpt_edge.imaging.values import Film, plain
 from xraygpt_edge.records import Format
 
 MIRRORED, HALF_TURN, FLIPPED, TRANSPOSED, QUARTER_TURN, TRANSVERSE, QUARTER_BACK = range(2, 9)
 """Values of the orientation tag of EXIF and TIFF; 1, and what it does not know, is upright."""
 
 
-def read(data: bytes, kind: Format, profile: str, notes: Notes) -> NDArray[np.uint8]:
-    """Read the one picture of a file: (rows, columns), 0 black, bone bright; raises InputRefused."""
+def read(data: bytes, kind: Format, profile: str, notes: Notes) -> Film:
+    """Read the one picture of a file; raises InputRefused."""
     decoded = pillow.decode(data, kind, notes)
     words = to_grey(decoded.raster, notes)
     notes.know(rows=words.shape[0], columns=words.shape[1])
@@ -36,12 +36,12 @@ def _upright(words: Words, orientation: int, notes: Notes) -> Words:
     return turned.copy()
 
 
-def _as_trained(words: Words, profile: str, notes: Notes) -> NDArray[np.uint8]:
+def _as_trained(words: Words, profile: str, notes: Notes) -> Film:
     """8 bits as they are: the model was trained on such files, which had been prepared already."""
     if words.dtype == np.uint8:
         notes.step("grey", "8-bit pictures are taken as they are")
-        return plain_pixels(words, "display")
+        return plain(words, "display")
     notes.step("range", "smallest to largest value become 0 to 255")
     if profile == "mimic-jpg":
         notes.step("equalize", "grey levels spread evenly, as for the model's training pictures")
-    return plain_pixels(words, profile)
+    return plain(words, profile)

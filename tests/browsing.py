@@ -1,0 +1,104 @@
+"""A real Chromium on the page of a real server: opened with the printed link, watched for what it must never do."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.conftest import BROWSER
+from tests.serving import Serving
+
+WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
+SIZES = {"phone": (320, 640), "tablet": (768, 1024), "desk": (1440, 900)}
+DESK = SIZES["desk"]
+WAIT_MS = 60_000
+"""Before something counts as never; a busy machine takes its time."""
+expect.set_options(timeout=WAIT_MS)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser of this machine, without a window."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@contextmanager
+def visit(browser: Browser, server: Serving, *, size: tuple[int, int] = DESK, **more: Any) -> Iterator[Page]:
+    """The page by the printed link."""
+    with open_page(browser, link(server), size=size, **more) as page:
+        yield page
+
+
+@contextmanager
+def open_page(browser: Browser, address: str, *, size: tuple[int, int] = DESK, **more: Any) -> Iterator[Page]:
+    """An address in a browser that knows nothing yet; fails for errors of a script and for breaches of the policy."""
+    width, height = size
+    context = browser.new_context(viewport={"width": width, "height": height}, **more)
+    context.add_init_script(WATCH)
+    context.set_default_timeout(WAIT_MS)
+    page, errors = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    try:
+        yield page
+        assert (errors, page.evaluate("window.violations")) == ([], [])
+    finally:
+        context.close()
+
+
+def link(server: Serving) -> str:
+    return f"http://127.0.0.1:{server.port}/#t={server.token}"
+
+
+def choose(page: Page, film: Path) -> None:
+    """Give a file to the page's button, and wait for its picture."""
+    give(page, film)
+    page.get_by_role("img", name="Chest radiograph").wait_for()
+    page.locator(".mark-middle").wait_for(state="detached")
+
+
+def give(page: Page, film: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(film)
+
+
+DROP = """([name, data]) => {
+    const moved = new DataTransfer();
+    moved.items.add(new File([Uint8Array.from(atob(data), each => each.charCodeAt(0))], name));
+    return moved;
+}"""
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    """What a hand does that lets a file go over the page."""
+    moved = page.evaluate_handle(DROP, [name, base64.b64encode(data).decode()])
+    for event in ("dragover", "drop"):
+        page.dispatch_event("main", event, {"dataTransfer": moved, "bubbles": True, "cancelable": True})
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_label("Your question").fill(question)
+    page.keyboard.press("Enter")
+
+
+def answered(page: Page, number: int = 1) -> None:
+    """Wait until so many answers are complete."""
+    page.locator(".answer").nth(number - 1).wait_for()
+
+
+def pixels(page: Page, name: str = "Chest radiograph") -> list[int]:
+    """Red of what the picture shows, row by row in a grid of 16 by 16."""
+    return page.get_by_role("img", name=name).first.evaluate(
+        """canvas => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+            const small = new OffscreenCanvas(16, 16), pen = small.getContext('2d');
+            pen.drawImage(canvas, 0, 0, 16, 16);
+            done([...pen.getImageData(0, 0, 16, 16).data].filter((_, i) => i % 4 === 0));
+        })))"""
+    )

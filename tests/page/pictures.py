@@ -1,0 +1,50 @@
+"""The screenshots of the documents: `python -m tests.page.pictures FOLDER`. Drawn phantoms only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from tests.browsing import answered, choose, chromium, visit
+from tests.conftest import ROOT
+from tests.serving import serving
+
+DESCRIBE = "Describe the given chest x-ray image in detail."
+PHANTOM = ROOT / "examples" / "phantom-1-effusion-right.dcm"
+SIZE = (1200, 760)
+
+
+def asked(page: Page) -> None:
+    choose(page, PHANTOM)
+    page.get_by_role("button", name=DESCRIBE).click()
+    answered(page)
+
+
+def compared(page: Page) -> None:
+    asked(page)
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_load_state("networkidle")
+
+
+SHOTS: dict[str, tuple[Callable[[Page], None], tuple[int, int], str]] = {
+    "serve": (asked, SIZE, "dark"),
+    "serve-compare": (compared, SIZE, "light"),
+}
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser, serving(ROOT / "models" / "demo", entrance="--no-browser") as server:
+        server.wait_until_ready()
+        for name, (reach, size, scheme) in SHOTS.items():
+            with visit(browser, server, size=size, color_scheme=scheme) as page:
+                reach(page)
+                page.wait_for_timeout(300)
+                page.screenshot(path=folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,109 @@
+/** Questions and answers about one radiograph. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Answer } from "./answer.js";
+import { Explained } from "./doubts.js";
+import { ask, askAgain, fresh, stop } from "./turns.js";
+import { html, visible } from "./view.js";
+import { words } from "./words.js";
+
+const UNDER_WAY = new Set(["asked", "queued", "coming"]);
+const NEAR_END_PX = 80;
+
+/** @param {{state: import("./state.js").State}} props */
+export function Conversation({ state }) {
+  const { turns, status, radiograph } = state;
+  const isBusy = UNDER_WAY.has(turns.at(-1)?.kind ?? "");
+  const groups = grouped(status?.questions ?? []);
+  const list = useFollowed(turns);
+  return html`<section class="conversation" aria-labelledby="conversation">
+    <div class="heading"><h2 id="conversation">${words.ask.heading}</h2>
+      ${turns.length > 0 && html`<button type="button" class="quiet" disabled=${isBusy} onClick=${fresh}>${words.ask.fresh}</button>`}</div>
+    <div class="turns" ref=${list} tabindex="0" role="region" aria-label=${words.ask.turns}>
+      ${turns.map((turn, index) => html`<${OneTurn} key=${index} turn=${turn} film=${radiograph} isLast=${index === turns.length - 1} />`)}
+      ${turns.length ? !isBusy && html`<details class="usual"><summary>${words.ask.usual}</summary><${Usual} groups=${groups} /></details>`
+        : html`<div class="usual"><h3>${words.ask.usual}</h3><${Usual} groups=${groups} /></div>`}
+    </div>
+    <${Field} isBusy=${isBusy} isFirst=${turns.length === 0} />
+  </section>`;
+}
+
+/**
+ * A list that stays at its end while words come, unless somebody reads further up.
+ * @param {import("./state.js").Turn[]} turns
+ */
+function useFollowed(turns) {
+  const list = useRef(/** @type {any} */ (null));
+  const isAtEnd = useRef(true);
+  useEffect(() => {
+    const box = list.current;
+    const seen = () => (isAtEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX);
+    box.addEventListener("scroll", seen, { passive: true });
+    return () => box.removeEventListener("scroll", seen);
+  }, []);
+  useEffect(() => {
+    isAtEnd.current = true;
+    if (turns.length) list.current.querySelector(".turn:last-of-type").scrollIntoView({ block: "nearest" });
+  }, [turns.length]);
+  useEffect(() => {
+    if (isAtEnd.current && turns.length) list.current.scrollTop = list.current.scrollHeight;
+  }, [turns]);
+  return list;
+}
+
+/** @param {{group: string, text: string}[]} questions */
+const grouped = (questions) => [...Map.groupBy(questions, (each) => each.group)];
+
+/** @param {{groups: [string, {text: string}[]][]}} props  The questions that the model was trained with: one click asks. */
+function Usual({ groups }) {
+  return groups.map(([name, questions]) => html`<div class="group" key=${name} role="group" aria-label=${name}>
+    <span class="name">${visible(name)}</span>
+    <ul>${questions.map(({ text }) => html`<li key=${text}><button type="button" onClick=${() => ask(text)}>${visible(text)}</button></li>`)}</ul>
+  </div>`);
+}
+
+/** @param {{turn: import("./state.js").Turn, film: any, isLast: boolean}} props */
+function OneTurn({ turn, film, isLast }) {
+  return html`<article class="turn">
+    <h3 class="question"><span class="unseen">${words.ask.question}: </span>${visible(turn.question)}</h3>
+    ${turn.kind === "done" ? html`<${Answer} answer=${turn.answer} film=${film} />` : html`<${Coming} turn=${turn} isLast=${isLast} />`}
+  </article>`;
+}
+
+/** @param {{turn: import("./state.js").Turn, isLast: boolean}} props  An answer that is not complete, or never will be. */
+function Coming({ turn, isLast }) {
+  const isFailed = turn.kind === "failed";
+  return html`<div class=${`coming${isFailed ? " failed" : ""}`}>
+    ${turn.text && html`<p class="said" translate="no">${visible(turn.text)}</p>`}
+    ${turn.note && html`<p class="note" role=${isFailed ? "alert" : "status"}>${visible(turn.note)}${turn.trouble?.id && html` <${Explained} id=${turn.trouble.id} />`}</p>`}
+    ${isFailed && isLast && html`<button type="button" onClick=${() => askAgain(turn)}>${words.ask.askAgain}</button>`}
+  </div>`;
+}
+
+/** @param {{isBusy: boolean, isFirst: boolean}} props  A question of one's own, and Stop. */
+function Field({ isBusy, isFirst }) {
+  const [question, setQuestion] = useState("");
+  const send = () => {
+    if (!question.trim() || isBusy) return;
+    ask(question.trim());
+    setQuestion("");
+  };
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    send();
+  };
+  const key = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
+    event.preventDefault();
+    send();
+  };
+  return html`<form class="field" onSubmit=${submit}>
+    <label for="question">${words.ask.own}</label>
+    <textarea id="question" rows="2" value=${question} placeholder=${isFirst ? words.ask.placeholder : words.ask.follow} aria-describedby="enter-hint"
+      spellcheck=${false} autocomplete="off" autocorrect="off" autocapitalize="off" translate="no" data-gramm="false"
+      onInput=${(/** @type {any} */ event) => setQuestion(event.currentTarget.value)} onKeyDown=${key}></textarea>
+    ${isBusy ? html`<button type="button" key="stop" class="stop" onClick=${stop}>${words.ask.stop}</button>`
+      : html`<button type="submit" key="ask" class="main" aria-disabled=${!question.trim()}>${words.ask.send}</button>`}
+    <span id="enter-hint" class="soft">${words.ask.hint}</span>
+  </form>`;
+}

@@ -1,0 +1,107 @@
+/** What the page knows, in one place; whoever changes it goes through `set`, and the page is drawn anew. */
+
+import { json, Refusal } from "./api.js";
+
+/**
+ * @typedef {{question: string, kind: "asked" | "queued" | "coming" | "done" | "failed", text: string, note: string,
+ *            answer: any, trouble: Refusal | null, id: string}} Turn
+ * @typedef {{file: Blob, sent: number, options: object, stop: AbortController}} Sending
+ * @typedef {{door: "opening" | "open" | "none" | "used" | "ended", place: "radiograph" | "about", theme: string,
+ *            status: any, reachable: boolean, restarted: boolean, sending: Sending | null, refused: {trouble: Refusal, file: Blob, options: object} | null,
+ *            remark: string, radiograph: any, turns: Turn[], conversation: string, dialog: any, announced: string}} State
+ */
+
+/** @type {State} */
+const start = {
+  door: "opening",
+  place: "radiograph",
+  theme: sessionStorage.getItem("theme") ?? "",
+  status: null,
+  reachable: true,
+  restarted: false,
+  sending: null,
+  refused: null,
+  remark: "",
+  radiograph: null,
+  turns: [],
+  conversation: "",
+  dialog: null,
+  announced: "",
+};
+
+let state = start;
+/** @type {(state: State) => void} */
+let draw = () => {};
+let isDue = false;
+
+export const get = () => state;
+
+/** @param {Partial<State>} changes */
+export function set(changes) {
+  state = { ...state, ...changes };
+  if (isDue) return;
+  isDue = true;
+  queueMicrotask(() => {
+    isDue = false;
+    draw(state);
+  });
+}
+
+/** @param {(state: State) => void} given  Draws the page. */
+export function onChange(given) {
+  draw = given;
+  draw(state);
+}
+
+/** Everything that belonged to a radiograph, gone. */
+export function clearFilm() {
+  sessionStorage.removeItem("radiograph");
+  sessionStorage.removeItem("conversation");
+  set({ radiograph: null, turns: [], conversation: "", refused: null, sending: null, remark: "" });
+}
+
+/** @param {string} said  For those who listen instead of looking. */
+export function announce(said) {
+  set({ announced: said });
+}
+
+/** @param {string} theme */
+export function setTheme(theme) {
+  sessionStorage.setItem("theme", theme);
+  set({ theme });
+}
+
+/** @returns {"dark" | "light"} */
+export function shownTheme() {
+  if (state.theme === "dark" || state.theme === "light") return state.theme;
+  return matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+}
+
+const SOON_MS = 700;
+const LATER_MS = 5000;
+
+/** Ask for the state of the server, now and again and again. */
+export async function watchStatus() {
+  while (state.door === "open") {
+    await readStatus();
+    const isReady = state.reachable && state.status?.model.state === "ready";
+    await new Promise((resolve) => setTimeout(resolve, isReady ? LATER_MS : SOON_MS));
+  }
+}
+
+export async function readStatus() {
+  try {
+    const status = await json("GET", "status");
+    const before = state.status?.model.restarts ?? 0;
+    set({ status, reachable: true, restarted: state.restarted || status.model.restarts > before });
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.status === 401) set({ door: "none" });
+    else set({ reachable: error.status !== 0 });
+  }
+}
+
+/** @param {string} id  Of the catalogue. */
+export async function explain(id) {
+  set({ dialog: { kind: "explain", entry: await json("GET", `explain/${encodeURIComponent(id)}`) } });
+}

@@ -1,0 +1,155 @@
+/** Questions and their answers, word by word. */
+
+import { events, json, refusal, Refusal } from "./api.js";
+import { announce, get, readStatus, set } from "./state.js";
+import { words } from "./words.js";
+
+const MOST_TABS = 6;
+/** @type {AbortController | null} */
+let asking = null;
+
+/** Whether an answer is under way in this window. */
+export const isAsking = () => asking !== null;
+
+/** @param {string} question */
+export async function ask(question) {
+  if (asking) return;
+  asking = new AbortController();
+  const { signal } = asking;
+  const turns = get().turns;
+  set({ turns: [...turns, { question, kind: "asked", text: "", note: words.ask.sent, answer: null, trouble: null, id: "" }] });
+  try {
+    await inATab(() => untilTaken(question, signal));
+  } catch (error) {
+    fail(error);
+  } finally {
+    asking = null;
+    set({});
+    readStatus();
+  }
+}
+
+/** Keep what was said, and end. One that waits is given up. */
+export function stop() {
+  const { id, kind } = last();
+  if (kind === "coming" && id) json("DELETE", `answers/${id}`).catch(() => asking?.abort());
+  else asking?.abort();
+}
+
+/** Begin anew about the same radiograph. */
+export function fresh() {
+  sessionStorage.removeItem("conversation");
+  set({ turns: [], conversation: "" });
+}
+
+/** @param {import("./state.js").Turn} turn  One without an answer. */
+export function askAgain(turn) {
+  set({ turns: get().turns.filter((each) => each !== turn) });
+  return ask(turn.question);
+}
+
+/**
+ * Run with one of the few connections that a browser has for a server; without one, say so.
+ * @param {() => Promise<void>} work
+ */
+async function inATab(work) {
+  for (let place = 1; place < MOST_TABS; place++) {
+    const done = await navigator.locks.request(`stream-${place}`, { ifAvailable: true }, async (lock) => {
+      if (lock) await work();
+      return lock !== null;
+    });
+    if (done) return;
+  }
+  throw new Refusal({ status: 503, message: words.ask.tooMany });
+}
+
+/** @param {string} question @param {AbortSignal} signal */
+async function untilTaken(question, signal) {
+  for (;;) {
+    try {
+      return await follow(question, signal);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.after_s || error.status !== 503) throw error;
+      await pause(error, signal);
+    }
+  }
+}
+
+/** @param {Refusal} error @param {AbortSignal} signal */
+async function pause(error, signal) {
+  const isLoading = error.id === "E-SRV-014";
+  for (let left_s = isLoading ? 1 : error.after_s; left_s > 0; left_s--) {
+    change({ note: isLoading ? words.ask.loading : words.ask.again(left_s) });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    signal.throwIfAborted();
+  }
+}
+
+/** @param {string} question @param {AbortSignal} signal */
+async function follow(question, signal) {
+  const { radiograph, conversation } = get();
+  const body = conversation ? { question, conversation } : { question };
+  const sentences = new Sentences();
+  for await (const { event, data } of events(`radiographs/${radiograph.id}/answers`, body, signal)) {
+    if (event === "queued") change({ kind: "queued", id: data.answer, note: words.ask.waiting(data.position, data.wait_s) });
+    if (event === "started") change({ kind: "coming", id: data.answer, note: words.ask.thinking });
+    if (event === "text") {
+      change({ kind: "coming", text: last().text + data.text, note: "" });
+      sentences.hear(data.text);
+    }
+    if (event === "failed") throw refusal(data, 0);
+    if (event === "done") return finish(data, sentences);
+  }
+  throw new Refusal({ status: 0 });
+}
+
+/** @param {any} answer @param {Sentences} sentences */
+function finish(answer, sentences) {
+  sessionStorage.setItem("conversation", answer.conversation);
+  change({ kind: "done", text: answer.text, answer, note: "" });
+  set({ conversation: answer.conversation });
+  sentences.end();
+}
+
+/** @param {any} error */
+function fail(error) {
+  if (error?.name === "AbortError") {
+    set({ turns: get().turns.slice(0, -1) });
+    return;
+  }
+  if (!(error instanceof Refusal)) throw error;
+  const message = error.message || words.ask.lost;
+  change({ kind: "failed", trouble: error, note: message });
+  announce(message);
+}
+
+const last = () => get().turns[get().turns.length - 1];
+
+/** @param {Partial<import("./state.js").Turn>} changes */
+function change(changes) {
+  const { turns } = get();
+  set({ turns: [...turns.slice(0, -1), { ...last(), ...changes }] });
+}
+
+/** Says whole sentences to those who listen, not tokens. */
+class Sentences {
+  #text = "";
+
+  /** @param {string} text */
+  hear(text) {
+    this.#text += text;
+    const end = Math.max(...[". ", ".\n", "? ", "! "].map((mark) => this.#text.lastIndexOf(mark)));
+    if (end >= 0) this.#say(end + 1);
+  }
+
+  end() {
+    this.#say(this.#text.length);
+  }
+
+  /** @param {number} end */
+  #say(end) {
+    const said = this.#text.slice(0, end).trim();
+    this.#text = this.#text.slice(end);
+    if (said) announce(said);
+  }
+}
