@@ -46,9 +46,7 @@ SUMS = "SHA256SUMS"
 WHEELS_BYTES = {"cpu": 200 << 20, "cuda": 500 << 20}
 """More than the wheels take; installed they take about three times as much."""
 
-EVERY_CPU = (
-    "x86-64 with SSE 4.2: Intel since 2008, AMD since 2011 (the program takes the fastest code that the CPU runs)"
-)
+EVERY_CPU = "with SSE 4.2: Intel since 2008, AMD since 2011 (the fastest code that it runs is taken)"
 MOST_CPUS = "Intel since 2013, AMD since 2015, but not every Celeron, Pentium or Atom (the installer looks)"
 LIKE_OURS = "of the same kind as in the computer where this kit was made (the installer looks)"
 
