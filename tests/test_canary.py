@@ -286,6 +286,8 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["summarize", texts, "--out", scene.notes / "summaries", "--debug"],
         ["summarize", texts / "broken.csv", "--out", scene.notes / "table", "--json"],
         ["summarize", texts, "--out", scene.notes / "rewritten", "--mode", "rewrite", *tiny, "--prompt", prompt],
+        ["plan", scene.films, "--out", scene.notes / "films.list", "--shards", "2", "--debug"],
+        ["merge", out, "--out", scene.notes / "merged", "--partial", "--debug"],
         ["bundle", "list"],
         ["bundle", "info", scene.bundle],
         ["bundle", "verify", scene.bundle],
@@ -297,7 +299,8 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["--version"],
     ]
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    elsewhere = {"serve"}  # it goes on: tests/test_serve_guard.py looks at what it writes
+    # They go on, or start others that do: tests/test_serve_guard.py and tests/test_pool.py look at what they write.
+    elsewhere = {"serve", "scale"}
     assert names - {words[0] for words in commands} == elsewhere, "let the new command run here, too"
     codes = scene.run(commands, stdin="findings?\n\n")
     assert [command for command, code in codes.items() if code == 1] == []

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from xraygpt_edge.imaging.pixels import (
     BitLayout,
@@ -125,6 +124,8 @@ class Geometry:
             pixels = np.ascontiguousarray(pixels[:: -1 if self.upended else 1, :: -1 if self.mirrored else 1])
         if pixels.shape == (self.rows, self.columns):
             return pixels
+        from PIL import Image
+
         return np.asarray(Image.fromarray(pixels).resize((self.columns, self.rows), Image.Resampling.BICUBIC))
 
 
@@ -201,4 +202,6 @@ def _shrunk(samples: NDArray[np.uint16], max_px: int) -> NDArray[np.uint16]:
     if factor >= 1:
         return samples
     rows, columns = (max(1, round(side * factor)) for side in samples.shape)
+    from PIL import Image
+
     return np.asarray(Image.fromarray(samples).resize((columns, rows), Image.Resampling.BOX))
