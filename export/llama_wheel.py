@@ -124,9 +124,8 @@ def wheel_key(flags: list[str], features: frozenset[str]) -> str:
     fixed = [flag for flag in flags if flag.startswith("-DGGML_NATIVE=")][-1:] == ["-DGGML_NATIVE=OFF"]
     native = "" if fixed else " ".join(sorted(features))
     recipe = llama_portable.RECIPE if chooses(flags) else ()
-    digest = hashlib.sha256("\n".join([*flags, native, llama_source.WAITING_REPAIRED, *recipe]).encode()).hexdigest()[
-        :12
-    ]
+    made_of = "\n".join([*flags, native, llama_source.WAITING_REPAIRED, *recipe])
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
     libc = "".join(platform.libc_ver())
     return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
 

@@ -32,6 +32,7 @@ class Computer:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **status: int | None) -> None:
         self.tried: list[str] = []
         self.loaded: list[str] = []
+        self.loads = 1
 
         def tried(variant: cpu_backend.Variant, _model: Path) -> int | None:
             self.tried.append(variant.name)
@@ -45,7 +46,7 @@ class Computer:
 
         def load(path: bytes) -> int:
             self.loaded.append(path.decode())
-            return 1
+            return self.loads
 
         ggml = SimpleNamespace(ggml_backend_reg_count=lambda: 0, ggml_backend_load=load)
         cpu_backend.make_ready(ggml, folder, folder / "model.gguf")
@@ -103,6 +104,14 @@ def test_where_no_code_works_one_line_says_what_was_tried(folder, monkeypatch):
         computer.start(folder)
     with pytest.raises(RuntimeMissing, match="0 libraries"):
         computer.start(folder.parent)
+
+
+def test_code_that_was_kept_and_does_not_load_is_not_blamed_on_the_bundle(folder, monkeypatch):
+    computer = Computer(monkeypatch, zen4=0, icelake=0, haswell=0, sse42=0)
+    computer.start(folder)
+    computer.loads = 0
+    with pytest.raises(RuntimeMissing, match="zen4: could not be loaded"):
+        computer.start(folder)
 
 
 def test_a_build_for_one_cpu_has_its_code_inside_and_nothing_is_tried(tmp_path, monkeypatch):

@@ -18,9 +18,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from PIL import Image
 
 from xraygpt_edge import bundle as bundles
-from xraygpt_edge.errors import BundleAltered, UnusableOutput
+from xraygpt_edge.errors import BundleAltered, BundleIncompatible, UnusableOutput
 from xraygpt_edge.files import sha256_of
-from xraygpt_edge.proof import prove
+from xraygpt_edge.proof import prove, receipts
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -104,6 +104,15 @@ def test_pictures_that_are_resized_in_another_way_are_told(demo, monkeypatch):
         Image.Image, "resize", lambda self, size, *_, **__: resize(self, size, Image.Resampling.BILINEAR)
     )
     assert "its pictures reach" in prove(demo, threads=2).reason
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_receipts_that_are_none_are_refused_and_nothing_is_computed(demo, tmp_path, data):
+    copy = shutil.copytree(demo, tmp_path / "copy")
+    (copy / "receipts.npz").write_bytes(data)
+    with pytest.raises(BundleIncompatible, match=r"receipts\.npz"):
+        receipts.load(copy / "receipts.npz")
+    assert run("bundle", "prove", str(copy)).returncode == 12  # the manifest knows them as they were
 
 
 def test_a_bundle_with_one_turned_bit_is_not_proved_but_refused(demo, tmp_path):

@@ -131,10 +131,8 @@ def _llama() -> CheckResult:
     from xraygpt_edge.generation.llama import import_llama, libraries
 
     info = import_llama().llama_print_system_info().decode("ascii", "replace").strip()
-    made_for = cpu_backend.chosen(libraries())
-    return CheckResult(
-        "llama.cpp", "ok", f"{version('llama_cpp_python')}: {f'code for {made_for}' if made_for else info}"
-    )
+    chosen = cpu_backend.chosen(libraries())
+    return CheckResult("llama.cpp", "ok", f"{version('llama_cpp_python')}: {f'code for {chosen}' if chosen else info}")
 
 
 def _cuda() -> CheckResult:
@@ -207,5 +205,6 @@ def _proof(name: str, kind: str, root: Path) -> CheckResult:
         fix = "Build llama-cpp-python for this CPU: docs/install.md."
         return CheckResult(name, "fail", f"{kind}: native code crashed (signal {-done.returncode})", fix)
     if done.returncode:
-        return CheckResult(name, "fail", done.stderr.decode("utf-8", "replace").strip(), f"bundle prove {root.name}")
+        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        return CheckResult(name, "fail", f"{kind}: {''.join(why)}", f"bundle prove {root}")
     return CheckResult(name, "ok", f"{kind}: computes here what the exporter measured")

@@ -58,7 +58,8 @@ def make_ready(ggml: Any, libraries: Path, model: Path) -> None:
         return
     there = list(variants(libraries))
     name = kept(there) or _best(there, model)
-    load(ggml, next(variant for variant in there if variant.name == name))
+    if not load(ggml, next(variant for variant in there if variant.name == name)):
+        raise RuntimeMissing("E-RUN-004", f"{name}: could not be loaded")
 
 
 def variants(libraries: Path) -> Iterator[Variant]:
