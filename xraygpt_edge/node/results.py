@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.ledger import Answered
 from xraygpt_edge.node.settings import Kind
 from xraygpt_edge.records import NOTICE, SCHEMA
-from xraygpt_edge.reports import Job, secondary_capture, to_dicom_sr, to_fhir, to_html
+from xraygpt_edge.reports import secondary_capture, to_dicom_sr, to_fhir, to_html
 from xraygpt_edge.reports.dicom_object import encoded
 from xraygpt_edge.reports.rows import Batch, Radiograph
 
@@ -64,12 +63,10 @@ def _json(radiograph: Radiograph, _identity: Identity, _answered_at: datetime) -
 
 
 def _html(radiograph: Radiograph, _identity: Identity, answered_at: datetime) -> Made:
-    """The page of `report`, which is written to a file; nothing of a patient is in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        page = Path(folder) / "page.html"
-        asked = tuple(row.question for row in radiograph.answers)
-        to_html.write(Job(Batch(Path(folder), radiograph.answers, (), None, asked, answered_at), page))
-        return Made(page.read_bytes(), ".html")
+    """The page of `report`, made in memory; nothing of a patient is in it."""
+    asked = tuple(row.question for row in radiograph.answers)
+    pieces = to_html.page(Batch(Path(), radiograph.answers, (), None, asked, answered_at))
+    return Made("".join(pieces).encode("utf-8"), ".html")
 
 
 MAKERS: dict[Kind, Make] = {
