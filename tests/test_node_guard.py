@@ -256,7 +256,7 @@ def test_a_class_that_is_not_ours_is_refused_and_the_film_beside_it_stored(node:
     entity.add_requested_context("1.2.840.10008.5.1.4.1.1.2")  # CT
     entity.add_requested_context("1.2.840.10008.5.1.4.1.1.88.11")  # our own kind of reports
     entity.add_requested_context("1.2.840.10008.1.20.1")  # storage commitment
-    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.1.1")
+    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.1.2.1")
     link = entity.associate("127.0.0.1", node.port, ae_title=AE)
     assert [context.abstract_syntax.name for context in link.accepted_contexts] == [
         "Digital X-Ray Image Storage - For Presentation"
