@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -27,12 +27,20 @@ def test_forty_kills_lose_no_report_and_double_none(tmp_path: Path) -> None:
         "--out",
         tmp_path / "out",
     ]
-    moments = random.Random(40)
+    random = Random(40)
+    kept = tmp_path / "out" / "records.jsonl"
     for _ in range(40):
         process = subprocess.Popen([*command, "--quiet"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.2, 1.6))
+        enough = size(kept) + random.randrange(60_000)
+        while size(kept) < enough and process.poll() is None:
+            time.sleep(0.01)
+        assert process.poll() is None, "ended before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run([*command, "--quiet"], check=True)
     paths = [row.path for row in records.rows(tmp_path / "out")]
     assert sorted(paths) == sorted(file.name for file in (tmp_path / "made" / "reports").iterdir())
+
+
+def size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from xraygpt_edge.findings import CHEXPERT
@@ -35,6 +36,7 @@ Reason: TypeAlias = Literal[
 ]
 _USED: tuple[tuple[Kind, ...], ...] = (("findings", "findings and impression"), ("impression",), ("addendum",))
 """The kinds of section that make the text, in its order."""
+_SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _SAYS_NOTHING = frozenset(
     (
@@ -113,11 +115,11 @@ def _words(report: str, found: Sequence[Section], kind: Kind) -> int:
 def _is_contradicted(report: str, found: Sequence[Section]) -> bool:
     """An addendum corrects the report, or states what it denies, or denies it: which is right, no rule knows."""
     added = " ".join(report[s.start : s.end] for s in found if s.kind == "addendum")
-    if not added:
-        return False
-    before = " ".join(report[s.start : s.end] for kinds in _USED[:2] for s in found if s.kind in kinds)
     if CORRECTS.search(added):
         return True
+    if not any(sentence.claims for sentence in claims(added, CHEXPERT)):
+        return False
+    before = " ".join(report[s.start : s.end] for kinds in _USED[:2] for s in found if s.kind in kinds)
     marked = check(claims(f"{before}\n\nFINDINGS: {added}", CHEXPERT), CHEXPERT)
     return any("W-TXT-002" in sentence.flags and sentence.start > len(before) for sentence in marked)
 
@@ -140,21 +142,40 @@ def _kept(report: str, found: Sequence[Section]) -> tuple[list[str], list[Remove
 
 def cleaned_sentence(report: str, sentence: Sentence) -> tuple[str, list[Removed]]:
     """What is left of one sentence, empty where nothing is, and what was taken out of it."""
-    text = re.sub(r"\s", " ", report[sentence.words : sentence.end])
-    whole = _whole_rule(text)
-    if whole:
-        return "", [Removed(sentence.start, sentence.end, whole)]
-    pieces: list[Removed] = []
-    for rule, part in _parts(text):
-        text = without(text, part)
-        pieces += [Removed(sentence.words + first, sentence.words + last, rule) for first, last in part]
-        if not any(map(str.isalpha, text)):
-            return "", [Removed(sentence.start, sentence.end, rule)]
-    if is_cut_off(text) and not pieces:
-        return "", [Removed(sentence.start, sentence.end, "unfinished")]
+    judged = _judged(_SPACE.sub(" ", report[sentence.words : sentence.end]))
+    if judged.whole:
+        return "", [Removed(sentence.start, sentence.end, judged.whole)]
+    pieces = [
+        Removed(sentence.words + first, sentence.words + last, rule) for rule, part in judged.parts for first, last in part
+    ]
     if sentence.start < sentence.words:
         pieces.append(Removed(sentence.start, sentence.words, "list number"))
-    return _tidy(text), pieces
+    return judged.text, pieces
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What becomes of the words of a sentence, wherever it stands."""
+
+    text: str = ""
+    parts: tuple[tuple[Rule, Part], ...] = ()
+    whole: Rule | None = None
+    """The rule by which all of it goes."""
+
+
+@lru_cache(maxsize=16_384)
+def _judged(text: str) -> _Judged:
+    """Kept, because radiologists repeat themselves: most sentences of a hospital's reports were there before."""
+    whole = _whole_rule(text)
+    if whole:
+        return _Judged(whole=whole)
+    parts: list[tuple[Rule, Part]] = []
+    for rule, part in _parts(text):
+        text = without(text, part)
+        parts.append((rule, part))
+        if not any(map(str.isalpha, text)):
+            return _Judged(whole=rule)
+    return _Judged(whole="unfinished") if is_cut_off(text) and not parts else _Judged(_tidy(text), tuple(parts))
 
 
 def _whole_rule(text: str) -> Rule | None:

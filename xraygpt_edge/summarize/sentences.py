@@ -74,7 +74,7 @@ def _is_end(text: str, start: int, end: int, m: re.Match[str], width: int) -> bo
     if m[0].startswith("\n"):
         return True
     before = text[max(start, m.start() - 12) : m.end()]
-    if _HOUR.search(before):
+    if before.endswith(("m.", "M.")) and _HOUR.search(before):
         return _GOES_ON.match(text[m.end() : m.end() + 3].lstrip()) is not None
     return not (m[0] == "." and (_ABBREVIATION.search(before) or _LONE_MARKER.search(before)))
 
