@@ -12,6 +12,8 @@ EXTRA ?= cpu
 PINS ?= -c constraints.txt
 DIST ?= dist
 ARGS ?=
+# Tests that run at the same time; each may use two cores itself.
+WORKERS ?= 2
 
 IMAGE ?= $(firstword $(sort $(wildcard examples/*.dcm)))
 QUESTION ?= Describe the given chest x-ray image in detail.
@@ -22,7 +24,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check check-page pictures format wheel eval-demo eval-trust eval-summaries bench slow fuzz fuzz-serve soak clean FORCE
+.PHONY: help demo test test-long lint check check-page pictures format wheel eval-demo eval-trust eval-summaries bench slow fuzz fuzz-serve soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -32,8 +34,11 @@ demo: $(VENV)/runtime.stamp  ## ask the demonstration model one question
 	@echo '$$ $(VENV)/bin/xraygpt-edge ask $(IMAGE) "$(QUESTION)"'
 	@$(PY) -m xraygpt_edge ask "$(IMAGE)" "$(QUESTION)"
 
-test: $(VENV)/tools.stamp  ## the everyday tests
-	@$(PY) -m pytest -m "not slow and not fuzz and not soak" $(ARGS)
+test: $(VENV)/tools.stamp  ## the everyday tests, on two cores
+	@$(PY) -m pytest -n $(WORKERS) -m "not long and not slow and not fuzz and not soak" $(ARGS)
+
+test-long: $(VENV)/tools.stamp  ## what else must hold before a change goes in: exports whole, the demonstration's answers
+	@$(PY) -m pytest -n $(WORKERS) -m "long and not slow and not fuzz and not soak" $(ARGS)
 
 lint: $(VENV)/tools.stamp  ## style of the code
 	@$(PY) -m ruff check .

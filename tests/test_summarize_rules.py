@@ -141,6 +141,23 @@ def test_what_is_cut_off_or_compares_goes_whole_and_what_only_looks_so_stays() -
 
 
 @pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("Decreased small bilateral pleural effusions.", False),
+        ("Decreased lung volumes.", True),
+        ("The opacity appears less conspicuous on today's exam.", False),
+        ("The contours appear less widened.", False),
+        ("A consolidation is less likely.", True),
+        ("An opacity is more prominent on the current study.", False),
+        ("Interstitial edema, although an atypical infection may have a similar appearance.", True),
+        ("The heart is of similar appearance.", False),
+    ],
+)
+def test_what_became_less_or_more_compares_and_what_is_only_less_or_more_does_not(text: str, is_kept: bool) -> None:  # noqa: FBT001
+    assert left_of(text) == (text if is_kept else "")
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("IMPRESSION: No acute disease.", "no findings section"),

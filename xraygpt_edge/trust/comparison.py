@@ -10,6 +10,8 @@ _VERBS = (
 )
 _MOVED = r"removed|placed|replaced|repositioned|withdrawn|retracted|exchanged|extubated|pulled back|pulled"
 _FILM = r"(?:chest\s+)?(?:films?|stud(?:y|ies)|radiographs?|x-?rays?|exam(?:ination)?s?|images?|cts?)"
+_COMES_AND_GOES = r"(?:effusion|opacit|edema|consolidation|pneumothora|atelectas|infiltrate|congestion)\w*"
+"""What decreased; "decreased lung volumes" are those of one film."""
 _COMPARISON = re.compile(
     r"\b(?:unchanged|unaltered|stable|stably|stability|"
     rf"(?:has|have|had)\s+(?:(?!been\b)\w+\s+){{0,3}}(?:{_VERBS}|become)|"
@@ -25,7 +27,9 @@ _COMPARISON = re.compile(
     r"no longer|"
     r"(?:increase|decrease|reduction|change)\s+(?:in|of)(?!\s+(?:\w+\s+){0,3}markings\b)|(?:increase|decrease|change)\s+since|enlarging|"
     r"(?:larger|smaller|better|greater|lower|higher|more\s+\w+|less\s+\w+|worse)\s+than\s+(?:before|on|in|at|seen|it)|"
-    r"similar\s+(?:to|in|as|compared|appearance|findings|degree|extent)|similarly|as before|"
+    r"(?<!have a )similar\s+(?:to|in|as|compared|appearance|findings|degree|extent)|similarly|as before|"
+    r"(?:less|more)\s+\w+\s+(?:on\s+)?(?:today|(?:the|this)\s+(?:current|present))|(?:less|more)\s+(?:conspicuous|widened)|"
+    rf"decreased\s+(?:\w+\s+){{0,3}}(?:{_COMES_AND_GOES})|"
     r"(?:appears?|is|are|was|were|looks?)\s+(?:\w+\s+){0,2}similar|"
     rf"(?:last|recent|old(?:er)?|outside)\s+{_FILM}|day(?:s)?\s+(?:before|earlier|ago)|(?:weeks?|months?|years?)\s+ago|"
     r"relative\s+to\s+(?:the\s+)?(?:___|radiograph|study|film|exam)|"
