@@ -146,7 +146,9 @@ def cleaned_sentence(report: str, sentence: Sentence) -> tuple[str, list[Removed
     if judged.whole:
         return "", [Removed(sentence.start, sentence.end, judged.whole)]
     pieces = [
-        Removed(sentence.words + first, sentence.words + last, rule) for rule, part in judged.parts for first, last in part
+        Removed(sentence.words + first, sentence.words + last, rule)
+        for rule, part in judged.parts
+        for first, last in part
     ]
     if sentence.start < sentence.words:
         pieces.append(Removed(sentence.start, sentence.words, "list number"))
