@@ -80,7 +80,7 @@ def answer_line(
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.trust.assess import Told
 
-    with console.waiting(quiet=quiet) as screen:
+    with console.waiting(follow=conversation.model.parts.prompt_progress, quiet=quiet) as screen:
         try:
             question = options.stripped(text.decoded(line, STANDARD_INPUT))
             answer = conversation.ask(question, screen.on_text)

@@ -65,6 +65,15 @@ Template = Annotated[
         callback=clean_text,
     ),
 ]
+Indication = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Why the exam was asked for; only for questions of a bundle that have a place for it, such as @findings.",
+        show_default=False,
+        callback=clean_text,
+    ),
+]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token; above 0 draws.")]
 TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Draw from the likeliest tokens of this probability.")]
@@ -107,6 +116,18 @@ def stripped(question: str) -> str:
     if not question:
         raise UsageError("E-USE-004")
     return question
+
+
+def asked(root: Path, question: str | None, indication: str) -> str:
+    """The words of a question to the bundle at root; raises UsageError, NoBundle, BundleAltered, BundleIncompatible."""
+    from xraygpt_edge import bundle as bundles
+    from xraygpt_edge.bundle import questions
+
+    prompt = bundles.opened(root).manifest.prompt
+    wanted = question or questions.default(prompt)
+    if wanted is None:
+        raise UsageError("E-USE-001", "Missing argument 'QUESTION'")
+    return questions.asked(prompt, wanted, indication)
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
