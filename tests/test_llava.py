@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -163,6 +164,12 @@ def test_a_film_of_any_shape_gets_an_answer(kind, request, phantom):
     assert answer.bundle.kind == f"llava-{kind}"
 
 
+def test_the_first_product_of_the_projector_is_not_rounded_to_int8(rad_bundle):
+    nodes = {node.name: node.op_type for node in onnx.load(rad_bundle / "vision-int8.onnx").graph.node}
+    assert nodes["/projector/projector.0/MatMul"] == "MatMul"
+    assert [name for name, kind in nodes.items() if kind == "MatMul" and name.endswith("projector.2/MatMul")] == []
+
+
 def changed(folder, tmp_path, file, change):
     """A copy of the model's folders with one JSON file changed."""
     copy = tmp_path / "changed"
@@ -212,11 +219,13 @@ def test_an_adapter_that_cannot_be_merged_exactly_is_refused_by_name(rad, tmp_pa
 
 
 def with_tensors(folder, tmp_path, file, change):
+    """A copy of the model's folders with the tensors of one file changed."""
     copy = tmp_path / "changed"
     shutil.copytree(folder, copy)
-    tensors = {name: tensor.clone() for name, tensor in load_tensors(copy / file).items()}
-    change(tensors)
-    torch.save(tensors, copy / file)
+    for path in copy.glob(file):
+        tensors = {name: tensor.clone() for name, tensor in load_tensors(path).items()}  # a map would be written over
+        change(tensors)
+        torch.save(tensors, path)
     return copy
 
 
@@ -252,21 +261,16 @@ def test_an_encoder_of_another_kind_is_refused_by_the_names_that_it_lacks(rad, t
 
 
 def test_a_base_that_is_a_difference_is_refused(rad, tmp_path):
-    folder = tmp_path / "changed"
-    shutil.copytree(rad, folder)
-    shard = next((folder / "vicuna").glob("*.bin"))
-    tensors = dict(load_tensors(shard))
-    tensors["model.norm.weight"] = tensors["model.norm.weight"] * 0.001
-    torch.save(tensors, shard)
+    folder = with_tensors(rad, tmp_path, "vicuna/*.bin", lambda t: t["model.norm.weight"].mul_(0.001))
     assert "delta" in rad_refusal(folder)
 
 
-def test_what_the_image_path_never_uses_may_be_missing_and_the_last_layer_too(med, tmp_path):
-    folder = tmp_path / "changed"
-    shutil.copytree(med, folder)
-    for shard in (folder / "llava-med").glob("*.bin"):
-        kept = {n: t for n, t in load_tensors(shard).items() if "post_layernorm" not in n}
-        torch.save(kept, shard)
+def test_what_the_image_path_never_uses_may_be_missing(med, tmp_path):
+    def without_the_last_norm(tensors):
+        for name in [name for name in tensors if "post_layernorm" in name]:
+            del tensors[name]
+
+    folder = with_tensors(med, tmp_path, "llava-med/*.bin", without_the_last_norm)
     assert llava.med(folder / "llava-med").load_image().facts.image_tokens == 16
 
 

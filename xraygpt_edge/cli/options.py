@@ -59,7 +59,7 @@ Profile = Annotated[
 Template = Annotated[
     str | None,
     typer.Option(
-        metavar="demo|train",
+        metavar="NAME",
         help="Words around the question; by default the bundle's.",
         show_default=False,
         callback=clean_text,
