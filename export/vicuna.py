@@ -26,7 +26,7 @@ LAYER = (
     "mlp.up_proj.weight",
     "mlp.down_proj.weight",
 )
-MODEL_TYPES = ("llama", "mistral", "llava", "llava_llama", "llava_mistral")
+MODEL_TYPES = ("llama", "llava", "llava_mistral")
 """Names under which such a model is published: a LLaMA, or one with an image path around it."""
 MUST_BE_OFF = ("rope_scaling", "sliding_window", "attention_bias", "mlp_bias")
 UNUSED_END = ".rotary_emb.inv_freq"

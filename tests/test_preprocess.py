@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from xraygpt_edge.imaging.images import Radiograph
-from xraygpt_edge.imaging.preprocess import fit, to_tensor
+from xraygpt_edge.imaging.preprocess import fit, to_tensor, with_warnings
 from xraygpt_edge.records import Fit, Source
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -91,3 +91,19 @@ def test_a_coloured_square_is_filled_channel_by_channel(shape: tuple[int, int]) 
 def test_a_picture_that_was_fitted_already_stays_as_it_is(how: Fit) -> None:
     once = np.asarray(fit(radiograph(301, 200).pixels, Spec(how, pad_color=(9, 8, 7))))
     np.testing.assert_array_equal(np.asarray(fit(once, Spec(how, pad_color=(9, 8, 7)))), once)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec", "ids"),
+    [
+        ((720, 600), Spec("crop", 518), ["W-IMG-030"]),
+        ((620, 600), Spec("crop", 518), []),
+        ((400, 500), Spec("crop", 518), ["W-IMG-030", "W-IMG-003"]),
+        ((400, 500), Spec("pad-color", 518), ["W-IMG-003"]),
+        ((100, 300), Spec("squash"), []),
+    ],
+)
+def test_a_film_is_told_what_this_model_does_not_see_of_it(shape: tuple[int, int], spec: Spec, ids: list[str]) -> None:
+    once = with_warnings(radiograph(*shape), spec)
+    assert [warning.id for warning in once.source.warnings] == ids
+    assert with_warnings(once, spec) == once

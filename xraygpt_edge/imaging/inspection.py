@@ -15,7 +15,7 @@ from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
 from xraygpt_edge.imaging.images import PROFILES, Reading, ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import ImageSpec, fit, part_seen, with_warning
+from xraygpt_edge.imaging.preprocess import ImageSpec, fit, part_seen, with_warnings
 from xraygpt_edge.records import NOTICE, SCHEMA, Source, Step
 
 
@@ -38,7 +38,7 @@ class Inspection:
 def inspect(path: Path, options: ReadOptions, spec: ImageSpec, reader: Reader) -> Inspection:
     """Read the file; raises InputRefused."""
     reading = reader.read_with_account(path, options)
-    source = with_warning(reading.radiograph, spec).source
+    source = with_warnings(reading.radiograph, spec).source
     return Inspection(source, (*reading.steps, *last_steps(reading, spec)), _view(reading, spec))
 
 

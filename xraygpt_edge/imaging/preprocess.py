@@ -13,7 +13,9 @@ from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.records import Fit, ReadWarning
 
-CROPPED = "W-IMG-030"
+CROPPED, SMALL = "W-IMG-030", "W-IMG-003"
+GATE_SIDE_PX = 224
+"""Films that are smaller than this were told so when they were read, for whatever model."""
 UNSEEN_SHARE = 0.05
 """Of a film's longer side: less is a border."""
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -101,19 +103,26 @@ def part_seen(rows: int, columns: int, spec: FitSpec) -> str:
     return f"the middle {100 * share_seen(rows, columns, spec):.0f} % of the {side}"
 
 
-def with_warning(radiograph: Radiograph, spec: FitSpec) -> Radiograph:
-    """The radiograph, with a warning where the model does not see all of it."""
+def with_warnings(radiograph: Radiograph, spec: FitSpec) -> Radiograph:
+    """The radiograph, with what a reader of an answer should know about how much of it this model sees."""
     rows, columns = radiograph.pixels.shape[:2]
-    if share_seen(rows, columns, spec) >= 1 - UNSEEN_SHARE:
-        return radiograph
-    warning = ReadWarning(CROPPED, f"{CATALOGUE[CROPPED].what} ({part_seen(rows, columns, spec)})")
-    source = replace(radiograph.source, warnings=(*radiograph.source.warnings, warning))
-    return replace(radiograph, source=source)
+    found = []
+    if share_seen(rows, columns, spec) < 1 - UNSEEN_SHARE:
+        found.append(_warning(CROPPED, part_seen(rows, columns, spec)))
+    if min(rows, columns) < spec.size_px > GATE_SIDE_PX:
+        found.append(_warning(SMALL, f"{columns} x {rows} pixels"))
+    known = radiograph.source.warnings
+    new = [warning for warning in found if warning.id not in {each.id for each in known}]
+    return replace(radiograph, source=replace(radiograph.source, warnings=(*known, *new))) if new else radiograph
 
 
 def grey_of(model_view: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture that the model sees, (size, size) or with 3 channels, in grey."""
     return np.asarray(Image.fromarray(model_view).convert("L"))
+
+
+def _warning(warning_id: str, why: str) -> ReadWarning:
+    return ReadWarning(warning_id, f"{CATALOGUE[warning_id].what} ({why})")
 
 
 def _middle(picture: Image.Image, side_px: int, filtering: Image.Resampling) -> Image.Image:
