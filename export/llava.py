@@ -74,21 +74,19 @@ class LlavaVision(nn.Module):
 
 def rad(llava_rad: Path, vicuna: Path) -> Source:
     """LLaVA-Rad from its own folder and that of Vicuna-7B v1.5; raises ExportRefused with every problem found."""
-    config = read_config(llava_rad)
-    base = read_config(vicuna)
-    named = [
-        f"{llava_rad.name}/config.json: {p}" for p in (*_image_problems(config, "square"), *language_problems(config))
-    ]
-    named += [f"{vicuna.name}/config.json: {problem}" for problem in language_problems(base)]
-    named += [f"{llava_rad.name}/config.json and {vicuna.name}/config.json: {p}" for p in _differences(config, base)]
-    named += [f"{llava_rad.name}/{RAD_TOWER_CONFIG}: {p}" for p in _tower_problems(llava_rad / RAD_TOWER_CONFIG)]
-    _require_none(named)
-    files = {
-        name: llava_rad / name for name in ("config.json", RAD_TOWER, RAD_TOWER_CONFIG, RAD_PROJECTOR, ADAPTER_CONFIG)
+    config, base, weights = read_config(llava_rad), read_config(vicuna), adapter_file(llava_rad)
+    names = ("config.json", RAD_TOWER, RAD_TOWER_CONFIG, RAD_PROJECTOR, ADAPTER_CONFIG, weights.name)
+    files = {name: llava_rad / name for name in names}
+    found = {
+        f"{llava_rad.name}/config.json": [*_image_problems(config, "square"), *language_problems(config)],
+        f"{vicuna.name}/config.json": language_problems(base),
+        f"{llava_rad.name}/config.json and {vicuna.name}/config.json": list(_differences(config, base)),
+        f"{llava_rad.name}/{RAD_TOWER_CONFIG}": list(_tower_problems(files[RAD_TOWER_CONFIG])),
+        llava_rad.name: [f"{name} is missing" for name, path in files.items() if not path.is_file()],
     }
-    weights = adapter_file(llava_rad)
+    _require_none(found)
     return Source(
-        {f"llava-rad/{name}": path for name, path in {**files, weights.name: weights}.items()},
+        {f"llava-rad/{name}": path for name, path in files.items()},
         partial(_rad_image, llava_rad),
         vicuna,
         open_language=partial(_adapted, llava_rad),
@@ -106,8 +104,7 @@ def med(llava_med: Path, clip: Path | None = None) -> Source:
     clip: OpenAI's encoder in Hugging Face's layout, which the published program loads instead.
     """
     config = read_config(llava_med)
-    problems = [*_image_problems(config, "pad"), *language_problems(config)]
-    _require_none([f"{llava_med.name}/config.json: {problem}" for problem in problems])
+    _require_none({f"{llava_med.name}/config.json": [*_image_problems(config, "pad"), *language_problems(config)]})
     files = {f"clip/{path.name}": path for path in [clip / "config.json", *find_shards(clip)]} if clip else {}
     return Source(
         files,
@@ -202,7 +199,7 @@ def _with_tokenizer(recipe: PromptRecipe, folder: Path) -> PromptRecipe:
 
 def _image_problems(config: Mapping[str, Any], aspect: str) -> Iterator[str]:
     for key, wanted in {**PUBLISHED, "image_aspect_ratio": aspect}.items():
-        if config.get(key) != wanted:
+        if config.get(key, False) != wanted:  # a switch that is left out is off
             yield f"{key} is {config.get(key)!r}, {wanted!r} is needed"
 
 
@@ -216,8 +213,7 @@ def _differences(config: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator
 def _tower_problems(path: Path) -> Iterator[str]:
     """What makes the encoder's description another than that of a DINOv2."""
     if not path.is_file():
-        yield "is missing"
-        return
+        return  # which is told of every file
     described = json.loads(path.read_text("utf-8")).get("vision_cfg", {})
     name = str(described.get("timm_model_name", ""))
     if "dinov2" not in name or "reg" in name:
@@ -226,6 +222,8 @@ def _tower_problems(path: Path) -> Iterator[str]:
         yield f"image_size is {described.get('image_size')!r}"
 
 
-def _require_none(problems: Sequence[str]) -> None:
+def _require_none(found: Mapping[str, Sequence[str]]) -> None:
+    """Raise ExportRefused with every problem of every file."""
+    problems = [f"{where}: {problem}" for where, each in found.items() for problem in each]
     if problems:
         raise ExportRefused("These files are not a model that this exporter knows.", problems)

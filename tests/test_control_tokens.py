@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from tests.tiny import TEMPLATES, TOKENS, write_bundle, write_language
 from xraygpt_edge import XrayGPT
 from xraygpt_edge.cli.console import PromptProgress
 from xraygpt_edge.devices import Device
-from xraygpt_edge.errors import BundleIncompatible
+from xraygpt_edge.errors import BundleIncompatible, OutOfTime
 from xraygpt_edge.generation.core import CoreOptions
 from xraygpt_edge.generation.llama import LlamaContext, Span
+from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import ControlToken, MarkedText, Prompt, Template, Turn, around
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.scheduler import Scheduler
+from xraygpt_edge.generation.sequence import Event
+from xraygpt_edge.native import Deadline
 
 CPU = Device("cpu", 1)
 END, SPACE = TOKENS.index("</s>"), TOKENS.index("\u2581")
@@ -96,3 +101,22 @@ def test_a_person_who_waits_for_a_long_prompt_is_told_how_far_it_is() -> None:
         PromptProgress("Loading", lambda: (512, 1426)).__rich__().plain == "Reading the prompt: 512 of 1426 tokens ..."
     )
     assert PromptProgress("Loading", lambda: (0, 61)).__rich__().plain == "Loading"
+
+
+def test_time_that_runs_out_between_two_decodes_of_a_long_shared_prompt_ends_it_there(
+    language: Path, monkeypatch: pytest.MonkeyPatch, decodes: list[list[Span]]
+) -> None:
+    scheduler, ended = Scheduler.load(language, CPU, CoreOptions(n_batch=64)), SimpleQueue[Event]()
+    decode = LlamaContext.decode
+
+    def slow(self: LlamaContext, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
+        time.sleep(0.3)
+        return decode(self, spans)
+
+    monkeypatch.setattr(LlamaContext, "decode", slow)
+    prompt = Prompt((tuple([5] * 300),))
+    request = Request(prompt, Sampling(max_tokens=1), deadline=Deadline(0.4))
+    scheduler.submit_telling(request, ended.put, after=Prefix(prompt))
+    assert isinstance(ended.get(timeout=60), OutOfTime)
+    scheduler.close()
+    assert 1 <= len(decodes) <= 2

@@ -206,6 +206,16 @@ def test_settings_of_another_model_are_refused_all_at_once_and_by_name(rad, tmp_
     assert [key for key in wrong if key not in text] == []
 
 
+def test_files_that_are_missing_are_named_all_at_once(rad, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(rad, folder)
+    names = (llava.RAD_TOWER, llava.RAD_TOWER_CONFIG, llava.RAD_PROJECTOR)
+    for name in names:
+        (folder / "llava-rad" / name).unlink()
+    text = rad_refusal(folder)
+    assert [name for name in names if f"{name} is missing" not in text] == []
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

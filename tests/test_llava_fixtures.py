@@ -13,7 +13,7 @@ from xraygpt_edge import XrayGPT
 from xraygpt_edge.bundle import load
 from xraygpt_edge.generation.prompt import Prompt, Turn, around
 from xraygpt_edge.generation.request import Request, Sampling
-from xraygpt_edge.imaging.images import read_radiograph
+from xraygpt_edge.imaging.images import ReadOptions, read_radiograph
 from xraygpt_edge.imaging.preprocess import to_tensor
 
 pytestmark = [pytest.mark.shared, pytest.mark.export, pytest.mark.slow]
@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.shared, pytest.mark.export, pytest.mark.slow]
 FIXTURES = SHARED / "llava_tiny"
 RAD, MED = FIXTURES / "rad", FIXTURES / "med"
 LOGITS = {"F32": 0.03, "F16": 0.05}
+ANYTHING = ReadOptions(force=True)
+"""LLaVA-Med's pictures are drawn, and look like no chest."""
 MARGIN = 0.02
 """Two logits nearer than this may change places by rounding."""
 COSINES = {"fp32": 0.9999999, "fp16": 0.9995, "int8": 0.995}
@@ -54,7 +56,7 @@ def test_pixels_are_those_of_the_published_program(bundle):
     _, arrays = expected(folder)
     recipe = load(root).manifest.image
     for n in images(arrays):
-        tensor = to_tensor(read_radiograph(folder / f"images/{n}.png"), recipe)
+        tensor = to_tensor(read_radiograph(folder / f"images/{n}.png", ANYTHING), recipe)
         np.testing.assert_allclose(tensor, arrays[f"pixels_{n}"], atol=1e-6, rtol=0)
 
 
@@ -64,7 +66,7 @@ def test_every_row_is_that_of_the_published_program(bundle, precision):
     _, arrays = expected(folder)
     with XrayGPT.load(root, device="cpu", vision=precision, memory="low") as model:
         for n in images(arrays):
-            rows, wanted = model.embed(folder / f"images/{n}.png"), arrays[f"embeds_{n}"]
+            rows, wanted = model.embed(folder / f"images/{n}.png", ANYTHING), arrays[f"embeds_{n}"]
             rows, wanted = rows.astype(np.float64), wanted.astype(np.float64)
             cosine = (rows * wanted).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(wanted, axis=1)
             assert cosine.min() >= COSINES[precision]

@@ -22,7 +22,7 @@ from xraygpt_edge import devices, provenance
 from xraygpt_edge.engine import Ask, XrayGPT
 from xraygpt_edge.generation.capacity import MAX_SLOTS, slots_for
 from xraygpt_edge.generation.prompt import Prompt
-from xraygpt_edge.generation.request import Sampling
+from xraygpt_edge.generation.request import GREEDY
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.loading import LoadOptions
@@ -138,7 +138,7 @@ def at_once(model: XrayGPT, n_positions: int) -> int:
     """How many answers to such a prompt a batch computes at the same time."""
     plan, language = model.parts.plan, model.parts.wait_for_language().model
     free_bytes = devices.available_memory_bytes()
-    return slots_for(language, plan.device, n_positions + Sampling.max_tokens, free_bytes, MAX_SLOTS)
+    return slots_for(language, plan.device, n_positions + GREEDY.max_tokens, free_bytes, MAX_SLOTS)
 
 
 def draw(path: Path) -> None:
