@@ -159,13 +159,13 @@ def test_a_table_that_is_not_whole_is_refused_with_its_line_and_without_its_word
     path = tmp_path / "why.csv"
     path.write_text(table)
     with pytest.raises(UsageError, match=why) as caught:
-        Indications.read(path, {PLAIN: with_place(PROMPT, "@findings") or ""})
+        Indications.read(path, {PLAIN: with_place(PROMPT, "@findings")})
     assert "a.png" not in caught.value.message
 
 
 def test_a_table_without_a_question_that_has_a_place_for_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no question has a place"):
-        Indications.read(tmp_path / "why.csv", {"free": ""})
+        Indications.read(tmp_path / "why.csv", {"free": None})
 
 
 def test_bundle_info_lists_the_questions(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,11 +25,11 @@ class Indications:
     """Path of a film below the folder, with forward slashes → the reason for its exam, in one line."""
     sha256: str
     """Of the file's bytes."""
-    places: Mapping[str, str]
-    """Question → the same with {indication} in it; empty for one that has no place for it."""
+    places: Mapping[str, str | None]
+    """Question → the same with {indication} in it; None for one that has no place for it."""
 
     @classmethod
-    def read(cls, path: Path, places: Mapping[str, str]) -> Indications:
+    def read(cls, path: Path, places: Mapping[str, str | None]) -> Indications:
         """Read a CSV file with the columns path and text.
 
         Raises UsageError with the number of the first bad line, and where no question has a place for a reason.
@@ -43,7 +44,7 @@ class Indications:
 
     def put_into(self, question: str, path: str) -> str:
         """The question about a film, with the reason for its exam where there are a place and a reason."""
-        return self._filled(question, self.texts.get(path.replace("\\", "/"), ""))
+        return self._filled(question, self.texts.get(path.replace(os.sep, "/"), ""))
 
     def longest(self, question: str) -> str:
         """The question with the longest reason: what room is made for."""

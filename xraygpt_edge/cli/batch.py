@@ -144,13 +144,10 @@ def job_of(
     share = batches.Shard.parse(shard) if shard else batches.WHOLE
     listed = batches.FilmList.read(films) if films else None
     prompt = opened.manifest.prompt
-    given = tuple(map(options.stripped, questions or [default(prompt) or batches.DEFAULT_QUESTION]))
-    plain = tuple(dict.fromkeys(asked(prompt, question) for question in given))
-    reasons = None
-    if indications:
-        places = {asked(prompt, question): with_place(prompt, question) or "" for question in given}
-        reasons = batches.Indications.read(indications, places)
-    return batches.Job(folder, opened.root, opened.manifest_sha256, plain, settings, listed, share, reasons)
+    given = map(options.stripped, questions or [default(prompt) or batches.DEFAULT_QUESTION])
+    words = {asked(prompt, question): with_place(prompt, question) for question in given}
+    reasons = batches.Indications.read(indications, words) if indications else None
+    return batches.Job(folder, opened.root, opened.manifest_sha256, tuple(words), settings, listed, share, reasons)
 
 
 def tell(summary: Summary, out: Path, *, as_json: bool, quiet: bool) -> None:
