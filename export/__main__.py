@@ -97,6 +97,44 @@ def medclip(  # noqa: PLR0913, PLR0917 - a command has as many parameters as opt
 
 
 @app.command()
+def llava_rad(
+    llava_rad: Annotated[Path, typer.Option(help="Folder of LLaVA-Rad: adapter, projector, image encoder.")],
+    vicuna: Annotated[Path, typer.Option(help="Folder of Vicuna-7B v1.5, which the adapter is added to.")],
+    out: Out,
+    vision: Vision = VISION,
+    language: Language = LANGUAGE,
+    name: Name = None,
+    threads: Threads = None,
+) -> None:
+    """Export LLaVA-Rad: findings of a frontal film, with the reason for the exam."""
+    from export import llava
+
+    with refusals():
+        source = llava.rad(llava_rad, vicuna)
+    _export(source, out, vision, language, name, threads)
+
+
+@app.command()
+def llava_med(
+    llava_med: Annotated[Path, typer.Option(help="Folder of llava-med-v1.5-mistral-7b.")],
+    out: Out,
+    clip: Annotated[
+        Path | None, typer.Option(help="OpenAI's CLIP ViT-L/14 336, instead of the encoder in the checkpoint.")
+    ] = None,
+    vision: Vision = VISION,
+    language: Language = LANGUAGE,
+    name: Name = None,
+    threads: Threads = None,
+) -> None:
+    """Export LLaVA-Med v1.5: questions about any medical picture."""
+    from export import llava
+
+    with refusals():
+        source = llava.med(llava_med, clip)
+    _export(source, out, vision, language, name, threads)
+
+
+@app.command()
 def demo(  # noqa: PLR0913 - a command has as many parameters as options
     out: Out,
     seed: Seed = 0,
@@ -192,7 +230,7 @@ def evaluate_maps(bundle: Bundle = Path("models/demo")) -> None:
 
 @app.command()
 def synthetic(
-    kind: Annotated[Literal["released", "medclip"], typer.Option(help="Which image path.")],
+    kind: Annotated[Literal["released", "medclip", "llava-rad", "llava-med"], typer.Option(help="Which image path.")],
     out: Out,
     scale: Annotated[
         Literal["full", "small", "tiny"],

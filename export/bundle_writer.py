@@ -17,6 +17,7 @@ from export.terms import Terms
 from xraygpt_edge import __version__
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.bundle import MANIFEST, SCHEMA, FileEntry, Manifest, PromptRecipe
+from xraygpt_edge.bundle.manifest import View
 from xraygpt_edge.files import replacing, sha256_of, sync_folder
 
 RECEIPTS = "receipts.npz"
@@ -58,6 +59,7 @@ class Contents:
     sources: tuple[dict[str, Any], ...]
     parity: dict[str, Any]
     gates: dict[str, Any]
+    views: tuple[View, ...]
     notes: tuple[str, ...]
 
 
@@ -107,6 +109,7 @@ def _manifest(contents: Contents, files: tuple[FileEntry, ...]) -> Manifest:
         n_embd=contents.image.width,
         n_ctx=contents.n_ctx,
         image=contents.image.recipe,
+        views=contents.views,
         prompt=contents.prompt,
         files=files,
         demo=contents.demo,

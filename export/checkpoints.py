@@ -51,7 +51,7 @@ def load_tensors(path: Path) -> Tensors:
         content = inner if isinstance(inner, dict) else content
     strangers = sorted(str(name) for name, value in content.items() if not isinstance(value, Tensor))
     if strangers:
-        raise ExportRefused(f"{path.name}: these entries are no tensors.", _shortened(strangers))
+        raise ExportRefused(f"{path.name}: these entries are no tensors.", shortened(strangers))
     return content
 
 
@@ -88,7 +88,7 @@ def take(source: str, found: Mapping[str, Tensor], wanted: Mapping[str, str], un
     problems += [f"unexpected: {name}" for name in others if not known_unused.fullmatch(name)]
     problems += [p for name in wanted if name in found for p in value_problems(name, found[name])]
     if problems:
-        raise ExportRefused(f"{source} does not fit the published layout.", _shortened(problems))
+        raise ExportRefused(f"{source} does not fit the published layout.", shortened(problems))
     return Part({wanted[name]: found[name].float() for name in wanted}, tuple(others))
 
 
@@ -110,7 +110,7 @@ def fill(module: nn.Module, state: Tensors) -> None:
         if name in shapes and tuple(value.shape) != shapes[name]
     ]
     if problems:
-        raise ExportRefused("The files do not fit each other.", _shortened(problems))
+        raise ExportRefused("The files do not fit each other.", shortened(problems))
     module.load_state_dict(state, strict=True, assign=True)
     module.eval().requires_grad_(requires_grad=False)
 
@@ -130,6 +130,7 @@ def tensor_of(source: str, found: Mapping[str, Tensor], name: str) -> Tensor:
     return found[name]
 
 
-def _shortened(problems: Sequence[str]) -> list[str]:
+def shortened(problems: Sequence[str]) -> list[str]:
+    """The first of many problems, and how many more there are."""
     more = len(problems) - NAMES_SHOWN
     return [*problems[:NAMES_SHOWN], *([f"... and {more} more"] if more > 0 else [])]

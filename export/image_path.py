@@ -1,4 +1,4 @@
-"""What both image paths have in common: a torch module from pixels to image embeddings, and its facts."""
+"""What all image paths have in common: a torch module from pixels to image embeddings, and its facts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ PROJECTOR = {"llama_proj.weight": "projector.weight", "llama_proj.bias": "projec
 class ImageFacts:
     """What a bundle must say about its image path."""
 
-    kind: Literal["released", "medclip"]
+    kind: Literal["released", "medclip", "llava-rad", "llava-med"]
     recipe: ImageRecipe
     image_tokens: int
     width: int
     notes: tuple[str, ...]
     """What was left out of which file."""
+    unrounded: tuple[str, ...] = ()
+    """Layers whose products stay in fp32 when the others become int8."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from export.staging import Workshop, appearing
 from export.terms import RESEARCH, Terms
 from export.vicuna import Vicuna, find_shards, open_vicuna
 from xraygpt_edge.bundle import N_CTX, NAME, PromptRecipe
-from xraygpt_edge.generation.prompt import Template
+from xraygpt_edge.bundle.manifest import View
 from xraygpt_edge.proof import parity, table
 from xraygpt_edge.proof.gates import Gates, misses
 from xraygpt_edge.proof.parity import Parity
@@ -52,11 +52,17 @@ class Source:
     """The files of the image path, by the names that the manifest gives them."""
     load_image: Callable[[], ImagePath]
     vicuna: Path
+    """Folder of the language model and of its tokenizer."""
+    open_language: Callable[[Path], Vicuna] = open_vicuna
+    language_name: str = "XrayGPT language model"
+    n_ctx: int = N_CTX
+    """Most tokens of context that the bundle allows, where the language model takes as many."""
     options: str = ""
     """Options that change a result, for the journal of finished steps."""
     prompt: PromptRecipe = XRAYGPT
     terms: Terms = RESEARCH
     is_demo: bool = False
+    views: tuple[View, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -89,7 +95,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
     _require_plan(plan, out)
     torch.set_num_threads(plan.threads)
     source = plan.source
-    vicuna = open_vicuna(source.vicuna)
+    vicuna = source.open_language(source.vicuna)
     shop = Workshop(out.with_name(f".{out.name}.partial"), meter)
     with meter.measuring("hash the source files"):
         sources = bundle_writer.source_facts({**source.files, **_vicuna_files(source.vicuna)})
@@ -103,7 +109,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
         bundle_id=plan.bundle_id,
         demo=source.is_demo,
         image=image,
-        n_ctx=min(N_CTX, vicuna.shape.context),
+        n_ctx=min(source.n_ctx, vicuna.shape.context),
         prompt=source.prompt,
         terms=source.terms,
         vision=_vision_files(plan, shop),
@@ -111,6 +117,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
         sources=sources,
         parity=result.figures,
         gates=result.gates,
+        views=source.views,
         notes=source.notes,
     )
     with meter.measuring("hash and write the bundle"):
@@ -122,7 +129,10 @@ def _export_vision(plan: Plan, shop: Workshop, made_from: str) -> ImageFacts:
     """All encoders, and the original's embeddings for the drawn pictures."""
     facts = _export_original(plan, shop, made_from)  # its weights are freed here
     fp32 = _vision_path(shop, "fp32")
-    makers = {"fp16": vision_onnx.make_fp16, "int8": vision_onnx.make_int8}
+    makers: dict[str, Callable[[Path, Path], None]] = {
+        "fp16": vision_onnx.make_fp16,
+        "int8": partial(vision_onnx.make_int8, unrounded=facts.unrounded),
+    }
     for precision in plan.vision:
         if precision in makers:
             target = _vision_path(shop, precision)
@@ -144,7 +154,7 @@ def _export_language(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str)
     base = _language_path(shop, BASE)
     for precision in sorted({BASE, *plan.language} & set(language_gguf.FLOAT_TYPES)):
         target = _language_path(shop, precision)
-        convert = partial(language_gguf.convert, vicuna, target, precision)
+        convert = partial(language_gguf.convert, vicuna, target, precision, name=plan.source.language_name)
         shop.step(f"language model to {precision}", made_from, [target.name], convert)
     for precision in plan.language:
         if precision in quantize.TYPES:
@@ -155,7 +165,7 @@ def _export_language(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str)
 
 def _ask_the_original(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str) -> None:
     def ask() -> None:
-        cases = receipts.make_cases(_load_embeddings(shop.folder / REFERENCE_EMBEDDINGS), vicuna, _template(plan))
+        cases = receipts.make_cases(_load_embeddings(shop.folder / REFERENCE_EMBEDDINGS), vicuna, plan.source.prompt)
         receipts.save(cases, shop.folder / RECEIPTS)
 
     shop.step("ask the original", made_from, [RECEIPTS], ask)
@@ -166,7 +176,7 @@ def _compare(plan: Plan, image: ImageFacts, shop: Workshop, meter: Meter) -> Res
     # fp32 and F16 prove the conversion itself, also where the bundle leaves them out.
     vision = {**_vision_files(plan, shop), "fp32": _vision_path(shop, "fp32")}
     language = {**_language_files(plan, shop), BASE: _language_path(shop, BASE)}
-    exported = parity.Exported(vision, language, image.recipe, _template(plan))
+    exported = parity.Exported(vision, language, image.recipe, plan.source.prompt)
     with meter.measuring("compare with the original"):
         figures = parity.measure(exported, load_receipts(shop.folder / RECEIPTS), plan.threads)
     limits = gates.chosen(vision, language)
@@ -208,11 +218,6 @@ def _fingerprint(plan: Plan, sources: tuple[dict[str, Any], ...]) -> str:
 def _vicuna_files(folder: Path) -> dict[str, Path]:
     present = [folder / name for name in VICUNA_FILES if (folder / name).is_file()]
     return {f"vicuna/{path.name}": path for path in [*present, *find_shards(folder)]}
-
-
-def _template(plan: Plan) -> Template:
-    prompt = plan.source.prompt
-    return prompt.templates[prompt.default]
 
 
 def _vision_path(shop: Workshop, precision: str) -> Path:

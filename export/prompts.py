@@ -1,4 +1,4 @@
-"""The words that XrayGPT was trained and shown with (mbzuai-oryx/XrayGPT @ d0baa6a)."""
+"""The words that each model was trained and shown with."""
 
 from __future__ import annotations
 
@@ -61,6 +61,45 @@ XRAYGPT = PromptRecipe(
     phrases=PHRASES,
     clean_up=XRAYGPT_CLEAN_UP,
 )
+
+LLAVA_RAD = PromptRecipe(
+    default="v1",
+    stop=("</s>",),
+    templates={
+        "v1": Template(
+            before=(
+                "A chat between a curious user and an artificial intelligence assistant. "
+                "The assistant gives helpful, detailed, and polite answers to the user's questions. USER: "
+            ),
+            after="\n{question} ASSISTANT:",
+            follow_up=" {answer}{token:</s>}USER: {question} ASSISTANT:",
+        )
+    },
+    phrases=PHRASES,
+    questions=(
+        UsualQuestion("findings", "Provide a description of the findings in the radiology image.", "findings"),
+        UsualQuestion(
+            "findings",
+            "Provide a description of the findings in the radiology image given the following indication: {indication}",
+            "findings-indication",
+        ),
+    ),
+)
+"""microsoft/LLaVA-Rad @ 1fc4409, template v1 of Vicuna, and the two questions that it was trained with."""
+
+LLAVA_MED = PromptRecipe(
+    default="mistral",
+    stop=("</s>",),
+    templates={
+        "mistral": Template(
+            before="[INST] ",
+            after="\n{question} [/INST]",
+            follow_up=" {answer} {token:</s>}[INST] {question} [/INST]",
+        )
+    },
+    phrases=PHRASES,
+)
+"""microsoft/LLaVA-Med @ d406e3f, template mistral_instruct."""
 
 QUESTIONS_MAX, QUESTION_MAX_CHARACTERS = 100, 400
 IMAGE_MARK = "<Img><ImageHere></Img>"

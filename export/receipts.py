@@ -19,8 +19,8 @@ from export.pictures import draw_all
 from export.reference_llama import EmbeddedPrompt, StreamedLlama
 from export.staging import appearing
 from export.vicuna import Vicuna
-from xraygpt_edge.bundle import ImageRecipe
-from xraygpt_edge.generation.prompt import Template, around
+from xraygpt_edge.bundle import ImageRecipe, PromptRecipe
+from xraygpt_edge.generation.prompt import ControlToken, Text, around
 from xraygpt_edge.proof.receipts import Case, picture_tensor
 
 QUESTIONS = (
@@ -44,9 +44,11 @@ def reference_embeddings(path: ImagePath) -> list[NDArray[np.float32]]:
     return [path.module(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
 
 
-def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, template: Template) -> list[Case]:
+def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, prompt: PromptRecipe) -> list[Case]:
     """Ask the original language model about each drawn picture."""
-    prompts = [original_ids(vicuna, *around(template, question)) for question in QUESTIONS]
+    template = prompt.templates[prompt.default]
+    spaced = prompt.space_after_control
+    prompts = [original_ids(vicuna, *around(template, question), spaced=spaced) for question in QUESTIONS]
     embedded = [
         EmbeddedPrompt(before, image, after) for (before, after), image in zip(prompts, embeddings, strict=True)
     ]
@@ -57,10 +59,28 @@ def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, templa
     ]
 
 
-def original_ids(vicuna: Vicuna, before: str, after: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Token ids of the text before and after the image by the sentencepiece package itself."""
+def original_ids(
+    vicuna: Vicuna, before: Text, after: Text, *, spaced: bool = True
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids of the text before and after the image by the sentencepiece package itself.
+
+    spaced: whether a run behind a control token begins with the tokenizer's leading space.
+    """
     pieces = SentencePieceProcessor(model_file=str(vicuna.folder / "tokenizer.model"))
-    return (pieces.bos_id(), *pieces.encode(before)), tuple(pieces.encode(after))
+    return (pieces.bos_id(), *_ids(pieces, before, spaced)), tuple(_ids(pieces, after, spaced))
+
+
+def _ids(pieces: SentencePieceProcessor, text: Text, spaced: bool) -> list[int]:  # noqa: FBT001 - a fact of a tokenizer
+    if isinstance(text, str):
+        return list(pieces.encode(text))
+    ids: list[int] = []
+    for number, run in enumerate(text.runs):
+        if isinstance(run, ControlToken):
+            ids.append(pieces.piece_to_id(run.text))
+        else:
+            mark = "" if number == 0 or spaced else "\n"
+            ids += pieces.encode(mark + run)[len(pieces.encode(mark)) :]
+    return ids
 
 
 def save(cases: Sequence[Case], target: Path) -> None:

@@ -9,10 +9,11 @@ import itertools
 import json
 import shutil
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import sentencepiece.sentencepiece_model_pb2 as layout
@@ -26,12 +27,13 @@ from export.pipeline import Source
 from export.terms import RANDOM
 from export.vicuna import LlamaShape, expected_shape, wanted_names
 
-Kind = Literal["released", "medclip"]
+Kind = Literal["released", "medclip", "llava-rad", "llava-med"]
 Scale = Literal["full", "small", "tiny"]
 
 SPREAD = 0.02
 """Standard deviation of the weights, as in the models' own initialisation."""
 SHARD_BYTES = 1 << 30
+Shapes = dict[str, tuple[int, ...]]
 ADVICE = "random weights: every answer is noise"
 
 
@@ -83,6 +85,10 @@ def dimensions(scale: Scale) -> Dimensions:
 
 def make(kind: Kind, scale: Scale, seed: int, folder: Path) -> Source:
     """Write checkpoints of random numbers to folder, unless an earlier run has done so."""
+    if kind in ("llava-rad", "llava-med"):
+        from export import synthetic_llava  # which draws its tensors as this module does
+
+        return synthetic_llava.make(kind, synthetic_llava.SIZES[kind][scale], seed, folder)
     sizes = dimensions(scale)
     done = folder / f"{kind}-{scale}-{seed}.done"
     if not done.is_file():
@@ -90,7 +96,7 @@ def make(kind: Kind, scale: Scale, seed: int, folder: Path) -> Source:
         folder.mkdir(parents=True)
         random = torch.Generator().manual_seed(seed)
         _write_image_files(kind, sizes, folder, random)
-        _write_vicuna(sizes.llama, folder / "vicuna", random)
+        write_language(sizes.llama, folder / "vicuna", random)
         done.touch()
     vicuna, notes = folder / "vicuna", (ADVICE,)
     if kind == "released":
@@ -116,11 +122,8 @@ def _write_image_files(kind: Kind, sizes: Dimensions, folder: Path, random: torc
     shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     files = _released_files(sizes, shapes) if kind == "released" else _medclip_files(shapes)
     for name, wanted in files.items():
-        tensors = {theirs: _random(theirs, shape, random) for theirs, shape in wanted.items()}
+        tensors = {theirs: random_tensor(theirs, shape, random) for theirs, shape in wanted.items()}
         torch.save(tensors if name in ("eva.pth", "medclip.bin") else {"model": tensors}, folder / name)
-
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def _released_files(sizes: Dimensions, shapes: Shapes) -> dict[str, Shapes]:
@@ -148,22 +151,36 @@ def _projector(shapes: Shapes) -> Shapes:
     return {theirs: shapes[ours] for theirs, ours in PROJECTOR.items()}
 
 
-def _random(name: str, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
+def random_tensor(name: str, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
     """float16 weights; a norm's factors are one, as in a model before training."""
     if len(shape) == 1 and name.endswith("weight"):
         return torch.ones(shape, dtype=torch.float16)
     return (torch.randn(shape, generator=random) * SPREAD).half()
 
 
-def _write_vicuna(shape: LlamaShape, folder: Path, random: torch.Generator) -> None:
+def write_language(
+    shape: LlamaShape,
+    folder: Path,
+    random: torch.Generator,
+    facts: Mapping[str, object] = MappingProxyType({}),
+    beside: Shapes | None = None,
+) -> None:
+    """A language model's folder. facts: more of its config.json. beside: tensors that are not the language model's."""
     folder.mkdir()
     homes: dict[str, str] = {}
-    for number, names in enumerate(_shards(shape), start=1):
+    shapes = {name: expected_shape(name, shape) for name in wanted_names(shape)} | (beside or {})
+    for number, names in enumerate(_shards(shapes), start=1):
         shard = f"pytorch_model-{number:05d}.bin"
-        torch.save({name: _random(name, expected_shape(name, shape), random) for name in names}, folder / shard)
+        torch.save({name: random_tensor(name, shapes[name], random) for name in names}, folder / shard)
         homes |= dict.fromkeys(names, shard)
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": homes}))
-    config = {
+    (folder / "config.json").write_text(json.dumps({**language_config(shape), **facts}))
+    (folder / "tokenizer.model").write_bytes(_tokenizer(shape.vocabulary))
+
+
+def language_config(shape: LlamaShape) -> dict[str, object]:
+    """What config.json says of a language model."""
+    return {
         "model_type": "llama",
         "hidden_act": "silu",
         "torch_dtype": "float16",
@@ -172,20 +189,20 @@ def _write_vicuna(shape: LlamaShape, folder: Path, random: torch.Generator) -> N
         "intermediate_size": shape.mlp_width,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
         "max_position_embeddings": shape.context,
         "rms_norm_eps": shape.norm_eps,
+        "rope_theta": shape.rope_base,
     }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.model").write_bytes(_tokenizer(shape.vocabulary))
 
 
-def _shards(shape: LlamaShape) -> Iterator[list[str]]:
+def _shards(shapes: Shapes) -> Iterator[list[str]]:
     """Names of tensors, about a gigabyte at a time."""
     names: list[str] = []
     size = 0
-    for name in wanted_names(shape):
+    for name, shape in shapes.items():
         names.append(name)
-        size += 2 * torch.Size(expected_shape(name, shape)).numel()
+        size += 2 * torch.Size(shape).numel()
         if size > SHARD_BYTES:
             yield names
             names, size = [], 0

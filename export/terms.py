@@ -37,6 +37,45 @@ CC BY-NC-SA 4.0: https://creativecommons.org/licenses/by-nc-sa/4.0/
 """,
 )
 
+LLAVA_RAD = Terms(
+    licence="LLaVA-Rad research use only, LLaMA 2 community licence, Vicuna: not for clinical care, no medical device",
+    notice="""\
+This bundle holds the weights of LLaVA-Rad in another file format. They are not part of xraygpt-edge
+and not under its licence.
+
+- LLaVA-Rad's weights are published for research use only, not for clinical care.
+- Its language model is Vicuna-7B v1.5, a fine-tuned LLaMA 2. Meta's LLaMA 2 Community License and
+  Vicuna's terms apply to it as well. Whoever passes this bundle on needs the right to do so.
+- The training data (MIMIC-CXR) have terms of their own.
+
+Changes: the adapter was added to the language model; converted from PyTorch to ONNX and GGUF; where
+a file's name says so, rounded to fewer bits. How much that changes is in PARITY.md.
+
+Research software, not a medical device. Not for diagnosis or treatment.
+
+LLaVA-Rad: https://github.com/microsoft/LLaVA-Rad
+""",
+)
+
+LLAVA_MED = Terms(
+    licence="LLaVA-Med v1.5 research use only, on Mistral-7B (Apache-2.0): no clinical use, not a medical device",
+    notice="""\
+This bundle holds the weights of LLaVA-Med v1.5 in another file format. They are not part of
+xraygpt-edge and not under its licence.
+
+- LLaVA-Med's weights are published for research use only; any clinical use is excluded.
+- Its language model is a fine-tuned Mistral-7B-Instruct-v0.2, which is under Apache-2.0.
+- Its image encoder is a fine-tuned CLIP ViT-L/14 of OpenAI (MIT).
+
+Changes: converted from PyTorch to ONNX and GGUF; where a file's name says so, rounded to fewer
+bits. How much that changes is in PARITY.md.
+
+Research software, not a medical device. Not for diagnosis or treatment.
+
+LLaVA-Med: https://github.com/microsoft/LLaVA-Med
+""",
+)
+
 DEMO = Terms(
     licence="Apache-2.0; knows only drawn phantoms",
     notice="""\

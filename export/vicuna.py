@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ LAYER = (
     "mlp.up_proj.weight",
     "mlp.down_proj.weight",
 )
+MODEL_TYPES = ("llama", "llava", "llava_mistral")
+"""Names under which such a model is published: a LLaMA, or one with an image path around it."""
+MUST_BE_OFF = ("rope_scaling", "sliding_window", "attention_bias", "mlp_bias")
 UNUSED_END = ".rotary_emb.inv_freq"
 """Follows from rope_theta. Early versions stored it, often in float16; the published program computes it anew."""
 MAPPED_MAX_BYTES = 1 << 30
@@ -65,6 +68,13 @@ class LlamaShape:
         return 1.0 / (self.rope_base ** (steps / self.head_width))
 
 
+class Added(Protocol):
+    """What is added to weights while they are read."""
+
+    def merged(self, name: str, weight: Tensor) -> Tensor:
+        """The weight of this name with its part; any other as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vicuna:
     """An opened folder; no weight has been read yet."""
@@ -74,6 +84,7 @@ class Vicuna:
     shape: LlamaShape
     homes: Mapping[str, Path]
     """Which shard holds which wanted tensor."""
+    added: Added | None = None
 
     def tensors(self, names: Iterator[str] | list[str]) -> Iterator[tuple[str, Tensor]]:
         """The named tensors, one after the other; at most about 1 GiB of a shard stays mapped."""
@@ -87,19 +98,26 @@ class Vicuna:
                 content = load_tensors(shard)
             tensor = content[name]
             touched_bytes += tensor.nbytes
-            yield name, tensor
+            yield name, self.added.merged(name, tensor) if self.added else tensor
 
 
-def open_vicuna(folder: Path) -> Vicuna:
-    """Read configuration and index, and account for every tensor of every shard."""
-    config = _config(folder)
+def open_vicuna(folder: Path, beside: Sequence[str] = ()) -> Vicuna:
+    """Read configuration and index, and account for every tensor of every shard.
+
+    beside: what the names of tensors begin with that are not the language model's.
+    """
+    config = read_config(folder)
+    problems = language_problems(config)
+    if problems:
+        raise ExportRefused(f"{folder.name}/config.json describes another model than Vicuna's LLaMA.", problems)
     shape = _shape(config)
     shards = find_shards(folder)
     homes = {name: shard for shard in shards for name in load_tensors(shard)}
     wanted = wanted_names(shape)
     problems = [f"missing: {name}" for name in wanted if name not in homes]
     known = {*wanted, "lm_head.weight"}  # a tied model may store its output matrix all the same
-    strangers = (name for name in sorted(homes) if name not in known and not name.endswith(UNUSED_END))
+    others = (name for name in sorted(homes) if name not in known and not name.startswith(tuple(beside)))
+    strangers = (name for name in others if not name.endswith(UNUSED_END))
     problems += [f"unexpected: {name}" for name in strangers]
     if problems:
         raise ExportRefused(f"{folder.name} is not a LLaMA in Hugging Face's layout.", problems[:20])
@@ -157,7 +175,8 @@ def find_shards(folder: Path) -> list[Path]:
     raise ExportRefused(f"{folder} holds no model.safetensors and no pytorch_model.bin, whole or in shards.")
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's config.json; raises ExportRefused when there is none, or for a difference between models."""
     path = folder / "config.json"
     if not path.is_file():
         raise ExportRefused(f"{folder} has no config.json: not a Hugging Face model folder.")
@@ -165,17 +184,17 @@ def _config(folder: Path) -> dict[str, Any]:
     origin = f"{folder.name} {config.get('_name_or_path', '')}".lower()
     if "delta" in origin:
         raise ExportRefused(*_delta_refusal("the folder or its config.json says delta"))
+    return config
+
+
+def language_problems(config: Mapping[str, Any]) -> list[str]:
+    """What makes the language model of a config.json another than one that is computed as LLaMA is."""
     problems = [
         f"{key} is {config.get(key)!r}"
-        for key, wanted in (("model_type", ("llama",)), ("hidden_act", ("silu",)))
+        for key, wanted in (("model_type", MODEL_TYPES), ("hidden_act", ("silu",)))
         if config.get(key) not in wanted
     ]
-    problems += [
-        f"{key} is {config[key]!r}" for key in ("rope_scaling", "attention_bias", "mlp_bias") if config.get(key)
-    ]
-    if problems:
-        raise ExportRefused("config.json describes another model than Vicuna's LLaMA.", problems)
-    return config
+    return problems + [f"{key} is {config[key]!r}" for key in MUST_BE_OFF if config.get(key)]
 
 
 def _shape(config: Mapping[str, Any]) -> LlamaShape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -78,11 +78,12 @@ def make_fp16(fp32: Path, target: Path) -> None:
         _save(halved, target)
 
 
-def make_int8(fp32: Path, target: Path) -> None:
+def make_int8(fp32: Path, target: Path, unrounded: Sequence[str] = ()) -> None:
     """Quantize the matrix products' weights per channel, activations at run time; one file.
 
     Seven bits of the eight are used: on CPUs without VNNI, products of full 8-bit numbers
     saturate in pairs, and the same file would compute other rows than elsewhere.
+    unrounded: layers, by their path in the trace, whose products stay as they are.
     """
     with _quiet():
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -90,12 +91,20 @@ def make_int8(fp32: Path, target: Path) -> None:
         quantize_dynamic(
             fp32,
             target,
+            nodes_to_exclude=_products_of(fp32, unrounded),
             op_types_to_quantize=["MatMul"],
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
             use_external_data_format=False,
         )
+
+
+def _products_of(fp32: Path, layers: Sequence[str]) -> list[str]:
+    """Names of the matrix products of layers; a trace names each after the path of its layer."""
+    beginnings = tuple(f"/{layer}/" for layer in layers)
+    nodes = onnx.load(fp32, load_external_data=False).graph.node if layers else ()
+    return [node.name for node in nodes if node.op_type == "MatMul" and node.name.startswith(beginnings)]
 
 
 def files_of(target: Path) -> list[Path]:

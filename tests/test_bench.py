@@ -22,7 +22,7 @@ def told(demo: Path):  # type: ignore[no-untyped-def]
 
 def test_every_stage_is_told_with_memory_and_the_machine_beside_it(told) -> None:
     page, _ = told
-    names = ["load", "read", "vision", "prompt", "answer", "first token", "total", "peak memory", "machine"]
+    names = ["load", "read", "vision", "prompt", "answer", "first token", "total", "peak memory", "machine", "batch"]
     assert [line.split("  ")[0].strip() for line in page.splitlines()[1 : len(names) + 1]] == names
 
 

@@ -167,7 +167,10 @@ def break_field(*path: str | int, value: Any) -> Edit:
         (break_field("files", 0, "size", value=1.5), BundleAltered),
         (break_field("files", 0, "sha256", value="0"), BundleAltered),
         (break_field("files", 1, "path", value="VISION-INT8.onnx"), BundleAltered),
-        (break_field("image", "fit", value="crop"), BundleAltered),
+        (break_field("image", "fit", value="zoom"), BundleAltered),
+        (break_field("image", "resample", value="nearest"), BundleAltered),
+        (break_field("image", "pad_color", value=[0, 256, 0]), BundleAltered),
+        (break_field("views", value=["sideways"]), BundleAltered),
         (break_field("prompt", value=None), BundleAltered),
     ],
 )

@@ -7,9 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.tiny import write_bundle
 from xraygpt_edge import Sampling, XrayGPT, devices, loading
+from xraygpt_edge.devices import Device
 from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted
+from xraygpt_edge.generation.gguf_file import cache_bytes
+from xraygpt_edge.generation.llama import LlamaModel
+from xraygpt_edge.generation.packing import padded
 from xraygpt_edge.loading import LoadOptions
 
 SHORT = Sampling(max_tokens=8)
@@ -73,3 +78,24 @@ def test_little_memory_is_enough_for_low_where_auto_is_refused(demo: Path, monke
     loading.choose(demo, LoadOptions("cpu", memory="low"))
     with pytest.raises(ResourceExhausted, match="needs"):
         loading.choose(demo, LoadOptions("cpu"))
+
+
+def test_an_image_of_many_rows_is_counted_before_anything_is_loaded(tmp_path: Path) -> None:
+    def beside_the_weights(rows: int) -> int:
+        plan = loading.choose(write_bundle(tmp_path / str(rows), rows=rows), LoadOptions("cpu"))
+        return loading.needed_bytes(plan) - plan.vision_file.size - plan.language_file.size
+
+    few, many = beside_the_weights(2), beside_the_weights(300)
+    language = tmp_path / "300" / "language-F32.gguf"
+    assert many - few == 300 * cache_bytes(language)
+    model = LlamaModel(language, Device("cpu", 1))
+    assert cache_bytes(language) == model.kv_bytes
+    model.close()
+
+
+def test_a_batch_holds_fewer_answers_where_memory_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = loading.choose(write_bundle(tmp_path / "tiny", rows=300), LoadOptions("cpu", threads=1))
+    one = padded(300 + loading.USUAL_TOKENS) * cache_bytes(plan.bundle.path_of(plan.language_file))
+    for free, count in ((0, 1), (4 * one, 2), (10**12, 16)):
+        monkeypatch.setattr(devices, "available_memory_bytes", lambda free=free: loading.needed_bytes(plan) + free)
+        assert loading.answers_at_once(plan) == count

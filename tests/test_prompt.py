@@ -8,7 +8,7 @@ import pytest
 from xraygpt_edge.bundle import XRAYGPT_CLEAN_UP
 from xraygpt_edge.generation.answer import NO_CLEAN_UP, CleanUp, clean_answer
 from xraygpt_edge.generation.detokenizer import Detokenizer
-from xraygpt_edge.generation.prompt import Template, Turn, around, render
+from xraygpt_edge.generation.prompt import ControlToken, MarkedText, Template, Turn, around, control_tokens, render
 
 DEMO = Template("Look.###Patient: <Img>", "</Img> {question}###Doctor:", " {answer}###Patient: {question}###Doctor:")
 
@@ -87,3 +87,14 @@ def test_half_a_character_is_held_back_until_it_is_whole() -> None:
     assert stream.push(second + b"dem") == "\u00f6dem"
     assert first == b"\xc3"
     assert stream.text == "Lungen\u00f6dem"
+
+
+MARKED = Template("[INST] ", "\n{question} [/INST]", " {answer} {token:</s>}[INST] {question} [/INST]")
+
+
+def test_a_template_may_name_control_tokens_and_what_people_and_models_say_may_not() -> None:
+    said = "{token:</s>} </s> {question} {answer}"
+    _, after = around(MARKED, said, [Turn(said, said)])
+    assert after == MarkedText((f"\n{said} [/INST] {said} ", ControlToken("</s>"), f"[INST] {said} [/INST]"))
+    assert around(MARKED, said)[1] == f"\n{said} [/INST]"
+    assert control_tokens([MARKED, DEMO]) == ("</s>",)

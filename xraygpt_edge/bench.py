@@ -20,7 +20,9 @@ from PIL import Image
 
 from xraygpt_edge import devices, provenance
 from xraygpt_edge.engine import Ask, XrayGPT
+from xraygpt_edge.generation.capacity import MAX_SLOTS, slots_for
 from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.request import GREEDY
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.loading import LoadOptions
@@ -86,6 +88,8 @@ class Bench:
     flop_per_position: float
     bundle: BundleFacts
     engine: EngineFacts
+    answers_at_once: int = 1
+    """That a batch computes at the same time with the memory that is free."""
 
     @property
     def decode_share(self) -> float:
@@ -126,7 +130,15 @@ def bench(root: Path, options: LoadOptions) -> Bench:
             2.0 * (language.n_parameters - language.n_vocab * language.n_embd),
             provenance.bundle_facts(model.parts),
             provenance.engine_facts(model.parts),
+            at_once(model, stages.prompt_positions),
         )
+
+
+def at_once(model: XrayGPT, n_positions: int) -> int:
+    """How many answers to such a prompt a batch computes at the same time."""
+    plan, language = model.parts.plan, model.parts.wait_for_language().model
+    free_bytes = devices.available_memory_bytes()
+    return slots_for(language, plan.device, n_positions + GREEDY.max_tokens, free_bytes, MAX_SLOTS)
 
 
 def draw(path: Path) -> None:

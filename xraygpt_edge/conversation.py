@@ -20,7 +20,7 @@ class Conversation:
     def __init__(
         self, model: XrayGPT, image: EncodedImage, sampling: Sampling = GREEDY, template: str | None = None
     ) -> None:
-        self._model, self.image, self._sampling, self._template = model, image, sampling, template
+        self.model, self.image, self._sampling, self._template = model, image, sampling, template
         self._computed: Prefix | None = None
         self.last: tuple[Ask, Generation] | None = None
         """How the last question was asked, and what the language model said, with what is known of each token."""
@@ -45,7 +45,7 @@ class Conversation:
 
     def _answer(self, question: str, on_text: OnText | None) -> Answer:
         ask = Ask(question, tuple(self.turns), self._sampling, self._template)
-        with self._model.begin_answer(self.image, ask, self._computed, keep=True) as pieces:
+        with self.model.begin_answer(self.image, ask, self._computed, keep=True) as pieces:
             for piece in pieces:
                 if on_text and piece.text:
                     on_text(piece.text)

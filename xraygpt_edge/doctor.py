@@ -207,4 +207,15 @@ def _proof(name: str, kind: str, root: Path) -> CheckResult:
     if done.returncode:
         why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         return CheckResult(name, "fail", f"{kind}: {''.join(why)}", f"bundle prove {root}")
-    return CheckResult(name, "ok", f"{kind}: computes here what the exporter measured")
+    return CheckResult(name, "ok", f"{kind}: computes here what the exporter measured; {_at_once(root)}")
+
+
+def _at_once(root: Path) -> str:
+    """How many radiographs a batch answers at the same time here."""
+    from xraygpt_edge import loading
+
+    try:
+        count = loading.answers_at_once(loading.choose(root, loading.LoadOptions("cpu")))
+    except XrayGPTError as error:
+        return f"no room for it now ({error.error_id})"
+    return f"a batch answers {count} at a time"

@@ -23,7 +23,7 @@ from xraygpt_edge.generation.request import GREEDY, Piece, Request, Sampling
 from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.imaging.images import Radiograph, ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import fit, normalised
+from xraygpt_edge.imaging.preprocess import fit, normalised, with_warnings
 from xraygpt_edge.loading import LoadOptions, Memory
 from xraygpt_edge.native import Deadline, Stopwatch
 from xraygpt_edge.parts import Parts
@@ -41,7 +41,8 @@ class EncodedImage:
     embeddings: NDArray[np.float32]
     """(n_image_tokens, n_embd)."""
     model_view: NDArray[np.uint8] | None = None
-    """(size, size) what the encoder was given, before its values were normalised; None where only embeddings are."""
+    """(size, size) or (size, size, 3) what the encoder was given, before its values were normalised; None where only
+    embeddings are."""
     read_s: float = 0.0
     wait_s: float = 0.0
     """For the encoder to be loaded."""
@@ -273,6 +274,7 @@ class XrayGPT:
         self.parts.wait_for_encoder()
         wait_s = watch.lap_s()
         recipe = self.parts.plan.bundle.manifest.image
+        radiograph = with_warnings(radiograph, recipe)
         model_view = np.asarray(fit(radiograph.pixels, recipe))
         embeddings = self.parts.encode(normalised(model_view, recipe), deadline)
         return EncodedImage(radiograph.source, embeddings, model_view, read_s, wait_s, watch.lap_s())

@@ -16,8 +16,10 @@ from xraygpt_edge.devices import Device, Wish
 from xraygpt_edge.encoder import Encoder, cuda_available
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
 from xraygpt_edge.generation import llama
-from xraygpt_edge.generation.capacity import SHARED, Capacity
+from xraygpt_edge.generation.capacity import MAX_SLOTS, SHARED, Capacity, KnownCache, slots_for
 from xraygpt_edge.generation.core import LARGE_BYTES, CoreOptions
+from xraygpt_edge.generation.gguf_file import cache_bytes
+from xraygpt_edge.generation.prompt import control_tokens
 from xraygpt_edge.generation.saved_starts import SavedStarts
 from xraygpt_edge.generation.scheduler import Scheduler
 
@@ -27,6 +29,10 @@ weights are also kept in another order, which takes their size again. Some CPUs 
 slower, so nobody gets it unasked: `bench --memory fast` tells."""
 MARGIN_BYTES = 300_000_000
 """What a question needs besides the weights: libraries, a picture, the KV cache."""
+USUAL_TOKENS = 400
+"""Of a question and its answer."""
+SHORT_IMAGE = 256
+"""Image tokens that the margin has room for."""
 VISION_FOR = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32", "int8")}
 """Encoder precisions in the order in which they suit a device."""
 LIBRARIES = {
@@ -95,7 +101,15 @@ def begin_language(plan: LoadPlan) -> Scheduler:
     """Begin to open the language model, and return at once."""
     manifest, path = plan.bundle.manifest, plan.bundle.path_of(plan.language_file)
     starts = saved_starts(plan) if plan.language_file.size >= LARGE_BYTES else None
-    options = CoreOptions(plan.capacity, manifest.n_ctx, phrases=manifest.prompt.phrases, starts=starts)
+    prompt = manifest.prompt
+    options = CoreOptions(
+        plan.capacity,
+        manifest.n_ctx,
+        phrases=prompt.phrases,
+        starts=starts,
+        control_tokens=control_tokens(prompt.templates.values()),
+        space_after_control=prompt.space_after_control,
+    )
     return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, repack=plan.memory == "fast")
 
 
@@ -111,7 +125,23 @@ def needed_bytes(plan: LoadPlan) -> int:
     """Memory for the weights and what one question needs beside them."""
     vision, language = plan.vision_file.size, plan.language_file.size
     weights = {"low": max(vision, language), "auto": vision + language, "fast": vision + 2 * language}
-    return weights[plan.memory] + MARGIN_BYTES
+    return weights[plan.memory] + MARGIN_BYTES + _image_cache_bytes(plan)
+
+
+def answers_at_once(plan: LoadPlan) -> int:
+    """How many answers of a usual length a batch computes at the same time with the memory that is free now."""
+    free_bytes = devices.available_memory_bytes() - needed_bytes(plan)
+    cache = KnownCache(cache_bytes(plan.bundle.path_of(plan.language_file)))
+    n_tokens = plan.bundle.manifest.n_image_tokens + USUAL_TOKENS
+    return slots_for(cache, plan.device, n_tokens, max(0, free_bytes), MAX_SLOTS)
+
+
+def _image_cache_bytes(plan: LoadPlan) -> int:
+    """Keys and values of an image that is longer than what the margin has room for."""
+    n_image_tokens = plan.bundle.manifest.n_image_tokens
+    if n_image_tokens <= SHORT_IMAGE:
+        return 0
+    return n_image_tokens * cache_bytes(plan.bundle.path_of(plan.language_file))
 
 
 def require_memory(plan: LoadPlan) -> None:

@@ -49,6 +49,11 @@ class Parts:
         scheduler.wait_until_loaded()
         return scheduler
 
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens computed, and tokens in all, of the prompt that is being computed; (0, 0) without one."""
+        scheduler = self._scheduler
+        return scheduler.prompt_progress if scheduler else (0, 0)
+
     def encode(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> NDArray[np.float32]:
         """Encode one image tensor into image embeddings (n_image_tokens, n_embd), one caller after another.
 

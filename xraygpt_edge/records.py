@@ -21,6 +21,9 @@ DEMO_NOTICE = (
 )
 
 FinishReason = Literal["stop", "length", "timeout", "cancelled"]
+Fit = Literal["squash", "pad", "crop", "pad-color"]
+"""How a film becomes a square. squash: its aspect ratio is lost; pad: on a black square; crop: the middle of it, what
+lies outside is not seen; pad-color: on a square of the bundle's colour."""
 Format = Literal["dicom", "png", "jpeg", "tiff", "webp", "bmp", "jpeg2000"]
 """What a file is, by its content."""
 
@@ -234,8 +237,7 @@ class FindingMap:
 class MapTrust:
     """Maps of the findings that an answer states or the panel sees, on the picture that the encoder was given."""
 
-    fit: Literal["squash", "pad"]
-    """squash: the film's aspect ratio is lost; pad: a black square is put round it."""
+    fit: Fit
     size_px: int
     """Side of that picture."""
     findings: tuple[FindingMap, ...]

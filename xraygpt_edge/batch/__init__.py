@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from xraygpt_edge.batch.batch import Nobody, Progress, Watcher, run
 from xraygpt_edge.batch.films import FilmList
+from xraygpt_edge.batch.indications import Indications
 from xraygpt_edge.batch.job import DEFAULT_QUESTION, Job, Running, Settings
 from xraygpt_edge.batch.shard import WHOLE, Shard
 from xraygpt_edge.batch.summary import Summary
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_QUESTION",
     "WHOLE",
     "FilmList",
+    "Indications",
     "Job",
     "Nobody",
     "Progress",

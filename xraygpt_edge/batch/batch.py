@@ -181,9 +181,9 @@ class _Batch:
 
     def _unanswered(self, path: str) -> tuple[str, ...]:
         """Questions that are still to be asked about a file."""
-        if self.running.retry_failed:
-            return tuple(q for q in self.job.questions if not self.ledger.is_ok(path, q))
-        return tuple(q for q in self.job.questions if not self.ledger.is_done(path, q))
+        questions = self.job.questions_about(path)
+        is_answered = self.ledger.is_ok if self.running.retry_failed else self.ledger.is_done
+        return tuple(question for question in questions if not is_answered(path, question))
 
     def _hear(self, event: Event) -> None:
         match event:

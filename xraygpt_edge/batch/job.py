@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xraygpt_edge.batch.films import FilmList
+from xraygpt_edge.batch.indications import Indications
 from xraygpt_edge.batch.shard import WHOLE, Shard
 from xraygpt_edge.batch.walk import Found, walk
 from xraygpt_edge.generation.request import GREEDY, Sampling
@@ -47,11 +48,24 @@ class Job:
     """The films to read; None walks the folder."""
     shard: Shard = WHOLE
     """The share of them that is ours."""
+    indications: Indications | None = None
+    """Why exams were asked for, for questions that have a place for it."""
 
     def found(self, out: Path) -> Iterator[Found]:
         """Entries of the folder, or of the list, that are in our share; out: a folder that is not walked."""
         entries = self.films.found() if self.films else walk(self.folder, out)
         return (entry for entry in entries if self.shard.holds(entry.path))
+
+    def questions_about(self, path: str) -> tuple[str, ...]:
+        """What is asked about a film, by its path below the folder."""
+        reasons = self.indications
+        return tuple(reasons.put_into(question, path) for question in self.questions) if reasons else self.questions
+
+    @property
+    def longest_questions(self) -> tuple[str, ...]:
+        """What room is made for."""
+        reasons = self.indications
+        return tuple(map(reasons.longest, self.questions)) if reasons else self.questions
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -63,9 +77,10 @@ class Job:
             "folder_sha256": folder,
             "questions": list(self.questions),
             "settings": _flat(self.settings),
-            # Neither is there without its option: so folders of version 0.1.0 are gone on with.
+            # None of these is there without its option: so folders of version 0.1.0 are gone on with.
             **({"shard": str(self.shard)} if self.shard != WHOLE else {}),
             **({"list_sha256": self.films.end.sha256} if self.films else {}),
+            **({"indications_sha256": self.indications.sha256} if self.indications else {}),
         }
 
 
@@ -89,7 +104,7 @@ def load_of(job: Job, running: Running, n_files: int) -> Load:
     """What the model host is to load; n_files: radiographs at most, since room for more would be wasted."""
     return Load(
         bundle=str(job.bundle.absolute()),
-        questions=job.questions,
+        questions=job.longest_questions,
         options=running.options,
         template=job.settings.template,
         sampling=job.settings.sampling,

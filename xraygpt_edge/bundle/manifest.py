@@ -16,6 +16,7 @@ from xraygpt_edge.errors import BundleAltered, BundleIncompatible, NoBundle
 from xraygpt_edge.findings import Finding
 from xraygpt_edge.generation.answer import CleanUp
 from xraygpt_edge.generation.prompt import Template
+from xraygpt_edge.records import Fit
 
 SCHEMA = 2
 """What is written."""
@@ -29,6 +30,8 @@ XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
 """XrayGPT's own (mbzuai-oryx/XrayGPT @ d0baa6a, xraygpt/conversation), which schema 1 leaves unsaid."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Grey = Annotated[int, msgspec.Meta(ge=0, le=255)]
+View: TypeAlias = Literal["frontal", "lateral"]
 PlainName = Annotated[str, msgspec.Meta(pattern=rf"^{NAME.pattern}$")]
 
 
@@ -36,21 +39,26 @@ class ImageRecipe(msgspec.Struct, frozen=True):
     """How a radiograph becomes the encoder's tensor."""
 
     size_px: int
-    fit: Literal["squash", "pad"]
+    fit: Fit
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    resample: Literal["bicubic"] = "bicubic"
+    resample: Literal["bicubic", "bilinear"] = "bicubic"
     channels: Literal["rgb"] = "rgb"
+    pad_color: tuple[Grey, Grey, Grey] = (0, 0, 0)
+    """Red, green and blue round the picture, for pad-color."""
 
 
 QuestionGroup: TypeAlias = Literal["describe", "findings", "heart", "normal or not", "infection", "other"]
 
 
-class UsualQuestion(msgspec.Struct, frozen=True):
+class UsualQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """A question that the model is often asked."""
 
     group: QuestionGroup
     text: str
+    """May hold {indication}: why the exam was asked for."""
+    name: str = ""
+    """What people write behind @ to ask it; it has none when left out."""
 
 
 class PromptRecipe(msgspec.Struct, frozen=True):
@@ -69,6 +77,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     """Words around a report that is to be rewritten, with {report} in them; it was not taught that when left out."""
     questions: tuple[UsualQuestion, ...] = ()
     """Those that it was trained with, for people to choose from."""
+    space_after_control: bool = True
+    """Whether the tokenizer puts its leading space behind a control token too."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -98,6 +108,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     n_ctx: Count = N_CTX
     """Most tokens of context: prompt, image and answer."""
     image: ImageRecipe
+    views: tuple[View, ...] = ()
+    """Of the chest, those that the model was made for; any when left out."""
     prompt: PromptRecipe
     files: tuple[FileEntry, ...]
     demo: bool = False

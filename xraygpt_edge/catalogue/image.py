@@ -404,6 +404,12 @@ PICTURE_WARNINGS = {
         "Nearly all of it lies within a narrow range of grey levels. It was not changed.",
         "Export it again with the whole range of grey levels.",
     ),
+    "W-IMG-030": _warning(
+        "the model sees only the middle of the film",
+        "It was trained on square pictures that are cut from the middle: what lies outside, such as the apices or the "
+        "costophrenic angles, cannot be described.",
+        f"Look at what it sees: {SAVE}.",
+    ),
 }
 
 IMAGE: dict[str, Entry] = {**PICTURE_REFUSALS, **DICOM_REFUSALS, **DICOM_WARNINGS, **PICTURE_WARNINGS}

@@ -63,6 +63,14 @@ MODEL: dict[str, Entry] = {
         "Move the bundle to a folder with a plain name, or install it: xraygpt-edge bundle install DIR.",
         "The bundle was not changed.",
     ),
+    "E-BND-026": Entry(
+        13,
+        "the language model's vocabulary has no such control token",
+        "A prompt template of the bundle names a token by its text, as {token:</s>} does. It must be one token of the "
+        "vocabulary, of exactly that text and of the kind that no text can become.",
+        "Export the bundle again from the files of one model.",
+        "No answer was computed.",
+    ),
     "W-BND-001": Entry(
         0,
         "the language model was exported with rounded rotary frequencies",

@@ -64,6 +64,36 @@ PROGRAM: dict[str, Entry] = {
         "Save the text as UTF-8, or give it on standard input with the byte-order mark of UTF-8, UTF-16 or UTF-32.",
         "It was not asked.",
     ),
+    "E-USE-010": Entry(
+        2,
+        "the bundle has no question of this name",
+        "A question that begins with @ is taken from the bundle, by its name.",
+        "See its names: xraygpt-edge bundle info NAME. Or write the question itself.",
+        "Nothing was asked.",
+    ),
+    "E-USE-011": Entry(
+        2,
+        "the indication and the question do not go together",
+        "Only some models take the reason for the exam, in a place of their own questions; put anywhere else it would "
+        "be something that they were never trained with.",
+        "Ask a question that has a place for it, such as @findings where the bundle has one, or leave it out.",
+        "Nothing was asked.",
+    ),
+    "E-USE-012": Entry(
+        2,
+        "the indication is too long",
+        "The reason for an exam is a line of at most 500 characters; it is not cut, since its end may matter most.",
+        "Shorten it.",
+        "Nothing was asked.",
+    ),
+    "E-USE-013": Entry(
+        2,
+        "the table of indications cannot be used",
+        "It is a CSV file whose first line is path,text: the film's path below the folder, and the reason for its "
+        "exam. Each film stands there once, or not at all.",
+        "Correct the table, and run the batch again.",
+        "Nothing was asked.",
+    ),
     "E-OUT-001": Entry(
         16,
         "the output cannot be written",

@@ -15,16 +15,20 @@ from xraygpt_edge.errors import ExitCode
 from xraygpt_edge.records import TRUST
 
 Question = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        help="What to ask; - reads it from standard input.", show_default=False, callback=options.clean_text
+        help="What to ask; - reads it from standard input, @NAME takes the bundle's question of that name. "
+        "A bundle with a question @findings asks that by default.",
+        show_default=False,
+        callback=options.clean_text,
     ),
 ]
 
 
 def ask(
     image: options.Image,
-    question: Question,
+    question: Question = None,
+    indication: options.Indication = "",
     bundle: options.Bundle = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -60,16 +64,16 @@ def ask(
     from xraygpt_edge.native import Deadline
     from xraygpt_edge.trust.assessor import Assessor
 
-    asked = read_question(question)
     loading = options.load_options(device, threads, memory)
     reading = ReadOptions(options.one_of("--profile", profile, ("mimic-jpg", "display")), frame, force)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout, draft=not no_draft)
     level = options.trust_level(trust)
     root = find_bundle(bundle)
+    asked = options.asked(root, read_question(question), indication)
     maps = mapping.wanted(draw_maps, map_out, level, loading, root)
     with XrayGPT.begin(root, loading) as model:
         assessor = Assessor(model, "off" if quiet and not (as_json or map_out) else level, maps=maps)
-        with console.waiting(quiet=quiet or as_json) as screen:
+        with console.waiting(follow=model.parts.prompt_progress, quiet=quiet or as_json) as screen:
             deadline = Deadline(timeout)
             encoded = model.encode(image, reading, deadline)
             answer, told = assessor.ask(encoded, Ask(asked, (), sampling, template), screen.on_text, deadline)
@@ -84,7 +88,7 @@ def ask(
     return ExitCode.TIMEOUT if answer.finish_reason == "timeout" else ExitCode.DONE
 
 
-def read_question(question: str) -> str:
-    """The question itself, or standard input for `-`."""
+def read_question(question: str | None) -> str | None:
+    """The question itself, or standard input for `-`; None where there is none."""
     given = text.decoded(sys.stdin.buffer.read(), "standard input") if question == "-" else question
-    return options.stripped(given)
+    return None if given is None else options.stripped(given)

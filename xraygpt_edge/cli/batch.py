@@ -24,7 +24,7 @@ Questions = Annotated[
     list[str] | None,
     typer.Option(
         "--question",
-        help="What to ask; may be repeated. By default findings and impression.",
+        help="What to ask, or @NAME of the bundle; may be repeated. By default findings and impression.",
         show_default=False,
         callback=options.clean_text,
     ),
@@ -42,6 +42,14 @@ ShardOf = Annotated[
     str | None,
     typer.Option(metavar="I/N", envvar="XRAYGPT_SHARD", help="Only share I of N, from 0 to N-1.", show_default=False),
 ]
+Indications = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="CSV file with the columns path and text: why each exam was asked for, for questions with a place for it.",
+        show_default=False,
+    ),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try radiographs again that have failed.")]
 
 
@@ -51,6 +59,7 @@ def batch(
     films: FilmList = None,
     shard: ShardOf = None,
     question: Questions = None,
+    indications: Indications = None,
     bundle: options.Bundle = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -85,7 +94,7 @@ def batch(
     settings = settings_of(profile, frame, force, template, max_tokens, temperature, top_p, seed, timeout)
     loading, level = options.load_options(device, threads, memory), options.trust_level(trust)
     mapping.require_elsewhere(map_out, folder, out)
-    job = job_of(folder, bundle, question, settings, films, shard)
+    job = job_of(folder, bundle, question, settings, films, shard, indications)
     maps = mapping.wanted(draw_maps, map_out, level, loading, job.bundle)
     running = batches.Running(loading, slots(parallel), retry_failed, level, maps)
     with progress.BatchScreen(quiet=quiet) as screen:
@@ -123,16 +132,22 @@ def job_of(
     settings: Settings,
     films: Path | None,
     shard: str | None,
+    indications: Path | None = None,
 ) -> Job:
     """What options say is to be done; raises UsageError, NoBundle, InputRefused for a damaged list."""
     from xraygpt_edge import batch as batches
     from xraygpt_edge import bundle as bundles
+    from xraygpt_edge.bundle.questions import asked, default, with_place
     from xraygpt_edge.bundle.store import find_bundle
 
     opened = bundles.opened(find_bundle(bundle))
     share = batches.Shard.parse(shard) if shard else batches.WHOLE
     listed = batches.FilmList.read(films) if films else None
-    return batches.Job(folder, opened.root, opened.manifest_sha256, asked(questions), settings, listed, share)
+    prompt = opened.manifest.prompt
+    given = map(options.stripped, questions or [default(prompt) or batches.DEFAULT_QUESTION])
+    words = {asked(prompt, question): with_place(prompt, question) for question in given}
+    reasons = batches.Indications.read(indications, words) if indications else None
+    return batches.Job(folder, opened.root, opened.manifest_sha256, tuple(words), settings, listed, share, reasons)
 
 
 def tell(summary: Summary, out: Path, *, as_json: bool, quiet: bool) -> None:
@@ -154,10 +169,3 @@ def slots(parallel: str) -> int | None:
     if not parallel.isascii() or not parallel.isdigit() or not 1 <= int(parallel) <= 64:
         raise UsageError("E-USE-001", "--parallel takes auto or a number from 1 to 64")
     return int(parallel)
-
-
-def asked(questions: list[str] | None) -> tuple[str, ...]:
-    """The questions, each once, or the default one; raises UsageError for an empty one."""
-    from xraygpt_edge.batch import DEFAULT_QUESTION
-
-    return tuple(dict.fromkeys(map(options.stripped, questions or [DEFAULT_QUESTION])))

@@ -60,5 +60,6 @@ def rows(b: Bench) -> list[dict[str, str]]:
         "total": (f"{s.total_s:.2f} s", "load, first token and an answer of 120 tokens"),
         "peak memory": (f"{s.peak_bytes / 1e9:.2f} GB", "of the program and its isolated reader"),
         "machine": (f"{b.floor.memory_bytes_per_s / 1e9:.0f} GB/s", f"{arithmetic}, {settings}"),
+        "batch": (f"{b.answers_at_once} at a time", "radiographs, by the memory that is free now"),
     }
     return [{"stage": name, "measured": value, "about": about} for name, (value, about) in found.items()]

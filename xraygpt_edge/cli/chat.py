@@ -43,7 +43,7 @@ def chat(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Talk about one radiograph: one question a line, an empty line ends.
+    """Talk about one radiograph: one question a line, or @NAME of the bundle; an empty line ends.
 
     The model sees the image and what was said before, as far as its context reaches.
     """
@@ -76,13 +76,15 @@ def answer_line(
     line: bytes, conversation: Conversation, assessor: Assessor, map_out: Path | None, *, quiet: bool
 ) -> None:
     """Answer one question and say how far to trust the answer; one that fails does not end a conversation."""
+    from xraygpt_edge.bundle.questions import asked
     from xraygpt_edge.cli import console, mapping, trusting
     from xraygpt_edge.errors import XrayGPTError
     from xraygpt_edge.trust.assess import Told
 
-    with console.waiting(quiet=quiet) as screen:
+    with console.waiting(follow=conversation.model.parts.prompt_progress, quiet=quiet) as screen:
         try:
-            question = options.stripped(text.decoded(line, STANDARD_INPUT))
+            given = options.stripped(text.decoded(line, STANDARD_INPUT))
+            question = asked(conversation.model.parts.plan.bundle.manifest.prompt, given)
             answer = conversation.ask(question, screen.on_text)
         except XrayGPTError as error:
             screen.fail(error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.color import Color
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xraygpt_edge.bundle import Bundle, Problem, Warned
+from xraygpt_edge.bundle.questions import named
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.records import Answer, Source
 from xraygpt_edge.text import file_name, visible
@@ -30,13 +32,33 @@ WORDS = Console(stderr=True)
 DATA = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+LONG_PROMPT = 512
+"""Tokens; a shorter prompt is one decode, and there is nothing to tell of it."""
+Follow: TypeAlias = Callable[[], tuple[int, int]]
+"""Tokens of a prompt that are computed, and all of them; asked ten times a second, from another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptProgress:
+    """What a person waits for: other words while a long prompt is computed."""
+
+    words: str
+    follow: Follow
+
+    def __rich__(self) -> Text:
+        """Text as of now."""
+        done, total = self.follow()
+        return Text(f"Reading the prompt: {done} of {total} tokens ..." if total > LONG_PROMPT else self.words)
+
+
 class Screen:
     """One answer on its way to a person: a spinner, then the words as they come, then the notice."""
 
-    def __init__(self, words: str, *, quiet: bool) -> None:
+    def __init__(self, words: str, follow: Follow | None = None, *, quiet: bool) -> None:
         self._streams = sys.stdout.isatty() and not quiet
         self._shown = False
-        self.spinner = WORDS.status(words, spinner=spinner()) if not quiet else None
+        waiting_for = PromptProgress(words, follow) if follow else words
+        self.spinner = WORDS.status(waiting_for, spinner=spinner()) if not quiet else None
 
     def on_text(self, text: str) -> None:
         """Print a piece of the answer at once, if a terminal is watching."""
@@ -85,9 +107,9 @@ _CUT = {"length": "it reached --max-tokens.", "timeout": "it reached --timeout."
 
 
 @contextmanager
-def waiting(words: str = ASKING, *, quiet: bool) -> Iterator[Screen]:
-    """A spinner on a terminal's stderr until the first word."""
-    screen = Screen(words, quiet=quiet)
+def waiting(words: str = ASKING, follow: Follow | None = None, *, quiet: bool) -> Iterator[Screen]:
+    """A spinner on a terminal's stderr until the first word, with how far a long prompt is."""
+    screen = Screen(words, follow, quiet=quiet)
     if screen.spinner and WORDS.is_terminal:
         screen.spinner.start()
     try:
@@ -136,6 +158,10 @@ def bundle_page(bundle: Bundle) -> None:
         ],
         as_json=False,
     )
+    if manifest.views:
+        DATA.print(f"Made for {' and '.join(manifest.views)} views.")
+    for name, text in named(manifest.prompt).items():
+        DATA.print(f"@{visible(name)}: {visible(text)}")
     for note in manifest.notes:
         DATA.print(visible(note))
 

@@ -59,8 +59,17 @@ Profile = Annotated[
 Template = Annotated[
     str | None,
     typer.Option(
-        metavar="demo|train",
+        metavar="NAME",
         help="Words around the question; by default the bundle's.",
+        show_default=False,
+        callback=clean_text,
+    ),
+]
+Indication = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Why the exam was asked for; only for questions of a bundle that have a place for it, such as @findings.",
         show_default=False,
         callback=clean_text,
     ),
@@ -107,6 +116,18 @@ def stripped(question: str) -> str:
     if not question:
         raise UsageError("E-USE-004")
     return question
+
+
+def asked(root: Path, question: str | None, indication: str) -> str:
+    """The words of a question to the bundle at root; raises UsageError, NoBundle, BundleAltered, BundleIncompatible."""
+    from xraygpt_edge import bundle as bundles
+    from xraygpt_edge.bundle import questions
+
+    prompt = bundles.opened(root).manifest.prompt
+    wanted = question or questions.default(prompt)
+    if wanted is None:
+        raise UsageError("E-USE-001", "Missing argument 'QUESTION'")
+    return questions.asked(prompt, wanted, indication)
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from xraygpt_edge.devices import Device
-from xraygpt_edge.generation.llama import LlamaModel
 from xraygpt_edge.generation.packing import padded
 
 PER_THREAD = 16
@@ -34,7 +34,22 @@ SHARED = Capacity(most_slots=7)
 decode have the same last bits as one (see `docs/log.md`), and 8 take a third longer than 7."""
 
 
-def slots_for(model: LlamaModel, device: Device, n_tokens: int, free_bytes: int, requests: int) -> int:
+class Cached(Protocol):
+    """A language model, as far as room for its sequences goes."""
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of cache per position."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCache:
+    """A language model that is not loaded: what its file says."""
+
+    kv_bytes: int
+
+
+def slots_for(model: Cached, device: Device, n_tokens: int, free_bytes: int, requests: int) -> int:
     """How many slots memory and cores allow, and no more than there are requests; one in any case.
 
     n_tokens: of a prompt with its answer.

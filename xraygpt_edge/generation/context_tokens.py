@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xraygpt_edge.errors import BundleIncompatible, UnusableOutput
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
 from xraygpt_edge.generation.llama import LlamaModel
-from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.prompt import ControlToken, MarkedText, Prompt, Text
 
 Keys: TypeAlias = NDArray[np.int64]
 """(n,) what stands at each position: a token id, or a negative number that an image's hash gives."""
@@ -67,18 +67,32 @@ class ContextTokens:
 def tokenise(model: LlamaModel, prompt: Prompt) -> ContextTokens:
     """Tokenise each run of text by itself; text is never a control token.
 
-    Raises BundleIncompatible for image embeddings of another width or type than the model's, UnusableOutput for NaN.
+    Raises BundleIncompatible for a control token that the vocabulary lacks and for image embeddings of another width
+    or type than the model's, UnusableOutput for NaN.
     """
     parts: list[tuple[int, ...] | NDArray[np.float32]] = []
     for number, segment in enumerate(prompt.segments):
-        if isinstance(segment, str):
+        if isinstance(segment, (str, MarkedText)):
             beginning = (model.bos,) if number == 0 else ()
-            parts.append((*beginning, *model.tokenize(segment)))
+            parts.append((*beginning, *_ids_of(model, segment)))
         elif isinstance(segment, np.ndarray):
             parts.append(_checked(segment, model.n_embd))
         else:
             parts.append(segment)
     return ContextTokens(parts)
+
+
+def _ids_of(model: LlamaModel, text: Text) -> list[int]:
+    """Token ids of text; a run behind a control token has a leading space only where the tokenizer gives it one."""
+    if isinstance(text, str):
+        return model.tokenize(text)
+    ids: list[int] = []
+    for number, run in enumerate(text.runs):
+        if isinstance(run, ControlToken):
+            ids.append(model.control_token(run.text))
+        else:
+            ids += model.tokenize(run) if number == 0 or model.space_after_control else model.tokenize_behind(run)
+    return ids
 
 
 def agreeing(one: Keys, other: Keys) -> int:

@@ -44,6 +44,10 @@ class CoreOptions:
     """What answers often say, to draft from."""
     starts: SavedStarts | None = None
     """Where the constant start of a prompt is kept from one process to the next."""
+    control_tokens: tuple[str, ...] = ()
+    """Those that prompts name; a vocabulary that lacks one is refused when it is loaded."""
+    space_after_control: bool = True
+    """Whether the tokenizer puts its leading space behind a control token too."""
 
 
 DEFAULT = CoreOptions()
@@ -68,6 +72,9 @@ class Core:
     _most_slots: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.model.space_after_control = self.options.space_after_control
+        for text in self.options.control_tokens:
+            self.model.control_token(text)
         self.draft_from([self.model.tokenize(text) for text in self.options.phrases])
         self._most_slots = max(self.options.capacity.n_slots, self.options.capacity.most_slots)
 
@@ -92,6 +99,12 @@ class Core:
         So it is where one is answered at a time; several have slots of their own.
         """
         return self._most_slots == 1 and max(FORKS, n_longest) < self.options.n_batch
+
+    @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens computed, and tokens in all, of the first prompt that is being computed; (0, 0) without one."""
+        under_way = [sequence for sequence in self.running if sequence.n_missing and not sequence.ended]
+        return (under_way[0].slot.n_computed, len(under_way[0].tokens)) if under_way else (0, 0)
 
     @property
     def most_tokens(self) -> int:

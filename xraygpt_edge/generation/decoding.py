@@ -93,11 +93,13 @@ class Decoding:
             self._forget_unfinished(running)
 
     def prompt(self, sequence: Sequence, end: int) -> None:
-        """Compute a sequence's prompt up to a position, in decodes of its own."""
+        """Compute a sequence's prompt up to a position, in decodes of its own; between them its time may run out."""
         began_s = time.monotonic()
         try:
             while sequence.slot.n_computed < end and not sequence.ended:
                 self._decode([sequence], [self._prompt_span(sequence, end)])
+                if sequence.deadline.remaining_s() == 0.0:
+                    sequence.finish("timeout")
         except Aborted:
             self._forget_unfinished([sequence])
         self.spent.prompt_s += time.monotonic() - began_s

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from xraygpt_edge.errors import BundleIncompatible
-from xraygpt_edge.generation.llama import import_ggml
+from xraygpt_edge.generation.llama import KV_NUMBER_BYTES, import_ggml
 
 FLOAT32 = 0
 """GGML_TYPE_F32, which needs no conversion."""
 ROTARY_FACTORS = "rope_freqs.weight"
 """What llama.cpp divides its rotary frequencies by; without this tensor they are exact."""
+CACHE_KEYS = tuple(
+    f"llama.{key}" for key in ("block_count", "embedding_length", "attention.head_count", "attention.head_count_kv")
+)
 
 ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
@@ -68,6 +71,25 @@ def find_tensor(path: Path, name: str) -> StoredTensor | None:
         ggml.gguf_free(gguf)
 
 
+def cache_bytes(path: Path) -> int:
+    """Bytes of keys and values per position, by a GGUF file's header; raises BundleIncompatible for no GGUF."""
+    ggml = ggml_functions()
+    gguf = ggml.gguf_init_from_file(os.fsencode(path), _InitParams(no_alloc=True, ctx=None))
+    if not gguf:
+        raise BundleIncompatible("E-BND-023", path.name)
+    try:
+        layers, width, heads, kv_heads = (_number(ggml, gguf, key) for key in CACHE_KEYS)
+        return 2 * KV_NUMBER_BYTES * layers * width * (kv_heads or heads) // max(1, heads)
+    finally:
+        ggml.gguf_free(gguf)
+
+
+def _number(ggml: Any, gguf: Any, key: str) -> int:
+    """A number of the header; 0 where it is not there."""
+    place = ggml.gguf_find_key(gguf, key.encode())
+    return int(ggml.gguf_get_val_u32(gguf, place)) if place >= 0 else 0
+
+
 def changes_rotary_frequencies(path: Path) -> bool:
     """Whether a GGUF file tells llama.cpp to turn positions by other frequencies than those of their base."""
     stored = find_tensor(path, ROTARY_FACTORS)
@@ -88,6 +110,8 @@ def ggml_functions() -> Any:
     types: dict[str, tuple[Any, list[Any]]] = {
         "gguf_init_from_file": (handle, [ctypes.c_char_p, _InitParams]),
         "gguf_free": (None, [handle]),
+        "gguf_find_key": (ctypes.c_int64, [handle, ctypes.c_char_p]),
+        "gguf_get_val_u32": (ctypes.c_uint32, [handle, ctypes.c_int64]),
         "gguf_find_tensor": (ctypes.c_int64, [handle, ctypes.c_char_p]),
         "gguf_get_tensor_type": (ctypes.c_int, [handle, ctypes.c_int64]),
         "gguf_get_tensor_offset": (size, [handle, ctypes.c_int64]),

@@ -98,12 +98,30 @@ class LlamaModel:
         kv_width = 2 * self.n_embd * kv_heads // heads
         self.kv_bytes: int = KV_NUMBER_BYTES * kv_width * lib.llama_model_n_layer(self.handle)
         """Bytes of cache per position."""
+        self.space_after_control = True
+        """Whether the tokenizer puts its leading space behind a control token too; GGUF does not say."""
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text: never a control token, no beginning-of-sequence."""
+        return self._tokenized(text, parse_special=False)
+
+    def tokenize_behind(self, text: str) -> list[int]:
+        """Token ids of plain text that goes on where other text stood: without the tokenizer's leading space."""
+        line_break = self.tokenize("\n")  # no other character ever merges with it
+        return self.tokenize(f"\n{text}")[len(line_break) :]
+
+    def control_token(self, text: str) -> int:
+        """The id of the control token of exactly this text; raises BundleIncompatible when there is none."""
+        ids = self._tokenized(text, parse_special=True)
+        is_control = len(ids) == 1 and self.lib.llama_vocab_is_control(self._vocab, ids[0])
+        if not is_control or self.lib.llama_vocab_get_text(self._vocab, ids[0]) != text.encode():
+            raise BundleIncompatible("E-BND-026", text)
+        return ids[0]
+
+    def _tokenized(self, text: str, *, parse_special: bool) -> list[int]:
         data = text.encode("utf-8", errors="replace")
         ids = (ctypes.c_int32 * (len(data) + 8))()
-        count = self.lib.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, False)
+        count = self.lib.llama_tokenize(self._vocab, data, len(data), ids, len(ids), False, parse_special)
         return list(ids[:count])
 
     def piece(self, token: int) -> bytes:

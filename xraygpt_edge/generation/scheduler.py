@@ -24,7 +24,7 @@ from xraygpt_edge.generation.decoding import RunningDecode, Spent
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
 from xraygpt_edge.generation.llama import LlamaModel
 from xraygpt_edge.generation.prefix import Prefix
-from xraygpt_edge.generation.prompt import Prompt
+from xraygpt_edge.generation.prompt import Prompt, Text
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.sampler import likeliest, log_probabilities, sampler
 from xraygpt_edge.generation.sequence import AnswerSequence, Continued, GivenAnswer, Measurement
@@ -98,6 +98,11 @@ class Scheduler:
     def n_slots(self) -> int:
         """Sequences that can run at once now."""
         return wait(self._loading).n_slots
+
+    @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens computed, and tokens in all, of the first prompt that is being computed; (0, 0) without one."""
+        return self._loading.result().prompt_progress if self.loaded else (0, 0)
 
     @property
     def spent(self) -> Spent:
@@ -217,10 +222,10 @@ class Scheduler:
         core = wait(self._loading)
         self._thread.call(lambda: core.draft_from(texts))
 
-    def token_ids(self, *runs: str) -> tuple[list[int], ...]:
-        """Token ids of each run of text, beginning-of-sequence before the first; waits for the border of a step."""
+    def token_ids(self, *texts: Text) -> tuple[list[int], ...]:
+        """Token ids of each text, beginning-of-sequence before the first; waits for the border of a step."""
         core = wait(self._loading)
-        tokens = self._thread.call(lambda: [tokenise(core.model, Prompt((run,))) for run in runs])
+        tokens = self._thread.call(lambda: [tokenise(core.model, Prompt((text,))) for text in texts])
         return tuple(found.keys[number > 0 :].tolist() for number, found in enumerate(tokens))
 
     def pieces(self, token_ids: Sequence[int]) -> list[bytes]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from xraygpt_edge.errors import XrayGPTError
 from xraygpt_edge.generation.prompt import Turn
@@ -51,9 +53,14 @@ class View(msgspec.Struct, frozen=True):
     """A radiograph that the client has read already, as the model sees it."""
 
     pixels: bytes
-    """(size_px, size_px) uint8, row by row, 0 black."""
+    """(size_px, size_px) or (size_px, size_px, 3) uint8, row by row, 0 black."""
     source: Source
     read_s: float = 0.0
+
+    def picture(self, size_px: int) -> NDArray[np.uint8]:
+        """The pixels in their shape."""
+        shape = (size_px, size_px) if len(self.pixels) == size_px**2 else (size_px, size_px, 3)
+        return np.frombuffer(self.pixels, np.uint8).reshape(shape)
 
 
 class Asking(msgspec.Struct, frozen=True):

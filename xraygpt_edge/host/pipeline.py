@@ -129,7 +129,7 @@ class Pipeline:
         if task.view is None:
             return self.model.read(task.path, self.settings.reading)
         size_px = self.model.parts.plan.bundle.manifest.image.size_px
-        pixels = np.frombuffer(task.view.pixels, np.uint8).reshape(size_px, size_px)
+        pixels = task.view.picture(size_px)
         return Radiograph(pixels, task.view.source)
 
     def _take_messages(self, inbox: Inbox, reader: ReadAhead) -> None:

@@ -15,7 +15,7 @@ from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.files import replacing
 from xraygpt_edge.imaging.images import PROFILES, Reading, ReadOptions
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import ImageSpec, fit
+from xraygpt_edge.imaging.preprocess import ImageSpec, fit, part_seen, with_warnings
 from xraygpt_edge.records import NOTICE, SCHEMA, Source, Step
 
 
@@ -27,7 +27,7 @@ class Inspection:
     steps: tuple[Step, ...]
     """From the file to the tensor, under the profile that was asked for."""
     model_view: NDArray[np.uint8]
-    """(size, size), the picture that the model sees."""
+    """(size, size) or (size, size, 3), the picture that the model sees."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `inspect --json` prints."""
@@ -38,7 +38,8 @@ class Inspection:
 def inspect(path: Path, options: ReadOptions, spec: ImageSpec, reader: Reader) -> Inspection:
     """Read the file; raises InputRefused."""
     reading = reader.read_with_account(path, options)
-    return Inspection(reading.radiograph.source, (*reading.steps, *last_steps(reading, spec)), _view(reading, spec))
+    source = with_warnings(reading.radiograph, spec).source
+    return Inspection(source, (*reading.steps, *last_steps(reading, spec)), _view(reading, spec))
 
 
 def views(
@@ -67,9 +68,9 @@ def save_png(pixels: NDArray[np.uint8], target: Path, original: Path) -> None:
 
 def half_blocks(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     """Grey levels for a terminal: (lines, columns, 2), the upper and the lower half of each cell."""
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     lines = max(1, round(columns * height / width / 2))
-    small = np.asarray(Image.fromarray(pixels).resize((columns, 2 * lines), Image.Resampling.BOX))
+    small = np.asarray(Image.fromarray(pixels).convert("L").resize((columns, 2 * lines), Image.Resampling.BOX))
     return small.reshape(lines, 2, columns).transpose(0, 2, 1)
 
 
@@ -78,11 +79,17 @@ def _view(reading: Reading, spec: ImageSpec) -> NDArray[np.uint8]:
 
 
 def last_steps(reading: Reading, spec: ImageSpec) -> tuple[Step, ...]:
-    """From the picture to the tensor, the same for every file."""
+    """From the picture to the tensor."""
     rows, columns = reading.radiograph.pixels.shape
     shape = f"{columns} x {rows} to {spec.size_px} x {spec.size_px}"
-    how = "the aspect ratio is not kept" if spec.fit == "squash" else "on a black square"
+    how = {
+        "squash": "the aspect ratio is not kept",
+        "pad": "on a black square",
+        "crop": f"{part_seen(rows, columns, spec)}, what lies outside is not seen",
+        "pad-color": f"on a square of the colour {spec.pad_color}",
+    }[spec.fit]
+    channels = "equal channels" if spec.fit != "pad-color" or rows == columns else "channels"
     return (
-        Step("resize", f"{shape}, bicubic, {how}"),
-        Step("tensor", "three equal channels, normalised with the mean and deviation of the bundle"),
+        Step("resize", f"{shape}, {spec.resample}, {how}"),
+        Step("tensor", f"three {channels}, normalised with the mean and deviation of the bundle"),
     )

@@ -18,6 +18,7 @@ FACTS = {
     "folder_sha256": "another folder of radiographs",
     "shard": "another shard",
     "list_sha256": "another list",
+    "indications_sha256": "another table of indications",
 }
 """Facts of a job → what differs, in words; any other is "other ..."."""
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xraygpt_edge.bundle import ImageRecipe
+from xraygpt_edge.bundle import ImageRecipe, PromptRecipe
 from xraygpt_edge.devices import Device
 from xraygpt_edge.encoder import Encoder
-from xraygpt_edge.generation.prompt import Prompt, Template, around
+from xraygpt_edge.generation.core import CoreOptions
+from xraygpt_edge.generation.prompt import Prompt, Template, around, control_tokens
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.proof.receipts import Case, picture_tensor
 
@@ -34,7 +35,12 @@ class Exported:
     vision: dict[str, Path]
     language: dict[str, Path]
     recipe: ImageRecipe
-    template: Template
+    prompt: PromptRecipe
+
+    @property
+    def template(self) -> Template:
+        """The bundle's own."""
+        return self.prompt.templates[self.prompt.default]
 
 
 def measure(exported: Exported, cases: Sequence[Case], threads: int) -> Parity:
@@ -52,8 +58,10 @@ def measure(exported: Exported, cases: Sequence[Case], threads: int) -> Parity:
     }
     original: Embeddings = [case.embeddings for case in cases]
     first_vision = next(iter(embeddings))
+    named, spaced = control_tokens(exported.prompt.templates.values()), exported.prompt.space_after_control
+    options = CoreOptions(control_tokens=named, space_after_control=spaced)
     for precision, path in exported.language.items():
-        scheduler = Scheduler.load(path, device)
+        scheduler = Scheduler.load(path, device, options)
         parity["language"][precision] = _language(scheduler, exported.template, cases, original)
         pair = f"{first_vision} + {precision}"
         parity["together"][pair] = _language(scheduler, exported.template, cases, embeddings[first_vision])

@@ -66,7 +66,7 @@ def _files(bundle: Bundle) -> Exported:
         role: {str(entry.precision): bundle.path_of(entry) for entry in bundle.manifest.files if entry.role == role}
         for role in ("vision", "language")
     }
-    return Exported(files["vision"], files["language"], bundle.manifest.image, bundle.template(None))
+    return Exported(files["vision"], files["language"], bundle.manifest.image, bundle.manifest.prompt)
 
 
 def _gates(bundle: Bundle, exported: Exported) -> Gates:

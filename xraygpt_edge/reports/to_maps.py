@@ -8,7 +8,7 @@ import numpy as np
 
 from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import fit
+from xraygpt_edge.imaging.preprocess import Fitting, fit
 from xraygpt_edge.records import MapTrust
 from xraygpt_edge.reports import map_pictures
 from xraygpt_edge.reports.job import Job, LeftOut, Written, make_folder, unused_name
@@ -48,5 +48,5 @@ def _maps(radiograph: Radiograph) -> MapTrust | None:
 
 
 def _written(reader: Reader, images: Path, radiograph: Radiograph, maps: MapTrust, target: Path) -> list[Path]:
-    model_view = np.asarray(fit(pixels_of(reader, images, radiograph.first), maps))
+    model_view = np.asarray(fit(pixels_of(reader, images, radiograph.first), Fitting(maps.fit, maps.size_px)))
     return map_pictures.write(target.parent, target.name, model_view, maps, radiograph.first.notice)

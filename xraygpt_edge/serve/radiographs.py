@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import numpy as np
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
@@ -89,7 +88,7 @@ async def view(request: Request) -> Response:
     seen = await until_left(request.receive, service.reading.read(held.session, held.data, options))
     size_px = service.settings.bundle.manifest.image.size_px
     picture = io.BytesIO()
-    Image.fromarray(np.frombuffer(seen.view.pixels, np.uint8).reshape(size_px, size_px)).save(picture, "PNG")
+    Image.fromarray(seen.view.picture(size_px)).save(picture, "PNG")
     return Response(picture.getvalue(), media_type="image/png")
 
 

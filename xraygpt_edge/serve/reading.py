@@ -21,7 +21,7 @@ from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.imaging.inspection import last_steps
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.imaging.preprocess import ImageSpec, fit
+from xraygpt_edge.imaging.preprocess import ImageSpec, fit, with_warnings
 from xraygpt_edge.imaging.values import Presentation, Shown
 from xraygpt_edge.records import Step
 from xraygpt_edge.serve.errors import Refused
@@ -127,8 +127,9 @@ class Reading:
     ) -> tuple[Seen, Shown | None]:
         began_s = time.monotonic()
         reading = reader.read_with_account(data, options, shown_px)
-        pixels = np.asarray(fit(reading.radiograph.pixels, self._spec))
-        view = View(pixels.tobytes(), reading.radiograph.source, time.monotonic() - began_s)
+        radiograph = with_warnings(reading.radiograph, self._spec)
+        pixels = np.asarray(fit(radiograph.pixels, self._spec))
+        view = View(pixels.tobytes(), radiograph.source, time.monotonic() - began_s)
         return Seen(view, (*reading.steps, *last_steps(reading, self._spec))), reading.shown
 
     def _remember(self, session: str, seen: Seen, options: ReadOptions) -> Key:

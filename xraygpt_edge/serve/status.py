@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from xraygpt_edge.bundle.manifest import UsualQuestion
+from xraygpt_edge.bundle.questions import to_choose_from
 from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.service import Service
@@ -37,7 +38,7 @@ def status(service: Service) -> dict[str, Any]:
             "taken_bytes": service.held.taken_bytes,
             "max_tokens": settings.sampling.max_tokens,
         },
-        "questions": msgspec.to_builtins(settings.bundle.manifest.prompt.questions or QUESTIONS),
+        "questions": msgspec.to_builtins(to_choose_from(settings.bundle.manifest.prompt) or QUESTIONS),
         "defaults": _defaults(service),
         "protections": {"network": service.network, "loopback_only": True},
         "notice": service.notice,

@@ -116,11 +116,11 @@ def statements(place: Place) -> tuple[str, str]:
 def _asked(model: XrayGPT, image: EncodedImage, places: Sequence[Place], deadline: Deadline | None) -> Panel:
     """What all questions begin with is computed once, behind what is kept of the image."""
     scheduler, template = model.parts.wait_for_language(), model.parts.plan.bundle.template(None)
-    texts = [around(template, place.question)[1] for place in places]
-    before, *ids = map(tuple, scheduler.token_ids(template.before, *texts))
+    asked = [around(template, place.question) for place in places]
+    before, *ids = map(tuple, scheduler.token_ids(around(template, "")[0], *(after for _, after in asked)))
     head = tuple(column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False)))
     start = Prefix(Prompt((before, image.embeddings, head)))
-    behind = [asked[len(head) :] for asked in ids]
+    behind = [each[len(head) :] for each in ids]
     return read(scheduler.first_logits_behind(start, behind, deadline), *word_ids(scheduler))
 
 

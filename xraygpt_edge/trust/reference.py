@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xraygpt_edge.engine import EncodedImage, XrayGPT
 from xraygpt_edge.errors import UsageError, XrayGPTError
 from xraygpt_edge.findings import Place
+from xraygpt_edge.imaging.preprocess import grey_of
 from xraygpt_edge.trust import calibration, film, maps, panel, profile, reliance, support
 from xraygpt_edge.trust.calibration import CONTRADICTED_WITHOUT_LABELS, Calibration
 from xraygpt_edge.trust.observation import Observation, evidence_of, observe, reliance_of
@@ -83,7 +84,7 @@ def observe_all(
             found.append(observe(model, image, form))
             kept.append(one)
             if image.model_view is not None:
-                views, n_views = views + image.model_view, n_views + 1
+                views, n_views = views + grey_of(image.model_view), n_views + 1
         except XrayGPTError:
             pass
         tell(number)
