@@ -174,6 +174,12 @@ def echo(port: int, title: str = "DX1", called: str = AE) -> int:
     return subprocess.run(command, capture_output=True, timeout=30).returncode
 
 
+def dcm_errors(path: Path) -> list[str]:
+    """What dciodvfy finds wrong in an object."""
+    judged = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace")
+    return [line for line in (judged.stdout + judged.stderr).splitlines() if line.startswith("Error")]
+
+
 @contextmanager
 def archive(folder: Path, port: int | None = None, *more: str) -> Iterator[tuple[int, Path]]:
     """dcmtk's storescp: keeps what it is sent in a folder."""

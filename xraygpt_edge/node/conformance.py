@@ -99,7 +99,8 @@ with Explicit VR Little Endian.
 
 Storage commitment ({contexts.COMMITMENT}, Implicit VR Little Endian) is asked of: {asked or "none"}. The
 N-EVENT-REPORT is awaited for {commitment.EVENT_S:g} s on the same association, then for
-{commitments.ANSWER_S / 3600:g} h at this node's own port, where it is taken only from an archive that was asked; N-ACTION is refused to everybody.
+{commitments.ANSWER_S / 3600:g} h at this node's own port, where it is taken only from an archive that was asked;
+N-ACTION is refused to everybody.
 
 | status received | what follows |
 |---|---|
