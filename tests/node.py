@@ -95,17 +95,26 @@ class Node:
             "ae": AE, "listen": f"127.0.0.1:{self.port}", "dir": "data", "bundle": str(bundle),
             "questions": [QUESTION], "reserve": "1 MB", **node,
         }  # fmt: skip
-        written = [f"{key} = {toml(value)}" for key, value in facts.items()]
+        self._facts = [f"{key} = {toml(value)}" for key, value in facts.items()]
         self.config = folder / "node.toml"
-        self.config.write_text("\n".join(["[node]", *written, *results, peers]))
+        self.write(*results, peers)
         self.process: subprocess.Popen[bytes] | None = None
 
+    def write(self, *more: str) -> None:
+        """The settings: its own, and destinations and peers."""
+        self.config.write_text("\n".join(["[node]", *self._facts, *more]))
+
     def start(self, *prefix: str) -> Node:
-        command = [*prefix, sys.executable, "-m", "xraygpt_edge", "node", "run", str(self.config)]
+        command = [*prefix, *self.command("run", str(self.config))]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         until(lambda: listens(self.port) or self.process.poll() is not None, 180, "the node listens")
         assert self.process.poll() is None, self.process.stderr.read()
         return self
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        """A command of `node`."""
+        return [sys.executable, "-m", "xraygpt_edge", "node", *words]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; gives its exit code."""
@@ -197,13 +206,15 @@ def archive(folder: Path, port: int | None = None, *more: str) -> Iterator[tuple
 class Orthanc:
     """Debian's Orthanc with its REST interface, on loopback."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node: Node | None = None) -> None:
+        """node: whom it answers about commitment."""
         self.port, self.http = free_port(), free_port()
         folder.mkdir()
         settings = {
             "StorageDirectory": str(folder), "IndexDirectory": str(folder), "DicomPort": self.port,
             "HttpPort": self.http, "DicomAet": "ARCHIVE", "DicomAlwaysAllowStore": True, "Plugins": [],
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
+            "DicomModalities": {"node": [AE, "127.0.0.1", node.port]} if node else {},
         }  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(settings))
         with (folder / "log").open("wb") as log:
