@@ -13,9 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.node import AE, Node, children_of, destination, echo, free_port, needs, no_film, peer, send, until
 from tests.tiny import write_bundle
+from xraygpt_edge.node import part10
+from xraygpt_edge.node.contexts import STORED_CLASSES, STORED_SYNTAXES
+from xraygpt_edge.node.database import Database
+from xraygpt_edge.node.spool import file_hash
 
 pytestmark = needs("storescu", "echoscu")
 
@@ -263,6 +268,35 @@ def test_a_class_that_is_not_ours_is_refused_and_the_film_beside_it_stored(node:
     ]
     assert link.send_c_store(str(no_film(105, tmp_path))).Status == 0
     link.release()
+
+
+def test_every_class_in_every_syntax_is_stored_as_it_came(node: Node, tmp_path: Path) -> None:
+    import pydicom
+    from pynetdicom import ae
+
+    kinds = [(sop_class, syntax) for sop_class in STORED_CLASSES for syntax in STORED_SYNTAXES]
+    entity = ae.ApplicationEntity("DX1")
+    for sop_class, syntax in kinds:
+        entity.add_requested_context(sop_class, syntax)
+    link = entity.associate("127.0.0.1", node.port, ae_title=AE)
+    assert len(link.accepted_contexts) == len(kinds) == len(STORED_CLASSES) * len(STORED_SYNTAXES)
+    body = pydicom.dcmread(no_film(200, tmp_path))
+    wanted = set()
+    for number, (sop_class, syntax) in enumerate(kinds):
+        body.SOPClassUID, body.SOPInstanceUID = sop_class, f"1.2.3.{number}"
+        body.file_meta.MediaStorageSOPClassUID, body.file_meta.TransferSyntaxUID = sop_class, syntax
+        assert link.send_c_store(body).Status == 0, (sop_class, syntax)
+        wanted.add(file_hash(part10.head(sop_class, body.SOPInstanceUID, syntax), encoded(body, syntax)))
+    link.release()
+    with Database.look(node.root) as queue:
+        assert wanted <= {row[0] for row in queue.rows("SELECT sha256 FROM films")}
+
+
+def encoded(body: Dataset, syntax: str) -> bytes:
+    """A data set without pixels, in the order and with the VRs of a syntax."""
+    from pynetdicom.dsutils import encode
+
+    return encode(body, syntax == "1.2.840.10008.1.2", syntax != "1.2.840.10008.1.2.2")
 
 
 def test_nothing_of_a_stranger_but_address_reason_and_number_is_in_the_trail(node: Node) -> None:
