@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.drawn_dicom import as_bytes, dataset
+from tests.tiny import write_bundle
 
 AE = "XRAYGPT"
 QUESTION = "findings?"
+HOSTILE = "127.0.0.2"
+"""A known peer that misbehaves; the good one comes from 127.0.0.1."""
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -201,6 +205,23 @@ def archive(folder: Path, port: int | None = None, *more: str) -> Iterator[tuple
     finally:
         process.terminate()
         process.wait(10)
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A node that runs, and what lies in its archive."""
+
+    node: Node
+    kept: Path
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[Clinic]:
+        """One, as long as the context lasts."""
+        with archive(folder / "archive") as (port, kept):
+            peers = peer() + peer("bad", "BAD", HOSTILE)
+            with running(Node(folder, write_bundle(folder / "tiny"), destination(port), peers=peers)) as node:
+                yield cls(node, kept)
 
 
 class Orthanc:

@@ -1,5 +1,7 @@
 """Storage commitment: a result has arrived when the archive has promised to keep it, and not before."""
 
+# ruff: noqa: F811 - fixtures of another file are imported by their names
+
 from __future__ import annotations
 
 import threading
@@ -106,13 +108,13 @@ def settings_for(folder: Path, port: int, more: str = "") -> Settings:
     return found
 
 
-def deliver(settings: Settings, queue: Database) -> dict[str, Any]:  # noqa: F811
+def deliver(settings: Settings, queue: Database) -> dict[str, Any]:
     sender.deliver(settings, queue, settings.destinations[0])
     return {**queue.rows("SELECT state, status, error_id, request FROM deliveries")[0]}
 
 
 @pytest.fixture
-def stored(tmp_path: Path, queue: Database) -> Database:  # noqa: F811
+def stored(tmp_path: Path, queue: Database) -> Database:
     """A queue with one result whose instance is that of `result_file`."""
     answered(queue)
     secret = spool.Spool(tmp_path / "data").secret()
@@ -127,7 +129,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "EVENT_POLL_S", 0.02)
 
 
-def make_due(queue: Database) -> None:  # noqa: F811
+def make_due(queue: Database) -> None:
     with queue.change() as cursor:
         cursor.execute("UPDATE deliveries SET due_s = 0")
 

@@ -177,7 +177,8 @@ def test_a_node_connects_to_the_addresses_of_its_settings_alone_and_looks_no_nam
             node.settled(1, 240)
     said = trace.read_text("utf-8", "replace")
     address = r'connect\(\d+, \{sa_family=(AF_INET6?), sin6?_port=htons\((\d+)\), [^"]*"([^"]*)"'
-    connected = set(re.findall(address, said))
+    # glibc asks the kernel for its own address by connecting a datagram socket to port 0: nothing is sent.
+    connected = {found for found in re.findall(address, said) if found[1] != "0"}
     assert connected == {("AF_INET", str(port), "127.0.0.1")}
     assert not re.search(r"resolv\.conf|/etc/hosts|nsswitch", said)
     assert not re.search(r"send(to|msg)\([^\n]*sin6?_port", said), "no datagram"

@@ -1,9 +1,10 @@
 """What the node does between receiving and sending: studies, refusals, full disks, watched folders that are full."""
 
+# ruff: noqa: F811 - fixtures of another file are imported by their names
+
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ pytest.importorskip("pynetdicom", reason="the extra node is not installed")
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from tests.node import dcm_errors, film, needs, no_film
-from tests.test_node_ends import queue, small  # noqa: F401 - a fixture
+from tests.test_node_ends import queue, reader, small  # noqa: F401 - fixtures
 from tests.test_node_parts import arrival
 from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.imaging.isolated import Reader
@@ -30,12 +31,6 @@ from xraygpt_edge.records import PRODUCT, Failure
 from xraygpt_edge.reports.source import identity_in
 
 
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with closing(Reader()) as found:
-        yield found
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> spool.Spool:
     return spool.Spool(tmp_path / "data")
@@ -44,7 +39,7 @@ def place(tmp_path: Path) -> spool.Spool:
 class Studies:
     """Films that come to a node which groups them, on a clock of its own."""
 
-    def __init__(self, queue: Database, place: spool.Spool, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def __init__(self, queue: Database, place: spool.Spool, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
         self.queue, self.place, self.now, self.n = queue, place, 1_000_000.0, 0
         monkeypatch.setattr("time.time", lambda: self.now)
         self.grouping = grouping.Grouping(queue, place, reader, place.secret())
@@ -63,7 +58,7 @@ class Studies:
 
 
 @pytest.fixture
-def studies(queue: Database, place: spool.Spool, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Studies:  # noqa: F811
+def studies(queue: Database, place: spool.Spool, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Studies:
     return Studies(queue, place, reader, monkeypatch)
 
 
@@ -127,7 +122,7 @@ def worker(settings: Settings, place: spool.Spool, reader: Reader) -> Any:
 
 @needs("dciodvfy")
 def test_a_refused_film_gets_a_report_that_says_only_that_there_is_no_answer_where_this_is_wanted(
-    queue: Database,  # noqa: F811
+    queue: Database,
     place: spool.Spool,
     reader: Reader,
     phantom: Path,
@@ -177,7 +172,7 @@ def test_a_page_of_ours_is_known_by_its_header_whatever_its_uid_and_a_drawn_phan
 
 
 def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_when_there_is_no_room(
-    queue: Database,  # noqa: F811
+    queue: Database,
     place: spool.Spool,
     reader: Reader,
     phantom: Path,
@@ -213,7 +208,7 @@ def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_whe
 
 
 def test_a_watched_file_that_is_whole_and_no_radiograph_is_taken_at_once(
-    queue: Database,  # noqa: F811
+    queue: Database,
     place: spool.Spool,
     reader: Reader,
     tmp_path: Path,
@@ -249,7 +244,7 @@ def loop(settings: Settings, place: spool.Spool, failing: OutputError, monkeypat
 
 
 def test_a_full_disk_stops_the_answers_and_any_other_fault_of_the_disk_the_node(
-    queue: Database,  # noqa: F811
+    queue: Database,
     place: spool.Spool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -261,7 +256,7 @@ def test_a_full_disk_stops_the_answers_and_any_other_fault_of_the_disk_the_node(
 
 
 def test_the_trail_stays_a_chain_when_the_disk_was_full_in_the_middle_of_a_line(
-    queue: Database,  # noqa: F811
+    queue: Database,
     place: spool.Spool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
