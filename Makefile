@@ -24,7 +24,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint check check-page pictures format wheel eval-demo eval-trust eval-summaries bench slow fuzz fuzz-serve soak clean FORCE
+.PHONY: help demo demo-node test test-long lint check check-page pictures format wheel eval-demo eval-trust eval-summaries bench slow fuzz fuzz-serve soak clean FORCE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' Makefile | expand -t 20
@@ -33,6 +33,9 @@ demo: $(VENV)/runtime.stamp  ## ask the demonstration model one question
 	@test -n "$(IMAGE)" || { echo "There is no DICOM file in examples/; name one: make demo IMAGE=file.dcm"; exit 1; }
 	@echo '$$ $(VENV)/bin/xraygpt-edge ask $(IMAGE) "$(QUESTION)"'
 	@$(PY) -m xraygpt_edge ask "$(IMAGE)" "$(QUESTION)"
+
+demo-node: $(VENV)/tools.stamp  ## a phantom sent by DICOM, its report found in Orthanc: needs Debian's dcmtk and orthanc
+	@$(PY) -m tests.node_demo $(ARGS)
 
 test: $(VENV)/tools.stamp  ## the everyday tests, on two cores
 	@$(PY) -m pytest -n $(WORKERS) -m "not long and not slow and not fuzz and not soak" $(ARGS)

@@ -15,6 +15,7 @@ from benchmarks import (
     machine,
     many,
     memory,
+    node,
     pairs,
     prompt,
     results,
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "start": start.contests,
     "trust": trust.contests,
     "busy": busy.contests,
+    "node": node.contests,
 }
 BESIDE_LLAMA_CPP = {"prompt", "decode", "repacked", "many"}
 

@@ -47,6 +47,10 @@ class Sizes:
     memory_s: float = 60.0
     """Peak memory is reached early in an answer: give up after this long."""
     starts: int = 10
+    large_films: int = 200
+    """Of 8 MB, that a node is sent."""
+    small_films: int = 2000
+    """Of 0.5 MB."""
 
 
 class Task:

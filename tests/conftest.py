@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tests.node import Clinic
     from xraygpt_edge.generation.llama import LlamaContext, Span
 
 # Before any test imports ONNX Runtime: afterwards it is too late.
@@ -74,6 +75,15 @@ def demo() -> Path:
 def phantom() -> Path:
     """A drawn radiograph, as DICOM."""
     return min((ROOT / "examples").glob("*.dcm"))
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """A node between a modality, a peer that misbehaves, and an archive; for tests that do not harm it."""
+    from tests.node import Clinic
+
+    with Clinic.open(tmp_path_factory.mktemp("clinic")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.drawn_dicom import as_bytes, dataset
+from tests.tiny import write_bundle
 
 AE = "XRAYGPT"
 QUESTION = "findings?"
+HOSTILE = "127.0.0.2"
+"""A known peer that misbehaves; the good one comes from 127.0.0.1."""
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -95,17 +99,26 @@ class Node:
             "ae": AE, "listen": f"127.0.0.1:{self.port}", "dir": "data", "bundle": str(bundle),
             "questions": [QUESTION], "reserve": "1 MB", **node,
         }  # fmt: skip
-        written = [f"{key} = {toml(value)}" for key, value in facts.items()]
+        self._facts = [f"{key} = {toml(value)}" for key, value in facts.items()]
         self.config = folder / "node.toml"
-        self.config.write_text("\n".join(["[node]", *written, *results, peers]))
+        self.write(*results, peers)
         self.process: subprocess.Popen[bytes] | None = None
 
+    def write(self, *more: str) -> None:
+        """The settings: its own, and destinations and peers."""
+        self.config.write_text("\n".join(["[node]", *self._facts, *more]))
+
     def start(self, *prefix: str) -> Node:
-        command = [*prefix, sys.executable, "-m", "xraygpt_edge", "node", "run", str(self.config)]
+        command = [*prefix, *self.command("run", str(self.config))]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         until(lambda: listens(self.port) or self.process.poll() is not None, 180, "the node listens")
         assert self.process.poll() is None, self.process.stderr.read()
         return self
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        """A command of `node`."""
+        return [sys.executable, "-m", "xraygpt_edge", "node", *words]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; gives its exit code."""
@@ -174,6 +187,12 @@ def echo(port: int, title: str = "DX1", called: str = AE) -> int:
     return subprocess.run(command, capture_output=True, timeout=30).returncode
 
 
+def dcm_errors(path: Path) -> list[str]:
+    """What dciodvfy finds wrong in an object."""
+    judged = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace")
+    return [line for line in (judged.stdout + judged.stderr).splitlines() if line.startswith("Error")]
+
+
 @contextmanager
 def archive(folder: Path, port: int | None = None, *more: str) -> Iterator[tuple[int, Path]]:
     """dcmtk's storescp: keeps what it is sent in a folder."""
@@ -188,16 +207,35 @@ def archive(folder: Path, port: int | None = None, *more: str) -> Iterator[tuple
         process.wait(10)
 
 
+@dataclass(frozen=True)
+class Clinic:
+    """A node that runs, and what lies in its archive."""
+
+    node: Node
+    kept: Path
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[Clinic]:
+        """One, as long as the context lasts."""
+        with archive(folder / "archive") as (port, kept):
+            peers = peer() + peer("bad", "BAD", HOSTILE)
+            with running(Node(folder, write_bundle(folder / "tiny"), destination(port), peers=peers)) as node:
+                yield cls(node, kept)
+
+
 class Orthanc:
     """Debian's Orthanc with its REST interface, on loopback."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node: Node | None = None) -> None:
+        """node: whom it answers about commitment."""
         self.port, self.http = free_port(), free_port()
         folder.mkdir()
         settings = {
             "StorageDirectory": str(folder), "IndexDirectory": str(folder), "DicomPort": self.port,
             "HttpPort": self.http, "DicomAet": "ARCHIVE", "DicomAlwaysAllowStore": True, "Plugins": [],
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
+            "DicomModalities": {"node": [AE, "127.0.0.1", node.port]} if node else {},
         }  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(settings))
         with (folder / "log").open("wb") as log:

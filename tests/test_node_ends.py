@@ -25,7 +25,7 @@ from xraygpt_edge.node import deliveries, films, sender, spool, watching
 from xraygpt_edge.node.database import Database
 from xraygpt_edge.node.door import ANYBODY
 from xraygpt_edge.node.receiver import Receiver
-from xraygpt_edge.node.settings import Settings, Watch
+from xraygpt_edge.node.settings import Destination, Settings, Watch
 from xraygpt_edge.reports.dicom_object import encoded
 
 
@@ -34,7 +34,7 @@ def queue(tmp_path: Path) -> Iterator[Database]:
     place = spool.Spool(tmp_path / "data")
     place.make()
     with Database.open(place.root) as database:
-        deliveries.introduce(database, ["pacs"])
+        deliveries.introduce(database, [Destination("pacs")])
         yield database
 
 
@@ -222,15 +222,24 @@ def test_an_archive_that_refuses_our_title_is_asked_once_an_hour_and_used_when_i
         assert try_once(tmp_path, queue, port)["state"] == "done"
 
 
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with closing(Reader()) as found:
+        yield found
+
+
 @pytest.fixture
-def watched(tmp_path: Path, queue: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Any]]:
+def watched(tmp_path: Path, queue: Database, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Any]:
     monkeypatch.setattr(watching, "STILL_S", 0.0)
     monkeypatch.setattr(watching, "LOOK_S", 0.0)
     folder = tmp_path / "incoming"
     folder.mkdir()
     place = spool.Spool(tmp_path / "data")
-    with closing(Reader()) as reader:
-        yield folder, lambda after: watching.Watching(Watch(str(folder), after), queue, place, reader, place.secret())
+    settings = small(tmp_path)
+    return (
+        folder,
+        lambda after: watching.Watching(settings, Watch(str(folder), after), queue, place, reader, place.secret()),
+    )
 
 
 def test_a_watched_file_is_taken_when_it_is_whole_and_once(

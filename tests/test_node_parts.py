@@ -16,6 +16,7 @@ from xraygpt_edge.node.database import QUEUE, VERSION, Database, note
 from xraygpt_edge.node.door import ANYBODY, TOO_MANY, WRONG_CALLED, WRONG_CALLING, Door, NotARequest
 from xraygpt_edge.node.films import Arrival, Made, State, Taken
 from xraygpt_edge.node.retries import GIVE_UP_S, HELD_S, Outcome, Result, next_try_s, outcome_of
+from xraygpt_edge.node.settings import Destination
 from xraygpt_edge.node.spool import Spool, file_hash, keyed_hash
 
 MINIMAL = """
@@ -93,7 +94,7 @@ def place(tmp_path: Path) -> Spool:
 @pytest.fixture
 def queue(place: Spool):
     with Database.open(place.root) as database:
-        deliveries.introduce(database, ["pacs"])
+        deliveries.introduce(database, [Destination("pacs")])
         yield database
 
 
@@ -320,7 +321,7 @@ def test_a_films_head_depends_on_what_was_sent_alone_and_is_read_as_dicom() -> N
 
     head = part10.head("1.2.840.10008.5.1.4.1.1.1.1", "1.2.3.4.55", "1.2.840.10008.1.2.1")
     assert file_hash(head) == "608ba48a4253aa20306d067dc443984796efc23d6ce0b491f0c8e19b5b597055"
-    assert part10.instance_of(head) == "1.2.3.4.55"
+    assert part10.named_in(head) == ("1.2.840.10008.5.1.4.1.1.1.1", "1.2.3.4.55")
     meta = pydicom.dcmread(io.BytesIO(head)).file_meta
     assert meta.MediaStorageSOPInstanceUID == "1.2.3.4.55"
     assert meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"

@@ -63,7 +63,9 @@ def settings(clinic: Path) -> Settings:
 @pytest.fixture(scope="module")
 def listening(settings: Settings) -> Iterator[int]:
     port = int(settings.node.listen.rpartition(":")[2])
-    found = server.Server(("127.0.0.1", port), Door(settings), lambda *_: 0, tls.for_listening(settings.node.tls))
+    found = server.Server(
+        ("127.0.0.1", port), Door(settings), lambda *_: 0, lambda _: (0, None), tls.for_listening(settings.node.tls)
+    )
     accepting = threading.Thread(target=lambda: found.serve_forever(0.05))
     accepting.start()
     yield port

@@ -11,6 +11,8 @@ from typing import Any, Literal
 SCHEMA = 1
 """Version of the objects that `to_dict` gives."""
 
+PRODUCT = "xraygpt-edge"
+"""Manufacturer of every DICOM object that is written here."""
 NOTICE = (
     "Research software, not a medical device. Not for diagnosis or treatment. "
     "Every statement needs review by a qualified clinician."

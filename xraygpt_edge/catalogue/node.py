@@ -65,6 +65,15 @@ NODE: dict[str, Entry] = {
         "Look at the archive's log, then send it again with xraygpt-edge node retry DIR.",
         "The other results are not affected.",
     ),
+    "E-NOD-009": Entry(
+        3,
+        "a result is stored, and the archive has not committed itself to it",
+        "`commit = true` asks the archive to promise that it keeps each result. It refused, or has not answered within "
+        "an hour: it may not offer storage commitment, or cannot reach this node's port to answer. The result is "
+        "there, and nobody has promised that it stays.",
+        "Look at the archive's settings for this node's title, address and port, then use xraygpt-edge node retry DIR.",
+        "The result itself is in the archive.",
+    ),
     "E-NOD-010": Entry(
         3,
         "the file of a film is missing",

@@ -6,19 +6,30 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 
-from xraygpt_edge.node import tls
-from xraygpt_edge.node.contexts import ECHO_SYNTAXES, MAXIMUM_PDU_BYTES, VERIFICATION
+from xraygpt_edge.node import commitment, tls
+from xraygpt_edge.node.contexts import (
+    COMMITMENT,
+    COMMITMENT_INSTANCE,
+    COMMITMENT_SYNTAX,
+    MAXIMUM_PDU_BYTES,
+    PLAIN_SYNTAXES,
+    VERIFICATION,
+)
 from xraygpt_edge.node.results import SENT_CLASSES, SENT_SYNTAX
 from xraygpt_edge.node.retries import Outcome, Result, outcome_of
 from xraygpt_edge.node.settings import Destination, Settings, endpoint
+from xraygpt_edge.node.spool import Spool
 
 CONNECT_S, ANSWER_S = 15.0, 60.0
 CLASS_NOT_SUPPORTED = 0x0122
+ASK = 1
+"""Action of the Storage Commitment Push Model."""
 PERMANENT = 1
 
 
@@ -32,13 +43,14 @@ class Unreachable(Exception):
 
 @contextmanager
 def association(settings: Settings, destination: Destination) -> Iterator[Association]:
-    """An association with an archive, for everything that we send and for C-ECHO. Raises Unreachable."""
+    """An association with an archive, for everything that we send, ask and hear. Raises Unreachable."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # our own files, as they are, without a parser in between
-    link = _entity(settings).associate(
+    hear = partial(commitment.hear, Spool(settings.root))
+    link = _entity(settings, destination).associate(
         *endpoint(destination.address or ""),
         ae_title=destination.ae or "",
         max_pdu=MAXIMUM_PDU_BYTES,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_N_EVENT_REPORT, hear)],
         tls_args=(tls.for_sending(destination.tls_ca, settings.node.tls), None) if destination.tls_ca else None,
     )
     if not link.is_established:
@@ -52,7 +64,10 @@ def association(settings: Settings, destination: Destination) -> Iterator[Associ
 
 def echo(link: Association) -> Result:
     """Ask whether anybody is there."""
-    status = link.send_c_echo().get("Status")
+    try:
+        status = link.send_c_echo().get("Status")
+    except (ValueError, RuntimeError):  # it takes no C-ECHO, or is gone
+        status = None
     return Result(outcome_of(status), "" if status == 0 else "no answer to C-ECHO", status)
 
 
@@ -71,13 +86,28 @@ def store(link: Association, path: Path) -> Result:
     return Result(outcome, why, status, seconds)
 
 
-def _entity(settings: Settings) -> AE:
+def ask_to_keep(link: Association, transaction: str, paths: list[Path]) -> Result:
+    """Ask for commitment to objects that were stored; the answer comes later."""
+    try:
+        asked = commitment.request(transaction, paths)
+        status = link.send_n_action(asked, ASK, COMMITMENT, COMMITMENT_INSTANCE)[0].get("Status")
+    except ValueError:  # the archive does not commit itself
+        status = CLASS_NOT_SUPPORTED
+    except (RuntimeError, OSError):  # the association has ended meanwhile
+        status = None
+    why = "" if status == 0 else "no answer to N-ACTION" if status is None else f"N-ACTION: status 0x{status:04X}"
+    return Result(outcome_of(status), why, status, error_id="E-NOD-009")
+
+
+def _entity(settings: Settings, destination: Destination) -> AE:
     entity = AE(settings.node.ae)
     entity.connection_timeout = CONNECT_S
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = ANSWER_S
-    entity.add_requested_context(VERIFICATION, list(ECHO_SYNTAXES))
+    entity.add_requested_context(VERIFICATION, list(PLAIN_SYNTAXES))
     for sop_class in SENT_CLASSES:
         entity.add_requested_context(sop_class, SENT_SYNTAX)
+    if destination.commit:
+        entity.add_requested_context(COMMITMENT, COMMITMENT_SYNTAX)
     return entity
 
 

@@ -38,26 +38,36 @@ class Trail:
     def __init__(self, folder: Path) -> None:
         """Find the end of the trail; a last line that a crash cut off is taken away. Raises OutputError."""
         self._path = folder / TRAIL
-        try:
-            self._hash, self._seq = _end_of(self._path)
-            if self._hash == START and (earlier := _rotated(folder)):
-                self._hash, self._seq = _end_of(earlier[-1])
-        except OSError as error:
-            raise OutputError("E-NOD-005", error.strerror or type(error).__name__) from error
+        self._is_broken = True
+        """A write has failed, so the end of the file must be looked for again."""
+        self._find_end()
 
     def copy(self, database: Database) -> None:
-        """Move what has happened from the queue into the trail. Raises OutputError."""
+        """Move what has happened from the queue into the trail. Raises OutputError; what was not moved is later."""
+        if self._is_broken:
+            self._find_end()
         while rows := database.rows("SELECT seq, facts FROM events ORDER BY seq LIMIT :n", n=AT_ONCE):
             events = [(row["seq"], json.loads(row["facts"])) for row in rows]
+            self._is_broken = True
             try:
                 for seq, facts in events:
                     if seq > self._seq:  # else a crash came between copying and deleting
                         self._write(seq, facts)
                 self._sync()
+                self._is_broken = False
             except OSError as error:
                 raise OutputError("E-NOD-005", error.strerror or type(error).__name__) from error
             with database.change() as cursor:
                 cursor.execute("DELETE FROM events WHERE seq <= ?", (events[-1][0],))
+
+    def _find_end(self) -> None:
+        try:
+            self._hash, self._seq = _end_of(self._path)
+            if self._hash == START and (earlier := _rotated(self._path.parent)):
+                self._hash, self._seq = _end_of(earlier[-1])
+        except OSError as error:
+            raise OutputError("E-NOD-005", error.strerror or type(error).__name__) from error
+        self._is_broken = False
 
     def _write(self, seq: int, facts: dict[str, Any]) -> None:
         if self._path.exists() and _month_of(self._path) not in (None, facts["at"][:7]):

@@ -6,7 +6,7 @@ import re
 
 from pydicom.uid import UID
 
-from xraygpt_edge.node import connection, contexts, door, part10, results, server
+from xraygpt_edge.node import commitment, commitments, connection, contexts, door, part10, results, server
 from xraygpt_edge.node.settings import Settings
 from xraygpt_edge.version import __version__
 
@@ -32,6 +32,7 @@ Research software, not a medical device.
 | Verification | SCU and SCP |
 | Storage of images (table below) | SCP |
 | Storage of {", ".join(_names(results.SENT_CLASSES))} | SCU |
+| Storage commitment (push model), where a destination says `commit` | SCU |
 
 **Not supported:** query/retrieve, worklist, print, media, and **storage commitment as a provider**: this node is never
 the only place of an image, and an archive must stay a destination of the modality."""
@@ -58,7 +59,7 @@ def _network(settings: Settings) -> str:
 def _accepted() -> str:
     classes = "\n".join(f"| {UID(uid).name} | {uid} |" for uid in contexts.STORED_CLASSES)
     syntaxes = "\n".join(f"| {UID(uid).name} | {uid} |" for uid in contexts.STORED_SYNTAXES)
-    echo = ", ".join(_names(contexts.ECHO_SYNTAXES))
+    echo = ", ".join(_names(contexts.PLAIN_SYNTAXES))
     return f"""## Presentation contexts accepted
 
 Verification ({contexts.VERIFICATION}) with {echo}. Each of these classes with each of these transfer syntaxes:
@@ -86,6 +87,7 @@ def _sent(settings: Settings) -> str:
         for each in settings.destinations
     )
     proposed = ", ".join(f"{UID(uid).name} ({uid})" for uid in results.SENT_CLASSES)
+    asked = ", ".join(each.name for each in settings.destinations if each.commit)
     return f"""## Presentation contexts proposed
 
 Verification, and {proposed},
@@ -95,11 +97,17 @@ with Explicit VR Little Endian.
 |---|---|
 {where}
 
+Storage commitment ({contexts.COMMITMENT}, Implicit VR Little Endian) is asked of: {asked or "none"}. The
+N-EVENT-REPORT is awaited for {commitment.EVENT_S:g} s on the same association, then for
+{commitments.ANSWER_S / 3600:g} h at this node's own port, where it is taken only from an archive that was asked;
+N-ACTION is refused to everybody.
+
 | status received | what follows |
 |---|---|
 | 0000, Bxxx | stored |
 | A7xx, no answer | again after 1, 2, 5, 15 and 60 minutes, then hourly, for 72 hours |
 | other failures | once more after an hour, then a dead letter |
+| commitment failed for an object | it is sent again |
 | association rejected, permanent | the destination is held; one C-ECHO an hour |"""
 
 

@@ -21,7 +21,7 @@ from xraygpt_edge.errors import BundleIncompatible, OutputError, UsageError
 from xraygpt_edge.node.times import utc
 
 QUEUE = "queue.sqlite3"
-VERSION = 1
+VERSION = 2
 WAIT_S = 30.0
 """For another process of ours to finish its change: a few milliseconds, unless the disk is struggling."""
 SCHEMA = """
@@ -39,8 +39,12 @@ CREATE TABLE films (
     answered_as TEXT NOT NULL DEFAULT '', -- its file's name in those records
     ended_s REAL,
     error_id TEXT NOT NULL DEFAULT '',
-    copies INTEGER NOT NULL DEFAULT 0    -- how often it came again
+    copies INTEGER NOT NULL DEFAULT 0,   -- how often it came again
+    held INTEGER NOT NULL DEFAULT 0,     -- it waits for the others of its study
+    study TEXT NOT NULL DEFAULT '',      -- keyed hash of the Study Instance UID; empty as long as nobody has looked
+    study_group INTEGER NOT NULL DEFAULT 0 -- which group of its study it belongs to
 );
+CREATE INDEX films_study ON films (study, study_group);
 CREATE INDEX films_waiting ON films (state, priority, id);
 CREATE INDEX films_instance ON films (instance);
 CREATE TABLE deliveries (
@@ -57,8 +61,10 @@ CREATE TABLE deliveries (
     ended_s REAL,
     status INTEGER,                      -- of the last C-STORE response
     error_id TEXT NOT NULL DEFAULT '',
+    request TEXT NOT NULL DEFAULT '',    -- keyed hash of the transaction in which commitment was asked for
     UNIQUE (film, destination, kind)
 );
+CREATE INDEX deliveries_request ON deliveries (request);
 CREATE INDEX deliveries_due ON deliveries (destination, state, due_s);
 CREATE INDEX deliveries_instance ON deliveries (instance);
 CREATE TABLE destinations (
@@ -75,6 +81,17 @@ CREATE TABLE watched (
 );
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL);
 """
+LATER = {
+    1: """
+ALTER TABLE films ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE films ADD COLUMN study TEXT NOT NULL DEFAULT '';
+ALTER TABLE films ADD COLUMN study_group INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX films_study ON films (study, study_group);
+ALTER TABLE deliveries ADD COLUMN request TEXT NOT NULL DEFAULT '';
+CREATE INDEX deliveries_request ON deliveries (request);
+""",
+}
+"""Version → what makes the next one of it."""
 
 
 class Database:
@@ -95,12 +112,9 @@ class Database:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}")
             database = cls(connection)
-            if not _version(connection):
+            if _version(connection) < VERSION:
                 with database.change() as cursor:
-                    if not _version(connection):  # another process was not faster
-                        for statement in SCHEMA.split(";\n"):
-                            cursor.execute(statement)
-                        cursor.execute(f"PRAGMA user_version = {VERSION}")
+                    _bring_up_to_date(cursor)
         return database
 
     @classmethod
@@ -165,6 +179,14 @@ def _connected(uri: str) -> sqlite3.Connection:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _bring_up_to_date(cursor: Cursor) -> None:
+    """Make the tables, or what they lack; another process may have been faster."""
+    while (version := _version(cursor.connection)) < VERSION:
+        for statement in (LATER[version] if version else SCHEMA).split(";\n"):
+            cursor.execute(statement)
+        cursor.execute(f"PRAGMA user_version = {version + 1 if version else VERSION}")
 
 
 def _require_known(connection: sqlite3.Connection) -> None:

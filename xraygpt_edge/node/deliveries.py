@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from sqlite3 import Cursor, Row
+from typing import Literal
 
 from xraygpt_edge.node.database import Database, note
 from xraygpt_edge.node.films import SHOWN_DIGITS
 from xraygpt_edge.node.retries import GIVE_UP_S, HELD_S, Outcome, Result, next_try_s, outcome_of, pause_s
+from xraygpt_edge.node.settings import Destination
+
+Arrived = Literal["done", "stored"]
+"""Stored: the archive has it, and has not yet committed itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,15 @@ class Standing:
     tries: int
 
 
-def introduce(database: Database, names: list[str]) -> None:
-    """Have a row for each destination of the settings."""
+def introduce(database: Database, destinations: Collection[Destination]) -> None:
+    """Have a row for each destination of the settings; whoever need not commit any more has what it has stored."""
     with database.change() as cursor:
-        cursor.executemany("INSERT OR IGNORE INTO destinations (name) VALUES (?)", [(name,) for name in names])
+        names = [(each.name,) for each in destinations]
+        cursor.executemany("INSERT OR IGNORE INTO destinations (name) VALUES (?)", names)
+        cursor.executemany(
+            "UPDATE deliveries SET state = 'done', ended_s = ? WHERE state = 'stored' AND destination = ?",
+            [(time.time(), each.name) for each in destinations if not each.commit],
+        )
 
 
 def standing(database: Database, destination: str) -> Standing:
@@ -48,12 +59,14 @@ def standing(database: Database, destination: str) -> Standing:
     return Standing(bool(row["held"]), row["due_s"], row["tries"])
 
 
-def due(database: Database, destination: str, most: int) -> list[Delivery]:
-    """What is to be sent now, oldest first; most: so many at once."""
+def due(database: Database, destination: str, most: int, state: str = "waiting") -> list[Delivery]:
+    """What is to be sent now, or in another state to be asked about, oldest first; most: so many at once."""
     found = database.rows(
         "SELECT deliveries.*, films.sha256 AS film_sha256 FROM deliveries JOIN films ON films.id = deliveries.film"
-        " WHERE destination = :name AND deliveries.state = 'waiting' AND due_s <= :now ORDER BY deliveries.id LIMIT :n",
+        " WHERE destination = :name AND deliveries.state = :state AND request = '' AND due_s <= :now"
+        " ORDER BY deliveries.id LIMIT :n",
         name=destination,
+        state=state,
         now=time.time(),
         n=most,
     )
@@ -74,21 +87,21 @@ def _delivery(row: Row) -> Delivery:
     )
 
 
-def settle(database: Database, delivery: Delivery, result: Result) -> None:
-    """Write down what became of one try; raises OutputError."""
+def settle(database: Database, delivery: Delivery, result: Result, arrived: Arrived = "done") -> None:
+    """Write down what became of one try; raises OutputError. arrived: the state of a result that is stored."""
     now = time.time()
     again_s = next_try_s(result.outcome, delivery.tries + 1, now - delivery.made_s, delivery.before)
-    state = "done" if result.outcome.is_stored else "dead" if again_s is None else "waiting"
+    state = arrived if result.outcome.is_stored else "dead" if again_s is None else "waiting"
     with database.change() as cursor:
         cursor.execute(
             "UPDATE deliveries SET state = ?, tries = tries + 1, due_s = ?, ended_s = ?, status = ?, error_id = ?"
             " WHERE id = ?",
             (
-                *(state, now + (again_s or 0), None if state == "waiting" else now),
-                *(result.status, "" if state == "done" else result.error_id, delivery.id),
+                *(state, now + (again_s or 0), None if state in ("waiting", "stored") else now),
+                *(result.status, "" if result.outcome.is_stored else result.error_id, delivery.id),
             ),
         )
-        event = {"done": "sent", "dead": "dead letter", "waiting": "not sent"}[state]
+        event = {"done": "sent", "stored": "sent", "dead": "dead letter", "waiting": "not sent"}[state]
         facts = {"film": delivery.film, "destination": delivery.destination, "kind": delivery.kind}
         note(cursor, event, **facts, status=_hex(result.status), seconds=result.seconds)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from xraygpt_edge.node.settings import Peer, Settings
+from xraygpt_edge.node.settings import Peer, Settings, endpoint
 
 SOCKETS_MAX, SOCKETS_OF_ONE_ADDRESS = 40, 20
 ASSOCIATIONS_MAX, ASSOCIATIONS_OF_ONE_PEER = 8, 4
@@ -96,6 +96,15 @@ class Door:
             with self._lock:
                 self._associations[peer.name] -= not rejected
 
+    def may_store(self, peer: Peer) -> bool:
+        """Whether films are taken of a peer that was let in."""
+        return peer is ANYBODY or peer in self.settings.peers
+
+    def may_commit(self, address: str, peer: Peer) -> bool:
+        """Whether it is an archive that was asked for commitment, and may answer here."""
+        archives = [each for each in self._archives_at(address) if peer is ANYBODY or each.ae == peer.ae]
+        return bool(archives)
+
     def note(self, address: str, why: str) -> None:
         """Remember that somebody was turned away."""
         with self._lock:
@@ -107,15 +116,30 @@ class Door:
             found, self._turned_away = self._turned_away, Counter()
             return found
 
+    def keep_counting(self, turned_away: Counter[tuple[str, str]]) -> None:
+        """Nobody could be told of these."""
+        with self._lock:
+            self._turned_away.update(turned_away)
+
     def _rejected(self, address: str, rejection: Rejection) -> Rejection:
         self.note(address, rejection.why)
         return rejection
 
     def _peers_at(self, address: str) -> list[Peer]:
-        """Who may send from an address; without any peer in the settings, every program of this computer."""
+        """Who may come from an address; without any peer in the settings, every program of this computer."""
         if not self.settings.peers:
             return [ANYBODY] if ipaddress.ip_address(address).is_loopback else []
-        return [peer for peer in self.settings.peers if plain(peer.address) == address]
+        peers = [peer for peer in self.settings.peers if plain(peer.address) == address]
+        return peers + self._archives_at(address)
+
+    def _archives_at(self, address: str) -> list[Peer]:
+        """Archives of an address that commit themselves, as peers."""
+        asked = [each for each in self.settings.destinations if each.commit]
+        return [
+            Peer(each.name, each.ae or "", address)
+            for each in asked
+            if plain(endpoint(each.address or "")[0]) == address
+        ]
 
 
 ANYBODY = Peer("local", "", "")

@@ -49,6 +49,8 @@ class Arrival:
     peer: str
     priority: int
     """Index in PRIORITIES."""
+    held: bool = False
+    """It is answered when its study seems to be complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,11 @@ def take(database: Database, arrival: Arrival) -> Taken:
             return _again(cursor, found["id"], found["state"], arrival)
         twin = cursor.execute("SELECT 1 FROM films WHERE instance = ?", (arrival.instance,)).fetchone()
         cursor.execute(
-            "INSERT INTO films (sha256, instance, file, bytes, peer, priority, received_s)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO films (sha256, instance, file, bytes, peer, priority, held, received_s)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(arrival.sha256, arrival.instance, arrival.file, arrival.n_bytes),
-                *(arrival.peer, arrival.priority, time.time()),
+                *(arrival.peer, arrival.priority, arrival.held, time.time()),
             ),
         )
         facts = {"film": arrival.sha256[:SHOWN_DIGITS], "peer": arrival.peer, "bytes": arrival.n_bytes}
@@ -129,8 +131,8 @@ def revive(cursor: Cursor, film: int) -> int:
     """Dead letters of a film back into the queue; returns how many."""
     now = time.time()
     cursor.execute(
-        "UPDATE deliveries SET state = 'waiting', tries = 0, made_s = ?, due_s = ?, ended_s = NULL, error_id = ''"
-        " WHERE film = ? AND state = 'dead' AND file != ''",
+        "UPDATE deliveries SET state = 'waiting', tries = 0, made_s = ?, due_s = ?, ended_s = NULL, error_id = '',"
+        " status = NULL, request = '' WHERE film = ? AND state = 'dead' AND file != ''",
         (now, now, film),
     )
     return cursor.rowcount
@@ -145,7 +147,7 @@ def next_film(database: Database, but: Collection[int]) -> Film | None:
     """The film that is to be answered next; but: those in work already."""
     marks = ", ".join(str(int(each)) for each in but)
     found = database.rows(
-        f"SELECT * FROM films WHERE state = 'waiting' AND id NOT IN ({marks})"  # noqa: S608 - numbers of our own
+        f"SELECT * FROM films WHERE state = 'waiting' AND NOT held AND id NOT IN ({marks})"  # noqa: S608 - numbers of our own
         " ORDER BY max(0, priority - CAST((:now - received_s) / :step AS INTEGER)), id LIMIT 1",
         now=time.time(),
         step=AGEING_S,
@@ -156,11 +158,6 @@ def next_film(database: Database, but: Collection[int]) -> Film | None:
 def film_of(row: Row) -> Film:
     """A row as a film."""
     return Film(row["id"], row["sha256"], row["file"], row["peer"], row["received_s"], row["answers"])
-
-
-def all_waiting(database: Database) -> list[Film]:
-    """Every film without an answer, oldest first."""
-    return [film_of(row) for row in database.rows("SELECT * FROM films WHERE state = 'waiting' ORDER BY id")]
 
 
 def assign(database: Database, film: Film, answers: str) -> None:

@@ -19,7 +19,7 @@ def take_orphans(database: Database, place: Spool) -> None:
         if path.name in known:
             continue
         data = path.read_bytes()
-        instance = keyed_hash(secret, part10.instance_of(data))
+        instance = keyed_hash(secret, part10.named_in(data)[1])
         normal = films.PRIORITIES.index("normal")
         arrival = Arrival(file_hash(data), instance, path.name, len(data), UNKNOWN, normal)
         if films.take(database, arrival) is not Taken.NEW:

@@ -25,7 +25,7 @@ SELECT id, file FROM films WHERE file != '' AND (
     (state IN ('answered', 'refused') AND ended_s <= :films AND NOT EXISTS
         (SELECT 1 FROM deliveries WHERE film = films.id AND state != 'done'))
     OR (state != 'waiting' AND ended_s <= :failed AND NOT EXISTS
-        (SELECT 1 FROM deliveries WHERE film = films.id AND state = 'waiting')))
+        (SELECT 1 FROM deliveries WHERE film = films.id AND state IN ('waiting', 'stored'))))
 """
 RESULTS_TO_DELETE = """
 SELECT id, file FROM deliveries WHERE file != '' AND ((state = 'done' AND ended_s <= :done)

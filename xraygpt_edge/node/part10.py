@@ -26,14 +26,16 @@ def head(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
     return PREAMBLE + _element(0x0000, b"UL", struct.pack("<L", len(meta))) + meta
 
 
-def instance_of(data: bytes) -> str:
-    """The SOP Instance UID in a head that was written here; empty where it was not."""
+def named_in(data: bytes) -> tuple[str, str]:
+    """SOP Class and Instance UID in a head that was written here, for a film or a result; empty where it was not."""
     class_at = len(PREAMBLE) + 12 + 14
     instance_at = class_at + 8 + int.from_bytes(data[class_at + 6 : class_at + 8], "little")
     if data[class_at : class_at + 6] != b"\2\0\2\0UI" or data[instance_at : instance_at + 6] != b"\2\0\3\0UI":
-        return ""
+        return "", ""
     length = int.from_bytes(data[instance_at + 6 : instance_at + 8], "little")
-    return data[instance_at + 8 : instance_at + 8 + length].rstrip(b"\0").decode("ascii", "replace")
+    uids = (data[class_at + 8 : instance_at], data[instance_at + 8 : instance_at + 8 + length])
+    sop_class, instance = (uid.rstrip(b"\0").decode("ascii", "replace") for uid in uids)
+    return sop_class, instance
 
 
 def _uid(uid: str) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -13,7 +14,7 @@ from pynetdicom import evt
 
 from xraygpt_edge import sandbox
 from xraygpt_edge.errors import OutputError, UsageError, XrayGPTError
-from xraygpt_edge.node import films, lifeline, part10, server, spool, tls
+from xraygpt_edge.node import commitment, films, lifeline, part10, server, spool, tls
 from xraygpt_edge.node.database import Database, note
 from xraygpt_edge.node.door import Door
 from xraygpt_edge.node.films import Arrival, Taken
@@ -71,13 +72,13 @@ class Receiver:
                 note(cursor, "ours came back", peer=peer.name)
             return
         priority = PRIORITY_OF_A_REQUEST.get(request.Priority, films.PRIORITIES.index(peer.priority))
-        arrival = Arrival(spool.file_hash(*parts), keyed, "", n_bytes, peer.name, priority)
+        held = self.settings.node.group is not None
+        arrival = Arrival(spool.file_hash(*parts), keyed, "", n_bytes, peer.name, priority, held)
         if films.needs_no_file(self.database, arrival.sha256):
             films.take(self.database, arrival)
             return
         self._require_room(n_bytes)
-        name = self.spool.keep_film(*parts)
-        self._admit(Arrival(arrival.sha256, keyed, name, n_bytes, peer.name, priority))
+        self._admit(replace(arrival, file=self.spool.keep_film(*parts)))
 
     def _admit(self, arrival: Arrival) -> None:
         """The row for a file; without a row the file goes, too."""
@@ -126,7 +127,8 @@ def _listen(settings: Settings) -> tuple[server.Server, Receiver]:
     address = endpoint(settings.node.listen)
     context = tls.for_listening(settings.node.tls) if settings.node.tls else None
     try:
-        return server.Server(address, Door(settings), receiver.store, context), receiver
+        hear = partial(commitment.hear, place)
+        return server.Server(address, Door(settings), receiver.store, hear, context), receiver
     except OSError as error:
         raise UsageError("E-NOD-002", f"{settings.node.listen}: {error.strerror}") from error
 
@@ -145,10 +147,14 @@ def _serve_until_told(listening: server.Server, receiver: Receiver) -> None:
 def _note_turned_away(door: Door, database: Database) -> None:
     """One event for each address and reason, however often it came: strangers must not fill the trail."""
     found = door.turned_away()
-    if found:
+    if not found:
+        return
+    try:
         with database.change() as cursor:
             for (address, why), n in found.items():
                 note(cursor, "turned away", address=address, why=why, n=n)
+    except OutputError:  # a full disk; they are counted with the next ones
+        door.keep_counting(found)
 
 
 if __name__ == "__main__":

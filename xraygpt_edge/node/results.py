@@ -12,7 +12,7 @@ import msgspec
 from pydicom.dataset import Dataset
 
 from xraygpt_edge.imaging.identity import Identity
-from xraygpt_edge.ledger import Answered
+from xraygpt_edge.ledger import Answered, Failed
 from xraygpt_edge.node.settings import Kind
 from xraygpt_edge.records import NOTICE, SCHEMA
 from xraygpt_edge.reports import secondary_capture, to_dicom_sr, to_fhir, to_html
@@ -42,6 +42,12 @@ Make = Callable[[Radiograph, Identity, datetime], Made]
 def make(kind: Kind, answers: Sequence[Answered], identity: Identity, answered_at: datetime) -> Made:
     """The object of a kind about one film; raises InputRefused where patient or study cannot be copied."""
     return MAKERS[kind](Radiograph(tuple(answers)), identity, answered_at)
+
+
+def refusal(failed: Failed, identity: Identity, refused_at: datetime) -> Made:
+    """A report that says only that there is no answer, and why; raises InputRefused as `make` does."""
+    document = to_dicom_sr.refusal(failed, identity, refused_at)
+    return Made(encoded(document), ".dcm", str(document.SOPInstanceUID))
 
 
 def _dicom(write: Callable[[Radiograph, Identity, datetime], Dataset]) -> Make:

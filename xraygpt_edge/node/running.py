@@ -11,7 +11,7 @@ from typing import Protocol
 from xraygpt_edge import batch, bundle
 from xraygpt_edge.batch.job import load_of
 from xraygpt_edge.bundle.store import find_bundle
-from xraygpt_edge.errors import Locked
+from xraygpt_edge.errors import Locked, OutputError
 from xraygpt_edge.host import Event, Fatal, ModelHost
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import claimed
@@ -21,6 +21,7 @@ from xraygpt_edge.node.audit import Trail
 from xraygpt_edge.node.check import certificate_ends
 from xraygpt_edge.node.children import Child
 from xraygpt_edge.node.database import Database
+from xraygpt_edge.node.grouping import Grouping, let_all_go
 from xraygpt_edge.node.receiver import FINISH_S
 from xraygpt_edge.node.settings import Settings
 from xraygpt_edge.node.spool import Spool
@@ -29,6 +30,8 @@ from xraygpt_edge.node.working import READ_AHEAD, Working
 
 TICK_S = 0.2
 HOUSEKEEPING_S = 5.0
+NO_ROOM_S = 2.0
+"""Between two tries on a full disk."""
 END_S = FINISH_S + 2.0
 """Longest time from the wish to end until the end."""
 
@@ -57,7 +60,7 @@ def run(settings: Settings, watcher: Watcher) -> None:
         place.empty_part()
         database = stack.enter_context(Database.open(settings.root))
         trail = Trail(settings.root)
-        deliveries.introduce(database, [each.name for each in settings.destinations])
+        deliveries.introduce(database, settings.destinations)
         intake.take_orphans(database, place)
         facts.write(
             settings.root, settings, {name: time.time() + left for name, left in certificate_ends(settings).items()}
@@ -67,11 +70,12 @@ def run(settings: Settings, watcher: Watcher) -> None:
         children = [Child("receiver", settings), Child("sender", settings)]
         stack.callback(_end, children, trail, database)
         watching = _watching(settings, database, place, working)
+        grouping = _grouping(settings, database, place, working)
         for child in children:
             child.start()
         notify.tell(notify.READY)
         watcher.up()
-        _Loop(settings, database, place, trail, children, working, watching, told).go()
+        _Loop(settings, database, place, trail, children, working, watching, grouping, told).go()
 
 
 def _working(
@@ -87,7 +91,14 @@ def _working(
 
 def _watching(settings: Settings, database: Database, place: Spool, working: Working) -> Watching | None:
     watch = settings.node.watch
-    return Watching(watch, database, place, working.reader, working.secret) if watch else None
+    return Watching(settings, watch, database, place, working.reader, working.secret) if watch else None
+
+
+def _grouping(settings: Settings, database: Database, place: Spool, working: Working) -> Grouping | None:
+    if settings.node.group:
+        return Grouping(database, place, working.reader, working.secret)
+    let_all_go(database)
+    return None
 
 
 @dataclass(slots=True)
@@ -101,6 +112,7 @@ class _Loop:
     children: list[Child]
     working: Working
     watching: Watching | None
+    grouping: Grouping | None
     told: SimpleQueue[Event]
     """What the model says."""
     kept_house_s: float = float("-inf")
@@ -108,18 +120,34 @@ class _Loop:
     def go(self) -> None:
         """Until something is raised."""
         while True:
-            self.working.begin_more()
-            self._listen()
             for child in self.children:
                 child.tend()
-            if self.watching is not None:
-                self.watching.look()
-            if time.monotonic() - self.kept_house_s >= HOUSEKEEPING_S:
-                self.kept_house_s = time.monotonic()
-                keeping.keep_house(self.settings, self.database, self.place)
-                notify.tell(notify.ALIVE)
-                status_page.write(self.place.root, status.gather(self.place.root, self.database, running=True))
-            self.trail.copy(self.database)
+            try:
+                self._work()
+            except OutputError as error:
+                self._wait_for_room(error)
+
+    def _work(self) -> None:
+        self.working.begin_more()
+        self._listen()
+        if self.watching is not None:
+            self.watching.look()
+        if self.grouping is not None:
+            self.grouping.look()
+        if time.monotonic() - self.kept_house_s >= HOUSEKEEPING_S:
+            self.kept_house_s = time.monotonic()
+            keeping.keep_house(self.settings, self.database, self.place)
+            notify.tell(notify.ALIVE)
+            status_page.write(self.place.root, status.gather(self.place.root, self.database, running=True))
+        self.trail.copy(self.database)
+
+    def _wait_for_room(self, error: OutputError) -> None:
+        """A full disk stops the answers, not the node: begun films are begun again. Any other fault ends it."""
+        if self.place.free_bytes() >= self.settings.reserve_bytes:
+            raise error
+        notify.tell(notify.ALIVE)
+        self.working.forget()
+        time.sleep(NO_ROOM_S)
 
     def _listen(self) -> None:
         """Hear what the model says, for a moment."""

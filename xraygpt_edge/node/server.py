@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from pynetdicom import AE, _config, evt
@@ -17,8 +18,10 @@ from pynetdicom.transport import AddressInformation, AssociationSocket, Threaded
 
 from xraygpt_edge.node.connection import PDU_S, Budget, Connection, Unacceptable
 from xraygpt_edge.node.contexts import (
-    ECHO_SYNTAXES,
+    COMMITMENT,
+    COMMITMENT_SYNTAX,
     MAXIMUM_PDU_BYTES,
+    PLAIN_SYNTAXES,
     STORED_CLASSES,
     STORED_SYNTAXES,
     VERIFICATION,
@@ -35,7 +38,11 @@ NO_LIMIT = 1_000
 """The library counts sockets as associations; our door counts both, so its own limit must never be the smaller."""
 STACK_BYTES = 1 << 20
 
+UNRECOGNISED = 0x0211
+"""Status of an operation that is asked of nobody here."""
+
 Store = Callable[[Peer, evt.Event], Any]
+Hear = Callable[[evt.Event], Any]
 
 
 def quiet() -> None:
@@ -76,9 +83,11 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], door: Door, store: Store, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; raises OSError. store: called for each C-STORE, in the association's thread; returns its status."""
-        self.door, self.store, self.tls = door, store, tls
+    def __init__(
+        self, address: tuple[str, int], door: Door, store: Store, hear: Hear, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen; raises OSError. store, hear: called for each C-STORE and N-EVENT-REPORT; give what is answered."""
+        self.door, self.store, self.hear, self.tls = door, store, hear, tls
         self.budget = Budget()
         self.connections: set[Connection] = set()
         entity = _entity(door.settings.node.ae)
@@ -148,17 +157,30 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         acceptor.address_info = AddressInformation.from_tuple(self.server_address)
         acceptor.implementation_class_uid = self.ae.implementation_class_uid
         acceptor.implementation_version_name = self.ae.implementation_version_name
-        acceptor.supported_contexts = deepcopy(self.contexts)
+        acceptor.supported_contexts = self._contexts_for(address, peer)
         association.requestor.address_info = AddressInformation(address, 0)
         association.bind(evt.EVT_C_ECHO, lambda _: 0x0000)
-        association.bind(evt.EVT_C_STORE, lambda event: self._stored(connection, peer, event))
+        association.bind(evt.EVT_C_STORE, lambda event: _answer(connection, partial(self.store, peer, event)))
+        association.bind(evt.EVT_N_EVENT_REPORT, lambda event: _answer(connection, partial(self.hear, event)))
+        association.bind(evt.EVT_N_ACTION, lambda _: _answer(connection, lambda: (UNRECOGNISED, None)))
         return association
 
-    def _stored(self, connection: Connection, peer: Peer, event: evt.Event) -> Any:
-        try:
-            return self.store(peer, event)
-        finally:
-            connection.release()
+    def _contexts_for(self, address: str, peer: Peer) -> list[Any]:
+        """Storage for those who may send, answers about commitment for archives that were asked."""
+        wanted = {VERIFICATION}
+        if self.door.may_store(peer):
+            wanted.update(STORED_CLASSES)
+        if self.door.may_commit(address, peer):
+            wanted.add(COMMITMENT)
+        return [deepcopy(each) for each in self.contexts if each.abstract_syntax in wanted]
+
+
+def _answer(connection: Connection, give: Callable[[], Any]) -> Any:
+    """Give an answer to a whole message; its data set is then no longer in memory."""
+    try:
+        return give()
+    finally:
+        connection.release()
 
 
 def _entity(title: str) -> AE:
@@ -166,7 +188,8 @@ def _entity(title: str) -> AE:
     entity.maximum_associations = NO_LIMIT
     entity.maximum_pdu_size = MAXIMUM_PDU_BYTES
     entity.network_timeout, entity.acse_timeout = SILENT_S, NEGOTIATED_S
-    entity.add_supported_context(VERIFICATION, list(ECHO_SYNTAXES))
+    entity.add_supported_context(VERIFICATION, list(PLAIN_SYNTAXES))
     for sop_class in STORED_CLASSES:
         entity.add_supported_context(sop_class, list(STORED_SYNTAXES))
+    entity.add_supported_context(COMMITMENT, COMMITMENT_SYNTAX, scu_role=False, scp_role=True)
     return entity

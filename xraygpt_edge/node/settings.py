@@ -70,6 +70,10 @@ class NodeTable(_Strict, frozen=True):
     keep_answers: str = "30 d"
     tls: Tls | None = None
     watch: Watch | None = None
+    group: Literal["study"] | None = None
+    """Films of a study are begun together, when none has come for a while."""
+    on_refusal: Literal["nothing", "report"] = "nothing"
+    """What archives are sent about a film that cannot be answered."""
 
 
 class Peer(_Strict, frozen=True):
@@ -91,6 +95,8 @@ class Destination(_Strict, frozen=True):
     kinds: tuple[Kind, ...] = msgspec.field(default=("dicom-sr",), name="as")
     tls_ca: str | None = None
     """The archive is spoken to with TLS, and must show a certificate of this authority."""
+    commit: bool = False
+    """A result has arrived when the archive has committed itself to storing it."""
 
 
 class Settings(_Strict, frozen=True):
@@ -198,6 +204,7 @@ def _check_destination(destination: Destination) -> None:
     _require(kinds, "as", f"{destination.name}: at least one kind")
     if destination.folder is not None:
         _require(destination.ae is None and destination.address is None, "folder", "either a folder, or ae and address")
+        _require(not destination.commit, "commit", f"{destination.name}: a folder commits to nothing")
         return
     _require(AE_TITLE.fullmatch(destination.ae or ""), "ae", "1 to 16 characters")
     _endpoint("address", destination.address or "")

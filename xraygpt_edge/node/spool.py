@@ -16,6 +16,8 @@ from xraygpt_edge.files import sync_folder
 Buffer = bytes | memoryview
 
 FILM = ".dcm"
+EVENT = ".event"
+"""An archive's answer about commitment, as it came."""
 NAME_BYTES = 12
 HASH_DIGITS = 16
 

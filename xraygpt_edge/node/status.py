@@ -43,6 +43,9 @@ class DestinationStatus:
 
     name: str
     waiting: int
+    """Results that are not there yet, or not committed to."""
+    uncommitted: int
+    """Of these, stored by an archive that has not committed itself yet."""
     dead: int
     held: bool
     last_success: str | None
@@ -68,6 +71,8 @@ class Status:
     """Of the last hour, from receipt to record."""
     other_bytes: int
     """Films of the same SOP Instance UID as an earlier one: the archive still has the earlier results."""
+    later: int
+    """Films that came when their study seemed to be complete, and were answered as a group of their own."""
     free_bytes: int
     reserve_bytes: int
     free_films: int | None
@@ -110,6 +115,7 @@ def gather(root: Path, database: Database, *, running: bool) -> Status:
         answer_median_s=round(median(times), 2) if times else None,
         answer_worst_s=round(max(times), 2) if times else None,
         other_bytes=int(database.value("SELECT count(*) - count(DISTINCT instance) FROM films")),
+        later=int(database.value("SELECT count(*) FROM films WHERE study_group > 1 AND NOT held")),
         free_bytes=free,
         reserve_bytes=settings.reserve_bytes,
         free_films=int(max(0, free - settings.reserve_bytes) / mean_bytes) if mean_bytes else None,
@@ -162,13 +168,15 @@ def _counts(database: Database, since_s: float) -> Counts:
 
 def _destinations(database: Database) -> tuple[DestinationStatus, ...]:
     rows = database.rows(
-        "SELECT destinations.*, sum(state = 'waiting') AS waiting, sum(state = 'dead') AS dead"
+        "SELECT destinations.*, sum(state IN ('waiting', 'stored')) AS waiting,"
+        " sum(state = 'stored') AS uncommitted, sum(state = 'dead') AS dead"
         " FROM destinations LEFT JOIN deliveries ON destination = name GROUP BY name ORDER BY name"
     )
     return tuple(
         DestinationStatus(
             row["name"],
             row["waiting"] or 0,
+            row["uncommitted"] or 0,
             row["dead"] or 0,
             bool(row["held"]),
             utc(row["success_s"]) if row["success_s"] else None,
@@ -201,6 +209,8 @@ def text(status: Status) -> str:
     lines += [f"waiting {status.waiting}{waited}", *_speed(status)]
     if status.other_bytes:
         lines.append(f"resent  {status.other_bytes} films came again with other data: the archive has earlier results")
+    if status.later:
+        lines.append(f"later   {status.later} films came after the others of their study were answered")
     lines += [_destination_line(each) for each in status.destinations]
     room = "" if status.free_films is None else f", room for about {status.free_films} films"
     lines.append(f"disk    {status.free_bytes / 1e9:.1f} GB free{room}")
@@ -225,7 +235,8 @@ def _speed(status: Status) -> list[str]:
 
 def _destination_line(each: DestinationStatus) -> str:
     state = f"held ({each.why})" if each.held else f"not reached ({each.why})" if each.why else "in order"
-    return f"{each.name:<8}{state}, waiting {each.waiting}, last success {each.last_success or 'never'}"
+    stored = f" ({each.uncommitted} stored, not committed)" if each.uncommitted else ""
+    return f"{each.name:<8}{state}, waiting {each.waiting}{stored}, last success {each.last_success or 'never'}"
 
 
 def _span(seconds: float) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xraygpt_edge.batch.walk import look_at, walk
-from xraygpt_edge.errors import InputRefused
+from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.node import films, spool
 from xraygpt_edge.node.database import Database, note
 from xraygpt_edge.node.films import Arrival, Taken
-from xraygpt_edge.node.settings import Watch
+from xraygpt_edge.node.settings import Settings, Watch
 
 LOOK_S = 5.0
 STILL_S = 10.0
@@ -25,6 +25,22 @@ DONE = "done"
 """Folder in the watched one, for `move`."""
 PEER = "folder"
 MAX_BYTES = 1 << 30
+TAKING_S = 1.0
+"""For new files in one look: a folder that is full of them must not keep the model waiting."""
+PERHAPS_CUT = frozenset(
+    {
+        "E-DCM-001",
+        "E-DCM-004",
+        "E-DCM-005",
+        "E-DCM-008",
+        "E-DCM-009",
+        "E-DCM-012",
+        "E-IMG-001",
+        "E-IMG-002",
+        "E-IMG-006",
+    }
+)
+"""What the reader says of a file that lacks its end."""
 
 
 @dataclass(slots=True)
@@ -41,6 +57,7 @@ class _Seen:
 class Watching:
     """One watched folder; for the node's one thread."""
 
+    settings: Settings
     watch: Watch
     database: Database
     place: spool.Spool
@@ -75,7 +92,8 @@ class Watching:
             seen = self._seen.get(found.path)
             if seen is None or seen.look != look:
                 seen = _Seen(look, now, seen.first_s if seen else now)
-            if now - seen.since_s >= STILL_S and self._take(found.path, seen, key, now):
+            may_take = now - seen.since_s >= STILL_S and time.monotonic() - now < TAKING_S
+            if may_take and self._take(found.path, seen, key, now):
                 continue
             there[found.path] = seen
         self._seen = there
@@ -86,32 +104,43 @@ class Watching:
         if look_at(file).skip:
             self._remember(key, None)
             return True
-        data = _bytes(file, seen.look)
-        if data is None:
+        if self._is_full(seen.look[0]):
             return False
-        instance = self._instance(data)
-        if instance is None and now - seen.first_s < CUT_S:
+        data = _bytes(file, seen.look)
+        if data is None or (now - seen.first_s < CUT_S and self._seems_cut(data)):
             return False
         sha256 = spool.file_hash(data)
-        normal = films.PRIORITIES.index("normal")
-        keyed = spool.keyed_hash(self.secret, instance or sha256)
-        arrival = Arrival(sha256, keyed, "", len(data), PEER, normal)
+        keyed = spool.keyed_hash(self.secret, self._instance(data) or sha256)
+        held = self.settings.node.group is not None
+        arrival = Arrival(sha256, keyed, "", len(data), PEER, films.PRIORITIES.index("normal"), held)
         if not films.needs_no_file(self.database, sha256):
-            name = self.place.keep_film(data)
-            arrival = Arrival(sha256, keyed, name, len(data), PEER, normal)
+            arrival = replace(arrival, file=self._kept(data))
         if films.take(self.database, arrival) is not Taken.NEW and arrival.file:
             (self.place.films / arrival.file).unlink(missing_ok=True)
         self._remember(key, sha256)
         return True
 
-    def _instance(self, data: bytes) -> str | None:
-        """SOP Instance UID of a whole film, or its lack of one; None for what the reader cannot read."""
+    def _is_full(self, n_bytes: int) -> bool:
+        """Whether a film that is sent would be refused; a file can wait where it is."""
+        no_room = self.place.free_bytes() - n_bytes < self.settings.reserve_bytes
+        return no_room or films.n_waiting(self.database) >= self.settings.node.queue_limit
+
+    def _kept(self, data: bytes) -> str:
         try:
-            source = self.reader.read(data).source
-        except InputRefused:
-            return None
-        if source.format != "dicom":
-            return ""
+            return self.place.keep_film(data)
+        except OSError as error:
+            raise OutputError("E-NOD-005", error.strerror or type(error).__name__) from error
+
+    def _seems_cut(self, data: bytes) -> bool:
+        """Whether the reader refuses a file in a way that another look may change; what it says else is a record."""
+        try:
+            self.reader.read(data)
+        except InputRefused as error:
+            return error.error_id in PERHAPS_CUT
+        return False
+
+    def _instance(self, data: bytes) -> str:
+        """SOP Instance UID; empty where there is none that can be read."""
         try:
             return self.reader.identify(data).sop_instance_uid
         except InputRefused:

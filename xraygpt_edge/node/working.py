@@ -16,10 +16,13 @@ from xraygpt_edge.node.answers import Answers
 from xraygpt_edge.node.database import Database
 from xraygpt_edge.node.films import Film, Made, State
 from xraygpt_edge.node.settings import Destination, Kind, Settings
-from xraygpt_edge.reports.source import read_identity
+from xraygpt_edge.reports.source import identity_in, read_identity
 
 READ_AHEAD = 1
 """Films beyond those in work: an urgent one begins with the next place, and not behind many that were read before."""
+
+NO_FILM = frozenset({"E-DCM-002", "E-DCM-017"})
+"""Refusals of what was never a picture, or is a page of ours that came back: nobody waits for a word about it."""
 
 
 @dataclass(slots=True)
@@ -72,6 +75,13 @@ class Working:
             del self._open[event.task]
             self._settle(work)
 
+    def forget(self) -> None:
+        """Drop what is in work: its films wait in the queue, and each is begun again."""
+        for number in self._open:
+            self.host.cancel(number)
+        self._open.clear()
+        self.answers.close()
+
     def _begin(self, film: Film) -> None:
         questions = self.settings.node.questions
         folder = self.answers.folder_for(film)
@@ -97,7 +107,20 @@ class Working:
             return
         failed = next(row for row in work.rows if isinstance(row, Failed))
         state = State.REFUSED if failed.code == ExitCode.INPUT else State.FAILED
-        films.settle(self.database, work.film, state, error_id=failed.error_id)
+        made = self._refusals(work.film, failed) if state is State.REFUSED else []
+        films.settle(self.database, work.film, state, made, failed.error_id)
+
+    def _refusals(self, film: Film, failed: Failed) -> list[Made]:
+        """Reports that there is no answer, where the settings want them and it can be known for whom."""
+        wanted = [each for each in self.settings.destinations if "dicom-sr" in each.kinds]
+        if self.settings.node.on_refusal != "report" or failed.error_id in NO_FILM:
+            return []
+        try:
+            identity = identity_in(self.reader, self.place.films, failed.file, film.sha256)
+            made = results.refusal(failed, identity, datetime.now(UTC))
+        except InputRefused:
+            return []
+        return [self._kept(each, "dicom-sr", made) for each in wanted]
 
     def _made(self, answered: list[Answered]) -> list[Made]:
         """A result for each destination and kind, on disk; one that cannot be made is a dead letter that says why."""
@@ -113,6 +136,9 @@ class Working:
             made = results.make(kind, answered, identity, datetime.now(UTC))
         except InputRefused as error:
             return Made(destination.name, kind, "", "", error.error_id)
+        return self._kept(destination, kind, made)
+
+    def _kept(self, destination: Destination, kind: Kind, made: results.Made) -> Made:
         name = self.place.keep_result(made.data, made.suffix)
         instance = spool.keyed_hash(self.secret, made.sop_instance_uid) if made.sop_instance_uid else ""
         return Made(destination.name, kind, name, instance)

@@ -6,6 +6,7 @@ nothing about the patient and are the same each time, so that an archive keeps o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
@@ -19,9 +20,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from xraygpt_edge.errors import InputRefused
 from xraygpt_edge.imaging.identity import Attribute, Identity
 from xraygpt_edge.ledger import Answered
+from xraygpt_edge.records import PRODUCT
 from xraygpt_edge.reports.rows import Radiograph
 
-PRODUCT = "xraygpt-edge"
 SERIES_DESCRIPTION = "AI text - not for diagnostic use"
 REQUIRED_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
@@ -74,13 +75,35 @@ def object_uid(role: str, radiograph: Radiograph) -> str:
     words += radiograph.software_checks
     # Earlier versions took questions with half characters, which cannot be hashed.
     whole = (word.encode("utf-8", "backslashreplace").decode() for word in words)
-    return str(generate_uid(entropy_srcs=[PRODUCT, role, *made_by, *whole]))
+    return hashed_uid(role, *made_by, *whole)
 
 
-def device_uid(row: Answered) -> str:
-    """Another model or another version is another device."""
-    entropy = [PRODUCT, "device", row.bundle.manifest_sha256, row.engine.version]
-    return str(generate_uid(entropy_srcs=entropy))
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What wrote an object: another model or another version is another device."""
+
+    model: str
+    serial: str
+    """Of a model: the hash of its bundle's manifest."""
+    version: str
+    contribution: str
+    """What it did, as a sentence."""
+
+    @classmethod
+    def of(cls, row: Answered) -> Device:
+        """The model that answered."""
+        words = "Text written by a language model from the image; not reviewed."
+        return cls(row.bundle.id, row.bundle.manifest_sha256, row.engine.version, words)
+
+    @property
+    def uid(self) -> str:
+        """The same each time."""
+        return hashed_uid("device", self.serial, self.version)
+
+
+def hashed_uid(*words: str) -> str:
+    """A UID that is the same for the same words."""
+    return str(generate_uid(entropy_srcs=[PRODUCT, *words]))
 
 
 def encoded(document: Dataset) -> bytes:
@@ -94,19 +117,19 @@ def encoded(document: Dataset) -> bytes:
     return stream.getvalue()
 
 
-def add_equipment(document: Dataset, row: Answered) -> None:
+def add_equipment(document: Dataset, device: Device) -> None:
     """Which program and model made it."""
     document.Manufacturer = PRODUCT
-    document.ManufacturerModelName = row.bundle.id
-    document.SoftwareVersions = row.engine.version
-    document.DeviceSerialNumber = row.bundle.manifest_sha256
+    document.ManufacturerModelName = device.model
+    document.SoftwareVersions = device.version
+    document.DeviceSerialNumber = device.serial
     contributor = Dataset()
     contributor.PurposeOfReferenceCodeSequence = Sequence([code("109102", "DCM", "Processing Equipment")])
     contributor.Manufacturer = PRODUCT
-    contributor.ManufacturerModelName = row.bundle.id
-    contributor.SoftwareVersions = row.engine.version
-    contributor.DeviceUID = device_uid(row)
-    contributor.ContributionDescription = "Text written by a language model from the image; not reviewed."
+    contributor.ManufacturerModelName = device.model
+    contributor.SoftwareVersions = device.version
+    contributor.DeviceUID = device.uid
+    contributor.ContributionDescription = device.contribution
     document.ContributingEquipmentSequence = Sequence([contributor])
 
 

@@ -16,6 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.reports.dicom_object import (
     SERIES_DESCRIPTION,
+    Device,
     add_equipment,
     add_patient_and_study,
     add_times,
@@ -43,7 +44,7 @@ def capture(radiograph: Radiograph, identity: Identity, answered_at: datetime) -
     document.SeriesInstanceUID = object_uid("capture series", radiograph)
     document.SeriesNumber, document.InstanceNumber = SERIES_NUMBER, 1
     document.SeriesDescription = SERIES_DESCRIPTION
-    add_equipment(document, radiograph.first)
+    add_equipment(document, Device.of(radiograph.first))
     document.SecondaryCaptureDeviceManufacturer = document.Manufacturer
     add_times(document, answered_at)
     document.ImageType = ["DERIVED", "SECONDARY"]

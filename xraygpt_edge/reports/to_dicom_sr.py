@@ -16,24 +16,28 @@ from pydicom.uid import BasicTextSRStorage
 from xraygpt_edge.errors import InputRefused, UsageError
 from xraygpt_edge.imaging.identity import Identity
 from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.ledger import Answered
+from xraygpt_edge.ledger import Answered, Failed
+from xraygpt_edge.records import NOTICE, PRODUCT
 from xraygpt_edge.reports.dicom_object import (
-    PRODUCT,
     SERIES_DESCRIPTION,
+    Device,
     add_equipment,
     add_patient_and_study,
     add_times,
     code,
-    device_uid,
     encoded,
     exactly,
+    hashed_uid,
     object_uid,
 )
 from xraygpt_edge.reports.job import Job, LeftOut, Warned, Written, make_folder, output_file, unused_name
 from xraygpt_edge.reports.rows import Radiograph
 from xraygpt_edge.reports.source import read_identity
 from xraygpt_edge.text import visible
+from xraygpt_edge.version import __version__
 
+GATE = "input gate"
+"""Model of the device that refuses a picture: no model has seen it."""
 SERIES_NUMBER = 9901
 """High, so that it stands behind the images' own series."""
 
@@ -63,26 +67,44 @@ def write(job: Job) -> Written:
 
 def report(radiograph: Radiograph, identity: Identity, answered_at: datetime) -> Dataset:
     """The whole document; raises InputRefused where a value cannot be copied."""
-    document = Dataset()
-    document.SpecificCharacterSet = "ISO_IR 192"
-    add_patient_and_study(document, identity)
-    _add_series_and_equipment(document, radiograph)
-    add_times(document, answered_at)
-    _add_state(document, identity)
-    _add_content(document, radiograph, identity)
-    document.SOPClassUID = BasicTextSRStorage
+    document = _document(identity, Device.of(radiograph.first), _sections(radiograph, identity), answered_at)
+    document.SeriesInstanceUID = object_uid("series", radiograph)
     document.SOPInstanceUID = object_uid("instance", radiograph)
     return document
 
 
-def _add_series_and_equipment(document: Dataset, radiograph: Radiograph) -> None:
+def refusal(failed: Failed, identity: Identity, refused_at: datetime) -> Dataset:
+    """A document that says only that there is no answer, and why; raises InputRefused as `report` does."""
+    device = Device(GATE, __version__, __version__, "Refused the image before any model saw it.")
+    why = f"No answer was given. {failed.error_id}: {failed.message}"
+    words = [_text("CONTAINS", ("121106", "Comment"), each) for each in (why, NOTICE)]
+    document = _document(identity, device, [_section(("121070", "Findings"), words)], refused_at)
+    made_of = (identity.sha256, failed.error_id, __version__)
+    document.SeriesInstanceUID = hashed_uid("refusal series", *made_of)
+    document.SOPInstanceUID = hashed_uid("refusal", *made_of)
+    return document
+
+
+def _document(identity: Identity, device: Device, sections: list[Dataset], made_at: datetime) -> Dataset:
+    """Everything but the UIDs of series and instance."""
+    document = Dataset()
+    document.SpecificCharacterSet = "ISO_IR 192"
+    add_patient_and_study(document, identity)
+    _add_series_and_equipment(document, device)
+    add_times(document, made_at)
+    _add_state(document, identity)
+    _add_content(document, [*_context(device), *sections])
+    document.SOPClassUID = BasicTextSRStorage
+    return document
+
+
+def _add_series_and_equipment(document: Dataset, device: Device) -> None:
     document.Modality = "SR"
-    document.SeriesInstanceUID = object_uid("series", radiograph)
     document.SeriesNumber = SERIES_NUMBER
     document.InstanceNumber = 1
     document.SeriesDescription = SERIES_DESCRIPTION
     document.ReferencedPerformedProcedureStepSequence = Sequence()
-    add_equipment(document, radiograph.first)
+    add_equipment(document, device)
 
 
 def _add_state(document: Dataset, identity: Identity) -> None:
@@ -99,7 +121,7 @@ def _add_state(document: Dataset, identity: Identity) -> None:
     document.CurrentRequestedProcedureEvidenceSequence = Sequence([study])
 
 
-def _add_content(document: Dataset, radiograph: Radiograph, identity: Identity) -> None:
+def _add_content(document: Dataset, items: list[Dataset]) -> None:
     template = Dataset()
     template.MappingResource = "DCMR"
     template.TemplateIdentifier = "2000"
@@ -107,20 +129,20 @@ def _add_content(document: Dataset, radiograph: Radiograph, identity: Identity) 
     document.ConceptNameCodeSequence = Sequence([code("18748-4", "LN", "Diagnostic Imaging Report")])
     document.ContinuityOfContent = "SEPARATE"
     document.ContentTemplateSequence = Sequence([template])
-    document.ContentSequence = Sequence([*_context(radiograph.first), *_sections(radiograph, identity)])
+    document.ContentSequence = Sequence(items)
 
 
-def _context(row: Answered) -> list[Dataset]:
+def _context(device: Device) -> list[Dataset]:
     """In which language, and that a device observed."""
-    english, device = code("en", "RFC5646", "English"), code("121007", "DCM", "Device")
+    english, observer = code("en", "RFC5646", "English"), code("121007", "DCM", "Device")
     language = _item("HAS CONCEPT MOD", "CODE", ("121049", "Language of Content Item and Descendants"))
     language.ConceptCodeSequence = Sequence([english])
     kind = _item("HAS OBS CONTEXT", "CODE", ("121005", "Observer Type"))
-    kind.ConceptCodeSequence = Sequence([device])
+    kind.ConceptCodeSequence = Sequence([observer])
     uid = _item("HAS OBS CONTEXT", "UIDREF", ("121012", "Device Observer UID"))
-    uid.UID = device_uid(row)
+    uid.UID = device.uid
     name = _text("HAS OBS CONTEXT", ("121013", "Device Observer Name"), PRODUCT)
-    model = _text("HAS OBS CONTEXT", ("121015", "Device Observer Model Name"), row.bundle.id)
+    model = _text("HAS OBS CONTEXT", ("121015", "Device Observer Model Name"), device.model)
     return [language, kind, uid, name, model]
 
 

@@ -16,6 +16,7 @@ from xraygpt_edge.imaging.dicom.container import Container
 from xraygpt_edge.imaging.dicom.syntaxes import CODECS, Codec, syntax_name
 from xraygpt_edge.imaging.dicom.values import integer, text, value
 from xraygpt_edge.imaging.pixels import MAX_PX
+from xraygpt_edge.records import PRODUCT
 
 """Twice the largest detector; more is a bomb or not a radiograph."""
 PHOTOMETRICS = frozenset(
@@ -113,6 +114,9 @@ def _require_image(sop_class: str, dataset: Dataset) -> None:
         raise InputRefused("E-DCM-004" if len(dataset) else "E-DCM-001")
     if kind is Kind.NO_IMAGE or (kind is Kind.UNKNOWN and not _has_pixels(dataset)):
         raise InputRefused("E-DCM-002", f"it is: {class_name(sop_class)}")
+    # Drawn phantoms name this program, too, but no model that has written about them.
+    if text(dataset, "Manufacturer").lower() == PRODUCT and text(dataset, "DeviceSerialNumber"):
+        raise InputRefused("E-DCM-002", "it is: a page of text that this program made")
 
 
 def _codec(container: Container) -> Codec:

@@ -25,7 +25,8 @@ CONTENT = (
     "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "AnatomicRegionSequence",
     "BurnedInAnnotation", "PresentationIntentType", "PatientSpeciesDescription",
     "PatientSpeciesCodeSequence", "PatientBreedDescription", "AcquisitionDeviceProcessingDescription",
-    "SeriesDescription", "StudyDescription", "ProtocolName", "Laterality", "ImageLaterality",
+    "SeriesDescription", "StudyDescription", "ProtocolName", "Laterality", "ImageLaterality", "Manufacturer",
+    "DeviceSerialNumber",
 )  # fmt: skip
 """Free text is only searched for words such as LATERAL; it is never quoted."""
 OVERLAY_GROUPS = tuple(range(0x6000, 0x6020, 2))
