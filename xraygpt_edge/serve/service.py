@@ -15,6 +15,7 @@ from xraygpt_edge.records import notice
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
+from xraygpt_edge.serve.passwords import Guesses
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
 from xraygpt_edge.serve.sessions import Sessions
@@ -29,6 +30,7 @@ class Service:
     network: NetworkCut | None
     """How the kernel keeps this process from the network."""
     sessions: Sessions = field(init=False)
+    guesses: Guesses = field(default_factory=Guesses)
     held: HeldFiles = field(init=False)
     questions: Questions = field(init=False)
     reading: Reading = field(init=False)

@@ -39,7 +39,7 @@ def status(service: Service) -> dict[str, Any]:
         },
         "questions": msgspec.to_builtins(settings.bundle.manifest.prompt.questions or QUESTIONS),
         "defaults": _defaults(service),
-        "protections": {"network": service.network, "loopback_only": True},
+        "protections": {"network": service.network, "loopback_only": settings.ward is None},
         "notice": service.notice,
     }
 
