@@ -322,7 +322,7 @@ def test_a_session_ends_after_eight_idle_hours_and_a_page_that_only_looks_is_idl
 ) -> None:
     now_s = 1000.0
     monkeypatch.setattr(sessions.time, "monotonic", lambda: now_s)
-    held = sessions.Sessions(None, Codes(new_key()))
+    held = sessions.Sessions((), Codes(new_key()))
     token, looking = held.open(), held.open()
 
     def asked(token: str, path: str) -> int:

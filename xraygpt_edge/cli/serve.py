@@ -139,8 +139,9 @@ def serve(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     reach = wards.reach(host, name or (), tls_cert, tls_key, password_file)
-    token = tokens.from_file(token_file) if token_file else None if reach.ward else tokens.new()
-    level, lines = options.trust_level(trust), logs.opened(log) if log else None
+    level, link_token = options.trust_level(trust), None if reach.ward else tokens.new()
+    token = tokens.from_file(token_file) if token_file else link_token
+    lines = logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json or reach.ward else Browser()
     try:
         sockets = server.bound(port, reach.listening)
@@ -151,6 +152,7 @@ def serve(
     settings = server.Settings(
         bundle=opened,
         token=token,
+        link_token=link_token,
         port=sockets[0].getsockname()[1],
         names=reach.names,
         ward=reach.ward,
@@ -218,8 +220,8 @@ def say(words: str) -> None:
 
 
 def _link(settings: Settings) -> str:
-    """On a ward the token stands in its file and nowhere else."""
-    return f"{settings.origins[0]}/" + ("" if settings.ward else f"#t={settings.token}")
+    """A token that is in a file stands nowhere else."""
+    return f"{settings.origins[0]}/" + (f"#t={settings.link_token}" if settings.link_token else "")
 
 
 def _object(service: Service) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from xraygpt_edge.errors import UsageError
 
@@ -22,7 +22,7 @@ def opened(path: Path, flags: int = os.O_RDONLY, more: int = 0) -> BinaryIO:
     if why:
         os.close(handle)
         raise unusable(path, why)
-    return cast("BinaryIO", os.fdopen(handle, "rb" if flags == os.O_RDONLY else "r+b"))
+    return os.fdopen(handle, "rb" if flags == os.O_RDONLY else "r+b")
 
 
 def unusable(path: Path, why: str) -> UsageError:

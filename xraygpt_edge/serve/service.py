@@ -46,7 +46,7 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
-        self.sessions = Sessions(self.settings.token, Codes(new_key()))
+        self.sessions = Sessions(filter(None, {self.settings.token, self.settings.link_token}), Codes(new_key()))
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -24,9 +25,10 @@ class Session:
 class Sessions:
     """Every session by its token. Hashes alone are looked up, so that no time tells how much of one is right."""
 
-    def __init__(self, token: str | None, codes: Codes) -> None:
-        programs = Session("programs", ends_when_idle=False, used_at_s=time.monotonic())
-        self._sessions = {} if token is None else {_digest(token): programs}
+    def __init__(self, tokens: Iterable[str], codes: Codes) -> None:
+        """tokens: of sessions that last as long as the server."""
+        now_s = time.monotonic()
+        self._sessions = {_digest(each): Session(_new_id(), ends_when_idle=False, used_at_s=now_s) for each in tokens}
         self.codes = codes
 
     def of(self, token: str) -> Session | None:
@@ -38,7 +40,7 @@ class Sessions:
         """The token of a new session; those that have ended are forgotten."""
         self._sessions = {digest: each for digest, each in self._sessions.items() if not _has_ended(each)}
         token = secrets.token_urlsafe(32)
-        session = Session(secrets.token_urlsafe(16), ends_when_idle=True, used_at_s=time.monotonic())
+        session = Session(_new_id(), ends_when_idle=True, used_at_s=time.monotonic())
         self._sessions[_digest(token)] = session
         return token
 
@@ -46,6 +48,10 @@ class Sessions:
         """End a session; that of the programs stays as long as the server."""
         if session.ends_when_idle:
             self._sessions = {digest: each for digest, each in self._sessions.items() if each is not session}
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
 
 
 def _has_ended(session: Session) -> bool:

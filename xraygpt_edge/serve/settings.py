@@ -57,6 +57,8 @@ class Settings:
     bundle: Bundle
     token: str | None
     """Of the programs; None where there is none for them."""
+    link_token: str | None = None
+    """Of the printed link, which stays in a browser's history; None on a ward. It must not outlive the server."""
     port: int = PORT
     names: tuple[str, ...] = addresses.LOOPBACK_NAMES
     """By which it may be addressed; the first one stands in links."""
