@@ -19,6 +19,7 @@ from xraygpt_edge.errors import ExitCode, Locked
 from xraygpt_edge.records import TRUST
 
 if TYPE_CHECKING:
+    from xraygpt_edge.imaging.images import ReadOptions
     from xraygpt_edge.serve import Running, Service, Settings
     from xraygpt_edge.serve.browser import Browser
 
@@ -123,7 +124,6 @@ def serve(
     from xraygpt_edge import serve as server
     from xraygpt_edge.bundle.store import find_bundle
     from xraygpt_edge.generation.request import Sampling
-    from xraygpt_edge.imaging.images import PROFILES, ReadOptions
     from xraygpt_edge.serve import log as logs
     from xraygpt_edge.serve import tokens
     from xraygpt_edge.serve import ward as wards
@@ -132,16 +132,15 @@ def serve(
     opened = bundles.opened(find_bundle(bundle))
     if template is not None:
         opened.template(template)
-    reading = ReadOptions(options.one_of("--profile", profile, PROFILES))
-    loading = options.load_options(device, threads, memory)
+    reading, loading = _reading(profile), options.load_options(device, threads, memory)
     sampling = Sampling(temperature, top_p, max_tokens, seed, timeout)
     limits = server.Limits(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     reach = wards.reach(host, name or (), tls_cert, tls_key, password_file)
-    level, link_token = options.trust_level(trust), None if reach.ward else tokens.new()
+    link_token = None if reach.ward else tokens.new()
     token = tokens.from_file(token_file) if token_file else link_token
-    lines = logs.opened(log) if log else None
+    level, lines = options.trust_level(trust), logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json or reach.ward else Browser()
     try:
         sockets = server.bound(port, reach.listening)
@@ -169,6 +168,12 @@ def serve(
     )
     listening = partial(_listening, browser=browser, as_json=as_json, quiet=quiet)
     return server.run(settings, sockets, listening)
+
+
+def _reading(profile: str) -> ReadOptions:
+    from xraygpt_edge.imaging.images import PROFILES, ReadOptions
+
+    return ReadOptions(options.one_of("--profile", profile, PROFILES))
 
 
 def _open_again(running: Running, browser: Browser) -> int:
