@@ -37,6 +37,7 @@ async def body(request: Request, session: str, most_bytes: int, held: HeldFiles)
             came.write(chunk)
         yield came.getvalue()  # shares its memory
     finally:
+        came.close()
         held.give_back(taken)
 
 

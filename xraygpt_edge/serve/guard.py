@@ -73,7 +73,9 @@ class Guard:
         except Exception as error:
             if started:  # too late for another answer
                 raise
-            await refusal(understood(error))(scope, receive, send_with_headers)
+            refused = understood(error)
+            _let_go(error)
+            await refusal(refused)(scope, receive, send_with_headers)
 
     def _admit(self, scope: Scope) -> None:
         """Raises Refused E-SRV-004, -005, -008."""
@@ -113,6 +115,11 @@ class Guard:
         if len(given) != 1 or not given[0].lower().startswith(SCHEME):
             return None
         return self.sessions.of(given[0][len(SCHEME) :].strip())
+
+
+def _let_go(error: Exception) -> None:
+    """An error remembers all that was in hand where it happened: a whole file, until rubbish is collected."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def understood(error: Exception) -> Refused:
