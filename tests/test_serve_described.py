@@ -85,5 +85,6 @@ def test_thousands_of_requests_made_from_the_description_are_answered_as_it_says
     server: Serving, phantom: Path
 ) -> None:
     wanted = int(os.environ.get("XRAYGPT_CASES", MANY))
-    assert tried(server, phantom, wanted // (len(described.OPERATIONS) - len(LEFT_OUT)) + 1) >= wanted
+    of_each = wanted // (len(described.OPERATIONS) - len(LEFT_OUT))
+    assert tried(server, phantom, of_each * 5 // 4) >= wanted  # some calls have fewer different requests
     assert server.get("/healthz").status == 200

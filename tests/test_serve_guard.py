@@ -58,7 +58,23 @@ def test_a_name_that_is_not_the_servers_is_refused_before_anything_else(server: 
         *(f"[::]:{port}", f"::1:{port}", f"localhost.:{port}", f"localhost.evil.example:{port}", f"a@localhost:{port}"),
         *(f"127.0.0.1:{port}.evil.example", f"127.1:{port}", f"2130706433:{port}", f"0x7f000001:{port}", "null"),
         *(f"localhost:0{port}", f"localhost:{port}/", f"localhost:{port},evil", f"[::ffff:127.0.0.1]:{port}"),
+        *(f"172.16.0.1:{port}", f"169.254.1.1:{port}", f"127.0.0.1.:{port}", f"127.0.0.1:{port}#", f"*:{port}"),
+        *(
+            f"127.0.0.1:{port}@evil.example",
+            f"http://127.0.0.1:{port}",
+            f"127.0.0.1 :{port}",
+            f"[0:0:0:0:0:0:0:1]:{port}",
+            "[::1]",
+        ),
+        *(
+            f"localhost.localdomain:{port}",
+            f"localhost%00:{port}",
+            f"127.000.000.001:{port}",
+            f"localhost:{port}.",
+            f"l1calhost:{port}",
+        ),
     ]
+    assert len(foreign) >= 40
     assert {host: status_for_host(server, host, path=path) for host in foreign} == dict.fromkeys(foreign, 403)
     assert status_for_host(server, f"localhost:{port}", f"localhost:{port}", path=path) in {400, 403}
     assert status_for_host(server, path=path) == 400
@@ -161,12 +177,27 @@ def test_every_answer_carries_the_headers_and_no_banner(server: Serving) -> None
         ["Content-Length: -1"],
         ["Transfer-Encoding: gzip, chunked"],
         ["X-A: b\x00c"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding: chunked, identity"],
+        ["Transfer-Encoding: xchunked"],
+        ["Transfer-Encoding:\x0bchunked"],
+        ["Transfer-Encoding : chunked"],
+        ["Transfer-Encoding: chunked\rContent-Length: 5"],
+        ["Content-Length: +5"],
+        ["Content-Length: 5, 6"],
+        ["Content-Length: 0x5"],
+        ["Content-Length: 5 5"],
+        ["Content-Length: " + "9" * 30],
+        ["Content-Length : 5"],
+        ["Host: 127.0.0.1:{port}"],
     ],
 )
 def test_a_request_that_could_be_read_in_two_ways_is_refused_and_the_connection_closed(
     server: Serving, lines: list[str]
 ) -> None:
     head = [f"Host: 127.0.0.1:{server.port}", f"Authorization: Bearer {server.token}"]
+    lines = [line.replace("{port}", str(server.port)) for line in lines]
     found = raw(server, "POST /v1/chat/completions HTTP/1.1", *head, *lines, body=b"0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
     assert re.match(rb"HTTP/1.1 (400|501) ", found)
     assert found.count(b"HTTP/1.1 ") == 1
@@ -241,6 +272,36 @@ def test_the_server_listens_on_loopback_alone_and_can_open_no_connection(server:
     ours, its = (Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", server.process.pid))
     filtered = "Seccomp:\t2" in Path(f"/proc/{server.process.pid}/status").read_text()
     assert ours != its or filtered
+
+
+def visible_to_others() -> str:
+    """Arguments of every process, as any user sees them, and environments, as the same user does."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            try:
+                found.append((process / name).read_bytes().decode("utf-8", "replace"))
+            except OSError:
+                continue
+    return "\n".join(found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_command_line_and_no_environment_shows_a_secret(server: Serving, phantom: Path) -> None:
+    code = server.post("/api/v1/session/code").json["code"]
+    session = server.post("/api/v1/session", {"code": code}, Authorization="").json["token"]
+    server.ask(server.send(phantom), "who-is-it")
+    seen = visible_to_others()
+    assert "tests.serving" in seen
+    assert not [each for each in (server.token, session, code, "who-is-it") if each in seen]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_process_that_holds_a_file_leaves_a_core(server: Serving, phantom: Path) -> None:
+    server.send(phantom)
+    limits = [(Path("/proc") / pid / "limits").read_text("utf-8") for pid in server.pids]
+    assert len(limits) > 2
+    assert all(re.search(r"Max core file size +0 +0", each) for each in limits)
 
 
 def test_nothing_that_was_sent_is_said_or_written(tmp_path: Path, phantom: Path) -> None:

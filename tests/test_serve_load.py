@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
@@ -281,6 +284,89 @@ def test_a_body_that_stands_still_is_answered_with_408(server: Serving) -> None:
     with server.connect() as connection:
         connection.sendall(server.head("POST", "/api/v1/radiographs", "Content-Length: 100") + b"few")
         assert b"HTTP/1.1 408" in connection.recv(65536)
+
+
+@pytest.mark.slow
+def test_two_gigabytes_are_cut_at_the_limit_and_cost_no_more_memory_than_it(tiny: Path) -> None:
+    """With a length that says so, without one, and with one that is just below the limit; three times each."""
+    with serving(tiny, module="tests.serving") as server:
+        server.wait_until_ready()
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+        sent = [poured(server, *how) for how in POURED for _ in range(3)]
+        peak = int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text("utf-8"))[1]) << 10
+        print(f"sent {[n >> 20 for n in sent]} MB, peak {peak - before >> 20} MB over {before >> 20}")  # shown with -s
+        assert max(sent) < 200 << 20
+        assert peak - before <= (128 + 40) << 20
+        assert server.get("/api/v1/status").json["limits"]["taken_bytes"] == 0
+
+
+POURED = (("Content-Length: 2147483648", 0), ("Transfer-Encoding: chunked", 1), ("Content-Length: 130000000", 0))
+
+
+def poured(server: Serving, header: str, is_chunked: int) -> int:
+    """Bytes of two gigabytes that the server took, or of the length that it was told."""
+    block = b"100000\r\n" * is_chunked + bytes(1 << 20) + b"\r\n" * is_chunked
+    sent = 0
+    with server.connect() as connection:
+        connection.sendall(server.head("POST", "/api/v1/radiographs", header))
+        try:
+            while sent < 2 << 30:
+                connection.sendall(block)
+                sent += len(block)
+        except OSError:
+            pass
+    return sent
+
+
+KILLS = int(os.environ.get("XRAYGPT_KILLS", "200"))
+
+
+@pytest.mark.soak
+def test_a_server_that_is_killed_at_any_moment_leaves_no_process_and_a_free_port(tiny: Path, phantom: Path) -> None:
+    random = Random(7)
+    slowest_s, port = 0.0, "0"
+    for _ in range(KILLS):
+        with serving(tiny, "--port", port, module="tests.serving") as server:
+            port = str(server.port)
+            if random.random() < 0.7:
+                server.wait_until_ready()
+                server.begin(CHAT, chat(phantom, LONG)).close()
+            time.sleep(random.uniform(0, 0.5))
+            children = psutil.Process(server.process.pid).children(recursive=True)
+            server.process.kill()
+            began_s = time.monotonic()
+            assert psutil.wait_procs(children, timeout=10)[1] == []
+            slowest_s = max(slowest_s, time.monotonic() - began_s)
+    print(f"{KILLS} kills, slowest end of the children {slowest_s:.2f} s")  # shown with -s
+
+
+@pytest.mark.soak
+def test_a_model_process_that_is_killed_again_and_again_costs_one_question_each_time(
+    server: Serving, root: Path
+) -> None:
+    films = sorted((root / "examples").glob("*.dcm"))
+    before = server.get("/api/v1/status").json["model"]["restarts"]
+    for number in range(KILLS):
+        film = films[number % len(films)]
+        with ThreadPoolExecutor(2) as pool:
+            dying = pool.submit(server.post, CHAT, chat(film, LONG))
+            until(lambda: queue(server)["busy"])
+            waiting = pool.submit(server.post, CHAT, chat(film, f"w{number}", xraygpt={"notice": False}))
+            until(lambda: queue(server)["waiting"] == 1)
+            model_process(server).kill()
+            if dying.result().code == "E-SRV-019":
+                break
+            assert (dying.result().status, dying.result().code) == (503, "E-SRV-015")
+            assert waiting.result().json["choices"][0]["message"]["content"] == f"w{number}"
+    killed = server.get("/api/v1/status").json["model"]["restarts"] - before
+    print(f"{killed} deaths of the model, no waiting question lost")  # shown with -s
+    assert killed >= min(KILLS, 2 * len(films))
+
+
+def model_process(server: Serving) -> psutil.Process:
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return next(each for each in children if "tests.slow_model" in " ".join(each.cmdline()))
 
 
 @pytest.mark.soak

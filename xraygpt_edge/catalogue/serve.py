@@ -17,7 +17,8 @@ SERVE: dict[str, Entry] = {
         2,
         "this address can be reached from other computers",
         "Without encryption and a password, everybody on the network could read what is asked and answered.",
-        "Leave --host out: the server then listens for this computer alone.",
+        "Leave --host out: the server then listens for this computer alone. Or give all of --tls-cert, --tls-key and "
+        "--password-file; docs/serve.md says how to make them.",
     ),
     "E-SRV-003": Entry(
         15,
@@ -30,7 +31,8 @@ SERVE: dict[str, Entry] = {
         2,
         "the token is missing or wrong",
         "Every program on this computer could reach the server, so those that may use it show the token that was "
-        "printed at its start. It is another one after each start, unless --token-file is given.",
+        "printed at its start. It is another one after each start, unless --token-file is given. On a ward people sign "
+        "in with its password on the page, and programs need --token-file.",
         "Send the header Authorization: Bearer TOKEN; OpenAI's clients call it api_key.",
     ),
     "E-SRV-005": Entry(
@@ -38,7 +40,8 @@ SERVE: dict[str, Entry] = {
         "the request comes from another web page, or by a name that is not this server's",
         "A page of a foreign site that is open in the browser must not be able to use this server. Host, Origin and "
         "Sec-Fetch-Site say where a request comes from.",
-        "Address the server as 127.0.0.1 or localhost, with its port, and from no page but its own.",
+        "Address the server as 127.0.0.1 or localhost, or by a name that it was given with --name, with its port, and "
+        "from no page but its own.",
     ),
     "E-SRV-006": Entry(
         2,
@@ -119,8 +122,9 @@ SERVE: dict[str, Entry] = {
     "E-SRV-017": Entry(
         2,
         "a certificate, key, password or token file cannot be used",
-        "A secret must be readable by its owner alone, and a token has at least 32 visible characters.",
-        "Set its mode to 0600, or name a file that is not there yet and will be made.",
+        "A secret must be readable by its owner alone; a token has at least 32 visible characters, a password at least "
+        "8; a certificate must be valid now, and its key must not ask for a password of its own.",
+        "Set its mode to 0600. --token-file and --make-password make a file that is not there yet.",
     ),
     "E-SRV-018": Entry(
         15,
@@ -141,5 +145,17 @@ SERVE: dict[str, Entry] = {
         "the question was ended before it was answered",
         "It was stopped while it waited, or the server is ending.",
         "Ask again.",
+    ),
+    "E-SRV-025": Entry(
+        2,
+        "too many wrong passwords came from this computer",
+        "After five within five minutes none is taken for five minutes, so that nobody can try them all.",
+        "Wait five minutes, then type the password with care.",
+    ),
+    "E-SRV-026": Entry(
+        2,
+        "the password is wrong",
+        "It is the one that was typed twice when the server was set up with --make-password.",
+        "Type it again, with care for capitals; who looks after the server can set a new one.",
     ),
 }

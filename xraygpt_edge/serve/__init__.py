@@ -10,6 +10,7 @@ openai, chat_request           `/v1`
 native, radiographs, answers   `/api/v1`
 bodies, asked                  what a request may hold
 service  what all share: settings, sessions, held files, reading, questions
+ward, passwords, addresses     what lets other computers in
 
 The only part of the program with sockets, and none of them opens a connection outwards. The server holds no model and
 parses no file: both happen in processes that may die.

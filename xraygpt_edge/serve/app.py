@@ -13,14 +13,13 @@ from xraygpt_edge.serve import described, native, openai, page_files
 from xraygpt_edge.serve.guard import Guard
 from xraygpt_edge.serve.log import Logged
 from xraygpt_edge.serve.service import Service, service_of
-from xraygpt_edge.serve.settings import HOSTS
 
-WORDS = """xraygpt-edge answers questions about chest radiographs for programs on this computer.
+WORDS = """xraygpt-edge answers questions about chest radiographs for programs.
 
 {notice}
 
-OpenAI's API     http://127.0.0.1:{port}/v1      api_key: the token that was printed at the start
-Its own API      http://127.0.0.1:{port}/api/v1  header: Authorization: Bearer TOKEN
+OpenAI's API     {origin}/v1      api_key: {token}
+Its own API      {origin}/api/v1  header: Authorization: Bearer TOKEN
 
 GET /v1/models names the model. docs/serve.md describes everything else.
 """
@@ -29,7 +28,8 @@ GET /v1/models names the model. docs/serve.md describes everything else.
 async def front(request: Request) -> Response:
     """`GET /`: what this is, for whoever comes by."""
     service = service_of(request)
-    return PlainTextResponse(WORDS.format(notice=service.notice, port=service.settings.port))
+    token = "that of --token-file" if service.settings.ward else "the token that was printed at the start"
+    return PlainTextResponse(WORDS.format(notice=service.notice, origin=service.settings.origins[0], token=token))
 
 
 async def health(_request: Request) -> Response:
@@ -58,6 +58,5 @@ def application(service: Service) -> ASGIApp:
         service.seen_at_s = time.monotonic()
         await router({**scope, "service": service}, receive, send)
 
-    hosts = {f"{host}:{settings.port}" for host in HOSTS}
-    guarded = Guard(with_service, frozenset(hosts), service.sessions)
+    guarded = Guard(with_service, frozenset(settings.origins), service.sessions, has_password=settings.ward is not None)
     return Logged(guarded, routes, settings.log) if settings.log else guarded

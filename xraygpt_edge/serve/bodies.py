@@ -37,12 +37,15 @@ async def body(request: Request, session: str, most_bytes: int, held: HeldFiles)
             came.write(chunk)
         yield came.getvalue()  # shares its memory
     finally:
+        came.close()
         held.give_back(taken)
 
 
-async def small_json(request: Request, session: str, kind: type[Kind], held: HeldFiles) -> Kind:
+async def small_json(
+    request: Request, session: str, kind: type[Kind], held: HeldFiles, most_bytes: int = settings.JSON_BYTES
+) -> Kind:
     """A body of a few fields; raises Refused, E-SRV-008 for what is not of this kind."""
-    async with body(request, session, settings.JSON_BYTES, held) as data:
+    async with body(request, session, most_bytes, held) as data:
         return decoded(data or b"{}", kind)
 
 

@@ -14,12 +14,12 @@ from starlette.routing import Route
 from xraygpt_edge.serve.answers import Asked, Export
 from xraygpt_edge.serve.chat_request import ChatRequest
 from xraygpt_edge.serve.events import json_response
-from xraygpt_edge.serve.native import Code
+from xraygpt_edge.serve.native import Credentials
 from xraygpt_edge.serve.radiographs import SAMPLES, Size, Wanted
 from xraygpt_edge.version import __version__
 
 JSON, EVENTS, ANY_BYTES = "application/json", "text/event-stream", "application/octet-stream"
-BODIES = (Asked, ChatRequest, Code, Export, Size, Wanted)
+BODIES = (Asked, ChatRequest, Credentials, Export, Size, Wanted)
 REFUSAL: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -62,11 +62,13 @@ OPERATIONS = (
     Operation("get", f"{HERE}/status", "Model, queue, limits, questions, defaults, protections."),
     Operation("get", f"{HERE}/about", "Versions, licences, and what doctor says."),
     Operation("get", f"{HERE}/openapi.json", "This description."),
-    Operation("post", f"{HERE}/session", "A session of its own for a code.", body=Code, is_open=True),
+    Operation(
+        "post", f"{HERE}/session", "A session of its own for a code or a password.", body=Credentials, is_open=True
+    ),
     Operation("delete", f"{HERE}/session", "Forget the session and its radiographs.", 204, ()),
     Operation("post", f"{HERE}/session/code", "A code that opens one session, within a minute.", 201),
     Operation("get", f"{HERE}/explain/{{id}}", "What an id means."),
-    Operation("post", f"{HERE}/quit", "End the server.", 202, ()),
+    Operation("post", f"{HERE}/quit", "End the server; on a ward nobody can.", 202, ()),
     Operation("post", f"{HERE}/radiographs", "Hold a file and say what it is.", 201, body=ANY_BYTES, query=Wanted),
     Operation("get", ONE, "Facts and finished answers."),
     Operation("delete", ONE, "Forget a radiograph.", 204, ()),

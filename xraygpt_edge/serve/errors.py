@@ -40,11 +40,15 @@ BY_ID = {
     "E-SRV-018": 503,
     "E-SRV-019": 422,
     "E-SRV-020": 503,
+    "E-SRV-025": 429,
+    "E-SRV-026": 401,
     "E-USE-002": 404,
 }
 TYPES = {401: "authentication_error", 403: "permission_error"}
-TRY_AGAIN = {"E-SRV-003": 20, "E-SRV-014": 5}
+TRY_AGAIN = {"E-SRV-003": 20, "E-SRV-014": 5, "E-SRV-025": 300}
 """What passes by itself → seconds after which to ask again."""
+RETRIED_MAX_S = 60
+"""Longer than this no client waits by itself."""
 MISSING = re.compile(r"Object missing required field `(\w+)`")
 DIED = "E-BAT-020"
 """How the host says that its process died under a task."""
@@ -79,7 +83,7 @@ class Refused(Exception):
             return {"x-should-retry": "false", "connection": "close"}
         if after_s is None:
             return {"x-should-retry": "false"}
-        return {"x-should-retry": "true", "retry-after": str(after_s)}
+        return {"x-should-retry": "true" if after_s <= RETRIED_MAX_S else "false", "retry-after": str(after_s)}
 
     def to_dict(self) -> dict[str, Any]:
         """The object, as it stands in a body or in a stream."""

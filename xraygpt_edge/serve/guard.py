@@ -5,7 +5,7 @@ Starlette's own middleware for this would hide a leaving client from what it wra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -33,6 +33,8 @@ OPEN = {
     ("POST", "/api/v1/session"),
 }
 """What needs no token: it tells nothing, or is how a token is got."""
+LOOKING = "/api/v1/status"
+"""What an open page asks by itself, so that it keeps no session alive."""
 SCHEME = "bearer "
 
 
@@ -41,9 +43,11 @@ class Guard:
     """Wraps the routes; a refusal on any layer becomes its answer here."""
 
     app: ASGIApp
-    hosts: frozenset[str]
-    """How the server may be addressed, with its port."""
+    origins: frozenset[str]
+    """How the server may be addressed, as browsers write it."""
     sessions: Sessions
+    has_password: bool
+    """Who has no session may get one by the password."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,7 +73,9 @@ class Guard:
         except Exception as error:
             if started:  # too late for another answer
                 raise
-            await refusal(understood(error))(scope, receive, send_with_headers)
+            refused = understood(error)
+            _let_go(error)
+            await refusal(refused)(scope, receive, send_with_headers)
 
     def _admit(self, scope: Scope) -> None:
         """Raises Refused E-SRV-004, -005, -008."""
@@ -78,34 +84,42 @@ class Guard:
             refused = Refused.because("E-SRV-008", "two lengths")
             refused.closes = True
             raise refused
-        if not self._is_addressed(headers) or scope["method"] == "OPTIONS" or not self._is_own_page(headers, scope):
+        if (
+            not self._is_addressed(headers, scope)
+            or scope["method"] == "OPTIONS"
+            or not self._is_own_page(headers, scope)
+        ):
             raise Refused.because("E-SRV-005")
         session = self._session(headers)
         if session is None and (scope["method"], scope["path"]) not in OPEN:
-            raise Refused.because("E-SRV-004")
+            raise Refused.because("E-SRV-004", param="password" if self.has_password else None)
+        if session and scope["path"] != LOOKING:
+            session.used_at_s = time.monotonic()
         scope["session"] = session
 
-    def _is_addressed(self, headers: Headers) -> bool:
+    def _is_addressed(self, headers: Headers, scope: Scope) -> bool:
         hosts = headers.getlist("host")
-        return len(hosts) == 1 and hosts[0].lower() in self.hosts
+        return len(hosts) == 1 and f"{scope['scheme']}://{hosts[0].lower()}" in self.origins
 
     def _is_own_page(self, headers: Headers, scope: Scope) -> bool:
         """No page at all, or our own; a person may come to `/` from anywhere, for there is no data."""
         origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
-        if any(origin not in self._origins() for origin in origins) or len(origins) > 1 or len(sites) > 1:
+        if any(origin not in self.origins for origin in origins) or len(origins) > 1 or len(sites) > 1:
             return False
         is_visit = scope["method"] == "GET" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
         is_visit = is_visit and headers.get("sec-fetch-dest") == "document"
         return is_visit or not sites or sites[0] in {"same-origin", "none"}
-
-    def _origins(self) -> Iterable[str]:
-        return {f"http://{host}" for host in self.hosts}
 
     def _session(self, headers: Headers) -> Session | None:
         given = headers.getlist("authorization")
         if len(given) != 1 or not given[0].lower().startswith(SCHEME):
             return None
         return self.sessions.of(given[0][len(SCHEME) :].strip())
+
+
+def _let_go(error: Exception) -> None:
+    """An error remembers all that was in hand where it happened: a whole file, until rubbish is collected."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def understood(error: Exception) -> Refused:

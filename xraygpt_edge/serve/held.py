@@ -51,7 +51,7 @@ class HeldFiles:
 
     def take(self, session: str, n_bytes: int) -> None:
         """Count bytes in; the longest unused files of the same session make room. Raises Refused E-SRV-018."""
-        self._forget_old()
+        self.forget_old()
         while self._taken_bytes + n_bytes > self._most_bytes:
             own = [each for each in self._files.values() if each.session == session]
             if not own:
@@ -72,7 +72,7 @@ class HeldFiles:
 
     def get(self, session: str, file_id: str) -> Held:
         """A file of this session, which counts as used now; raises Refused E-SRV-013."""
-        self._forget_old()
+        self.forget_old()
         held = self._files.get(file_id)
         if held is None or held.session != session:
             raise Refused.because("E-SRV-013")
@@ -91,13 +91,14 @@ class HeldFiles:
 
     def answer(self, session: str, answer_id: str) -> tuple[Held, Kept]:
         """An answer of this session, with its radiograph; raises Refused E-SRV-013."""
-        self._forget_old()
+        self.forget_old()
         for held in self._files.values():
             if held.session == session and answer_id in held.answers:
                 return held, held.answers[answer_id]
         raise Refused.because("E-SRV-013")
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
+        """Let go of what nobody has asked about for long."""
         before_s = time.monotonic() - self._forget_after_s
         for held in [each for each in self._files.values() if each.used_at_s < before_s]:
             self.forget(held)

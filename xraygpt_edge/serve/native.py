@@ -10,21 +10,24 @@ from starlette.routing import Route
 from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.serve import about, answers, radiographs
 from xraygpt_edge.serve import status as statuses
+from xraygpt_edge.serve.addresses import HERE
 from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.codes import CODE_S
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import json_response
 from xraygpt_edge.serve.service import service_of, session_of
 from xraygpt_edge.serve.sessions import SESSION_IDLE_S
+from xraygpt_edge.serve.settings import SECRET_BYTES
 
 NOBODY = "nobody"
 """Who asks for a session has none yet."""
 
 
-class Code(msgspec.Struct, frozen=True):
-    """What opens a session."""
+class Credentials(msgspec.Struct, frozen=True):
+    """What opens a session: a code that works once, or the password of a ward."""
 
-    code: str
+    code: str | None = None
+    password: str | None = None
 
 
 async def status(request: Request) -> Response:
@@ -33,11 +36,17 @@ async def status(request: Request) -> Response:
 
 
 async def open_session(request: Request) -> Response:
-    """`POST session`: a token for a code that works once."""
+    """`POST session`: a token for a code that works once, or for the password of a ward."""
     service = service_of(request)
-    given = await small_json(request, NOBODY, Code, service.held)
-    if not service.sessions.codes.redeem(given.code):
-        raise Refused.because("E-SRV-004", "the code was used, or is too old")
+    given = await small_json(request, NOBODY, Credentials, service.held, SECRET_BYTES)
+    if given.code is not None:
+        if not service.sessions.codes.redeem(given.code):
+            raise Refused.because("E-SRV-004", "the code was used, or is too old")
+    elif given.password is not None and service.settings.ward:
+        address = request.client.host if request.client else HERE
+        await service.guesses.check(service.settings.ward.password, given.password, address)
+    else:
+        raise Refused.because("E-SRV-008", param="password" if service.settings.ward else "code")
     return json_response({"token": service.sessions.open(), "expires_s": SESSION_IDLE_S})
 
 
@@ -65,7 +74,9 @@ async def explain(request: Request) -> Response:
 
 
 async def end(request: Request) -> Response:
-    """`POST quit`: end the server."""
+    """`POST quit`: end the server, unless it is a ward's, which many use."""
+    if service_of(request).settings.ward:
+        raise Refused.because("E-SRV-013")
     service_of(request).ending.set()
     return Response(status_code=202)
 

@@ -43,7 +43,7 @@ NAMES = (
         "compare.js",
         "doubts.js",
     ),
-    *("conversation.js", "turns.js", "answer.js", "trust.js", "taking.js", "dialogs.js"),
+    *("conversation.js", "turns.js", "answer.js", "trust.js", "taking.js", "dialogs.js", "sign_in.js"),
 )
 ADDRESSES = tuple(f"{PREFIX}{name}" for name in NAMES)
 IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)

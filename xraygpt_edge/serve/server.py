@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -16,12 +17,13 @@ from types import FrameType
 import uvicorn
 
 from xraygpt_edge import sandbox
-from xraygpt_edge.errors import ExitCode, Locked, NotOffline
+from xraygpt_edge.errors import ExitCode, Locked, NotOffline, UsageError
 from xraygpt_edge.sandbox import NetworkCut
+from xraygpt_edge.serve.addresses import HERE
 from xraygpt_edge.serve.app import application
 from xraygpt_edge.serve.running import Running, announced
 from xraygpt_edge.serve.service import Service
-from xraygpt_edge.serve.settings import Settings
+from xraygpt_edge.serve.settings import HEADER_S, Settings
 from xraygpt_edge.serve.wire import Wire
 
 SIGNALS = {int(signal.SIGINT): ExitCode.INTERRUPTED, int(signal.SIGTERM): ExitCode.TERMINATED}
@@ -41,16 +43,41 @@ class Server(uvicorn.Server):
         """Nothing is captured."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, with limits for who begins or ends TLS and does not go on."""
+        context, loop = self.config.ssl, asyncio.get_running_loop()
+        begin_s, end_s = (HEADER_S, GRACE_S) if context else (None, None)
 
-def bound(port: int) -> list[socket.socket]:
-    """Sockets on 127.0.0.1 and, where there is one, on ::1, so that nobody else answers for `localhost`.
+        def connection() -> Wire:
+            return Wire(self.config, self.server_state, self.lifespan.state)
 
-    Raises Locked E-SRV-001 for a port that is taken on either.
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=each,
+                ssl=context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=begin_s,
+                ssl_shutdown_timeout=end_s,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
+
+
+def bound(port: int, host: str = HERE) -> list[socket.socket]:
+    """A socket on an address; for 127.0.0.1 one on ::1 too where there is one, so that nobody else is `localhost`.
+
+    Raises Locked E-SRV-001 for a port that is taken on either, UsageError for an address of another computer.
     """
     try:
-        first = _bound(socket.AF_INET, "127.0.0.1", port)
+        first = _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError("E-USE-001", "--host is not an address of this computer") from None
         raise Locked("E-SRV-001", error.strerror or "") from None
+    if host != HERE:
+        return [first]
     try:
         return [first, _bound(socket.AF_INET6, "::1", first.getsockname()[1])]
     except OSError as error:
@@ -80,7 +107,7 @@ async def _serve(
     settings: Settings, network: NetworkCut | None, sockets: list[socket.socket], listening: Callable[[Service], None]
 ) -> ExitCode:
     service, heard = Service(settings, network), list[ExitCode]()
-    announcing = contextlib.nullcontext() if settings.api_only else announced(_as_running(service))
+    announcing = contextlib.nullcontext() if settings.api_only or settings.ward else announced(_as_running(service))
     with _signals(service, heard), announcing:
         service.start()
         try:
@@ -110,10 +137,12 @@ def _as_running(service: Service) -> Running:
 
 
 def _config(service: Service) -> uvicorn.Config:
+    ward = service.settings.ward
     return uvicorn.Config(
         application(service),
         loop="asyncio",
         http=Wire,
+        ssl_context_factory=(lambda _config, _default: ward.context) if ward else None,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -150,6 +179,7 @@ async def _end_when_unused(service: Service) -> None:
     idle_s, questions = service.settings.limits.idle_s, service.questions
     while True:
         await asyncio.sleep(min(LOOK_S, idle_s or LOOK_S))
+        service.held.forget_old()
         unseen_s, unused_s = (time.monotonic() - at_s for at_s in (service.seen_at_s, questions.used_at_s))
         is_idle = idle_s is not None and questions.ready and not questions.is_busy and unused_s > idle_s
         if is_idle or (service.fatal and unseen_s > UNSEEN_S):

@@ -15,6 +15,7 @@ from xraygpt_edge.records import notice
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
+from xraygpt_edge.serve.passwords import Guesses
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
 from xraygpt_edge.serve.sessions import Sessions
@@ -29,6 +30,7 @@ class Service:
     network: NetworkCut | None
     """How the kernel keeps this process from the network."""
     sessions: Sessions = field(init=False)
+    guesses: Guesses = field(default_factory=Guesses)
     held: HeldFiles = field(init=False)
     questions: Questions = field(init=False)
     reading: Reading = field(init=False)
@@ -44,7 +46,7 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
-        self.sessions = Sessions(self.settings.token, Codes(new_key()))
+        self.sessions = Sessions(filter(None, {self.settings.token, self.settings.link_token}), Codes(new_key()))
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -24,26 +25,22 @@ class Session:
 class Sessions:
     """Every session by its token. Hashes alone are looked up, so that no time tells how much of one is right."""
 
-    def __init__(self, token: str, codes: Codes) -> None:
-        self._sessions = {_digest(token): Session("programs", ends_when_idle=False, used_at_s=time.monotonic())}
+    def __init__(self, tokens: Iterable[str], codes: Codes) -> None:
+        """tokens: of sessions that last as long as the server."""
+        now_s = time.monotonic()
+        self._sessions = {_digest(each): Session(_new_id(), ends_when_idle=False, used_at_s=now_s) for each in tokens}
         self.codes = codes
 
     def of(self, token: str) -> Session | None:
-        """The session of a token, which counts as used now."""
-        digest, now_s = _digest(token), time.monotonic()
-        session = self._sessions.get(digest)
-        if session is None:
-            return None
-        if session.ends_when_idle and now_s - session.used_at_s > SESSION_IDLE_S:
-            del self._sessions[digest]
-            return None
-        session.used_at_s = now_s
-        return session
+        """The session of a token, unless it has ended."""
+        session = self._sessions.get(_digest(token))
+        return None if session is None or _has_ended(session) else session
 
     def open(self) -> str:
-        """The token of a new session."""
+        """The token of a new session; those that have ended are forgotten."""
+        self._sessions = {digest: each for digest, each in self._sessions.items() if not _has_ended(each)}
         token = secrets.token_urlsafe(32)
-        session = Session(secrets.token_urlsafe(16), ends_when_idle=True, used_at_s=time.monotonic())
+        session = Session(_new_id(), ends_when_idle=True, used_at_s=time.monotonic())
         self._sessions[_digest(token)] = session
         return token
 
@@ -51,6 +48,14 @@ class Sessions:
         """End a session; that of the programs stays as long as the server."""
         if session.ends_when_idle:
             self._sessions = {digest: each for digest, each in self._sessions.items() if each is not session}
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def _has_ended(session: Session) -> bool:
+    return session.ends_when_idle and time.monotonic() - session.used_at_s > SESSION_IDLE_S
 
 
 def _digest(secret: str) -> bytes:

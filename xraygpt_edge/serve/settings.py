@@ -11,10 +11,10 @@ from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import TRUST, TrustLevel
+from xraygpt_edge.serve import addresses
+from xraygpt_edge.serve.ward import Ward
 
 PORT = 8620
-HOSTS = ("127.0.0.1", "localhost", "[::1]")
-"""How a server that listens for its own computer may be addressed."""
 ANSWER_S = 300.0
 """Longest time for an answer unless --timeout says otherwise."""
 SAMPLING = Sampling(timeout_s=ANSWER_S)
@@ -30,6 +30,8 @@ NOTE_S = 5.0
 """How often somebody who waits is told."""
 JSON_BYTES = 1 << 20
 """Of a request beside the file that it may carry."""
+SECRET_BYTES = 4096
+"""Of a request by somebody who is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,15 @@ class Settings:
     """All that decides how a server behaves."""
 
     bundle: Bundle
-    token: str
+    token: str | None
+    """Of the programs; None where there is none for them."""
+    link_token: str | None = None
+    """Of the printed link, which stays in a browser's history; None on a ward. It must not outlive the server."""
     port: int = PORT
+    names: tuple[str, ...] = addresses.LOOPBACK_NAMES
+    """By which it may be addressed; the first one stands in links."""
+    ward: Ward | None = None
+    """What lets others than this computer in."""
     limits: Limits = Limits()
     loading: LoadOptions = AS_IT_SUITS
     reading: ReadOptions = DEFAULT
@@ -72,3 +81,9 @@ class Settings:
     """For programs: no page."""
     waits_when_broken: bool = False
     """A model that cannot be loaded ends the server only when nobody looks at the page any more, which says why."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Its addresses as browsers write them; the first one stands in links."""
+        scheme = "https" if self.ward else "http"
+        return tuple(addresses.origin(scheme, name, self.port) for name in self.names)

@@ -40,7 +40,7 @@ def status(service: Service) -> dict[str, Any]:
         },
         "questions": msgspec.to_builtins(to_choose_from(settings.bundle.manifest.prompt) or QUESTIONS),
         "defaults": _defaults(service),
-        "protections": {"network": service.network, "loopback_only": True},
+        "protections": {"network": service.network, "loopback_only": settings.ward is None},
         "notice": service.notice,
     }
 

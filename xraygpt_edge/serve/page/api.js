@@ -1,6 +1,6 @@
 /** Requests to the page's own server. Each carries the token in a header; nothing is sent by itself. */
 
-/** @typedef {{id: string, message: string, canForce: boolean, details: any, status: number, after_s: number}} Trouble */
+/** @typedef {{id: string, message: string, param: string, canForce: boolean, details: any, status: number, after_s: number}} Trouble */
 
 /** What the server refused, or that it could not be reached (status 0). */
 export class Refusal extends Error {
@@ -8,6 +8,7 @@ export class Refusal extends Error {
   constructor(trouble) {
     super(trouble.message ?? "");
     this.id = trouble.id ?? "";
+    this.param = trouble.param ?? "";
     this.status = trouble.status ?? 0;
     this.canForce = trouble.canForce ?? false;
     this.details = trouble.details ?? {};
@@ -144,6 +145,6 @@ function refusalOf(status, text, after) {
  * @param {any} body @param {number} status @param {number} [after_s]
  */
 export function refusal(body, status, after_s = 0) {
-  const { code, message, xraygpt } = body.error;
-  return new Refusal({ id: code, message, status, after_s, canForce: xraygpt?.can_force ?? false, details: xraygpt ?? {} });
+  const { code, message, param, xraygpt } = body.error;
+  return new Refusal({ id: code, message, param, status, after_s, canForce: xraygpt?.can_force ?? false, details: xraygpt ?? {} });
 }

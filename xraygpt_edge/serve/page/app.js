@@ -4,8 +4,8 @@ import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { request } from "./api.js";
 import { showAgain, take } from "./film.js";
-import { close, open } from "./session.js";
-import { announce, clearFilm, get, onChange, set, setTheme, shownTheme, watchStatus } from "./state.js";
+import { close, open, signIn } from "./session.js";
+import { announce, clearFilm, get, isHere, onChange, set, setTheme, shownTheme, watchStatus } from "./state.js";
 import { FileButton, html, Icon, visible } from "./view.js";
 import { words } from "./words.js";
 
@@ -18,11 +18,12 @@ function App({ state }) {
   }, [state.theme]);
   const study = useLater(Boolean(state.sending || state.refused || state.radiograph || state.dialog), () => import("./study.js"));
   const about = useLater(state.place === "about", () => import("./about.js"));
+  const sign = useLater(state.door === "password", () => import("./sign_in.js"));
   return html`
     <button type="button" class="skip" onClick=${() => document.getElementById("question")?.focus()}>${words.skip}</button>
     <${Notices} status=${state.status} />
     <${Header} state=${state} />
-    <main tabindex=${state.place === "about" ? 0 : undefined}>${state.door === "open" ? place(state, study, about) : html`<${Door} door=${state.door} />`}</main>
+    <main tabindex=${state.place === "about" ? 0 : undefined}>${state.door === "open" ? place(state, study, about) : door(state, sign)}</main>
     <div class="unseen" aria-live="polite">${visible(state.announced)}</div>
     ${study && html`<${study.Dialogs} state=${state} />`}
     <${DropTarget} />
@@ -104,6 +105,12 @@ function condition(state) {
   return ["ready", state.restarted ? model.restarted : model.ready];
 }
 
+/** @param {State} state @param {any} sign */
+function door(state, sign) {
+  if (state.door !== "password") return html`<${Door} door=${state.door} />`;
+  return sign && html`<${sign.SignIn} enter=${(/** @type {string} */ password) => signIn(password).then(enterOpen)} />`;
+}
+
 /** @param {{door: State["door"]}} props  What stands there without a session. */
 function Door({ door }) {
   if (door === "opening") return html`<p class="alone" role="status">${words.model.connecting}</p>`;
@@ -132,7 +139,7 @@ function Start({ state }) {
       <${Icon} name="film" />
       <h2 id="start">${words.drop.title}</h2>
       <p><${FileButton} label=${words.drop.choose} onFiles=${take} /> <span class="soft">${words.drop.paste}</span></p>
-      <p class="soft">${words.drop.text}</p>
+      <p class="soft">${isHere() ? words.drop.text : words.drop.textWard}</p>
     </div>`}
     ${state.remark && html`<p class="remark">${state.remark}</p>`}
   </section>`;
@@ -165,8 +172,9 @@ function Menu() {
   const items = /** @type {[string, () => any][]} */ ([
     [words.menu.other, newCode],
     [words.menu.print, () => window.print()],
-    [words.menu.forgetAll, forgetAll],
-    [words.menu.quit, () => set({ dialog: { kind: "quit", go: quit } })],
+    ...(isHere()
+      ? [[words.menu.forgetAll, forgetAll], [words.menu.quit, () => set({ dialog: { kind: "quit", go: quit } })]]
+      : [[words.menu.signOut, signOut]]),
   ]);
   return html`<details class="menu" ref=${box} onKeyDown=${escape}>
     <summary class="quiet" aria-label=${words.more}><${Icon} name="more" /></summary>
@@ -215,6 +223,13 @@ async function forgetAll() {
   announce(words.menu.forgotten);
 }
 
+async function signOut() {
+  await request("DELETE", "session").catch(() => null);
+  close();
+  clearFilm();
+  set({ door: "password", dialog: null });
+}
+
 async function quit() {
   await request("POST", "quit").catch(() => null);
   close();
@@ -225,8 +240,12 @@ async function quit() {
 async function enter() {
   set({ door: "opening" });
   const door = await open();
-  set({ door });
-  if (door !== "open") return;
+  if (door === "open") await enterOpen();
+  else set({ door });
+}
+
+async function enterOpen() {
+  set({ door: "open" });
   watchStatus();
   await showAgain();
 }

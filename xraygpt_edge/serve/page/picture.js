@@ -117,7 +117,7 @@ function Stage({ film, look, does, size, stage, setStage, shown }) {
   }, []);
   useEffect(() => {
     if (!shown.samples || stage.columns < 2) return;
-    const due = requestAnimationFrame(() => draw(canvas.current, shown.samples, size, look.place, table));
+    const due = requestAnimationFrame(() => canvas.current && draw(canvas.current, shown.samples, size, look.place, table));
     return () => cancelAnimationFrame(due);
   }, [shown.samples, look.place, table, stage]);
   const [low, high] = [look.window.low, look.window.high].map(Math.round);

@@ -8,7 +8,7 @@ const tabs = new BroadcastChannel("xraygpt-edge");
 
 /**
  * Open the session: by the link, by what this tab remembers, or by another tab of this browser.
- * @returns {Promise<"open" | "none" | "used">}
+ * @returns {Promise<"open" | "none" | "used" | "password">}
  */
 export async function open() {
   const given = new URLSearchParams(location.hash.slice(1));
@@ -17,8 +17,12 @@ export async function open() {
   const code = given.get("c");
   if (code) return exchange(code);
   const token = given.get("t") ?? sessionStorage.getItem(TOKEN) ?? (await ofAnotherTab());
-  if (!token) return "none";
-  return accept(token);
+  return token ? accept(token) : withoutToken();
+}
+
+/** Sign in to a ward; throws what the server refuses. @param {string} password */
+export async function signIn(password) {
+  return accept((await json("POST", "session", { body: { password } })).token);
 }
 
 /** Forget the session here; the server is told by whoever calls. */
@@ -36,6 +40,20 @@ async function exchange(code) {
     throw error;
   }
 }
+
+/** What lets somebody in who has nothing to show: a ward's server asks for a password. */
+async function withoutToken() {
+  try {
+    await json("GET", "status");
+  } catch (error) {
+    if (error instanceof Refusal) return shut(error);
+    throw error;
+  }
+  return "none";
+}
+
+/** @param {Refusal} refusal  Of a request without a session. @returns {"none" | "password"} */
+export const shut = (refusal) => (refusal.param === "password" ? "password" : "none");
 
 /** @param {string} token @returns {"open"} */
 function accept(token) {

@@ -1,12 +1,13 @@
 /** What the page knows, in one place; whoever changes it goes through `set`, and the page is drawn anew. */
 
 import { json, Refusal } from "./api.js";
+import { shut } from "./session.js";
 
 /**
  * @typedef {{question: string, kind: "asked" | "queued" | "coming" | "done" | "failed", text: string, note: string,
  *            answer: any, trouble: Refusal | null, id: string}} Turn
  * @typedef {{file: Blob, sent: number, options: object, stop: AbortController}} Sending
- * @typedef {{door: "opening" | "open" | "none" | "used" | "ended", place: "radiograph" | "about", theme: string,
+ * @typedef {{door: "opening" | "open" | "none" | "used" | "password" | "ended", place: "radiograph" | "about", theme: string,
  *            status: any, reachable: boolean, restarted: boolean, sending: Sending | null, refused: {trouble: Refusal, file: Blob, options: object} | null,
  *            remark: string, radiograph: any, turns: Turn[], conversation: string, dialog: any, announced: string}} State
  */
@@ -60,6 +61,9 @@ export function clearFilm() {
   set({ radiograph: null, turns: [], conversation: "", refused: null, sending: null, remark: "" });
 }
 
+/** Whether the server is this computer's own; until it is known, the address tells. */
+export const isHere = () => state.status?.protections.loopback_only ?? location.protocol === "http:";
+
 /** @param {string} said  For those who listen instead of looking. */
 export function announce(said) {
   set({ announced: said });
@@ -96,8 +100,10 @@ export async function readStatus() {
     set({ status, reachable: true, restarted: state.restarted || status.model.restarts > before });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (error.status === 401) set({ door: "none" });
-    else set({ reachable: error.status !== 0 });
+    if (error.status === 401) {
+      clearFilm(); // whoever comes next may be somebody else
+      set({ door: shut(error) });
+    } else set({ reachable: error.status !== 0 });
   }
 }
 

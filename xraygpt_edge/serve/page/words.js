@@ -31,6 +31,14 @@ export const words = {
     used: "The link has been used or is too old. Make a new one under “Open in another browser”, or take the printed one.",
     again: "Try again",
   },
+  signIn: {
+    title: "Sign in",
+    text: "This server belongs to a ward. Who signs in has radiographs and conversations of their own, which nobody else sees.",
+    password: "Password",
+    go: "Sign in",
+    checking: "Checking …",
+    lost: "No connection to the server. Try again.",
+  },
   gone: {
     title: "The server has ended",
     text: "Radiographs and answers were in its memory alone and are gone. Start it again with: xraygpt-edge serve",
@@ -39,6 +47,7 @@ export const words = {
   drop: {
     title: "Drop a chest radiograph here",
     text: "DICOM, PNG, JPEG, TIFF, WebP, BMP or JPEG 2000. It stays in the memory of this computer and is sent nowhere.",
+    textWard: "DICOM, PNG, JPEG, TIFF, WebP, BMP or JPEG 2000. It goes encrypted to the server of this page, stays in its memory, and is sent nowhere else.",
     choose: "Choose a file",
     paste: "or paste a picture",
     anywhere: "Drop the radiograph anywhere on this page",
@@ -190,7 +199,7 @@ export const words = {
     fix: "What to do",
     safe: "What is not affected",
     codeTitle: "Open in another browser",
-    codeText: "This link works once, within a minute, on this computer. Who opens it has radiographs and conversations of their own.",
+    codeText: "This link works once, within a minute. Who opens it has radiographs and conversations of their own.",
     codeCopy: "Copy the link",
     codeCopied: "Copied",
     quitTitle: "End the server?",
@@ -202,6 +211,7 @@ export const words = {
   menu: {
     other: "Open in another browser",
     forgetAll: "Forget everything of this session",
+    signOut: "Sign out and forget everything",
     forgotten: "Everything of this session has been forgotten.",
     print: "Print",
     quit: "Quit",
@@ -223,6 +233,7 @@ export const words = {
     states: { ok: "Good", warn: "Note", fail: "Problem" },
     network: { namespace: "Cut off by the kernel: an empty network namespace", filter: "Cut off by the kernel: a filter of system calls", none: "Not cut off: this system does not allow it" },
     loopback: "Only programs on this computer can reach it, and only with the link",
+    ward: "Other computers reach it by TLS, people with the password, programs with the token of the server",
     back: "Back to the radiograph",
     kept: "Nothing is kept: no cookie, no cache, no file. Radiographs are forgotten when they are not asked about for a while, and with the server.",
   },
