@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xraygpt_edge.cli import options
+from xraygpt_edge.cli.batch import Parallel, slots
 from xraygpt_edge.errors import ExitCode, Locked
 from xraygpt_edge.records import TRUST
 
@@ -45,6 +46,14 @@ Queue = Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="Question
 IdleExit = Annotated[
     float | None, typer.Option(min=0.01, metavar="MIN", help="End when nobody asks for so long.", show_default=False)
 ]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Record folder runs there as batch does: answers, warnings, file names.",
+        show_default="nothing is kept",
+    ),
+]
 Answer = Annotated[float, typer.Option(min=0.0, metavar="S", help="Longest time for an answer.")]
 
 
@@ -71,6 +80,8 @@ def serve(
     queue: Queue = 32,
     idle_exit: IdleExit = None,
     log: Log = None,
+    keep: Keep = None,
+    parallel: Parallel = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
@@ -88,6 +99,7 @@ def serve(
     from xraygpt_edge.serve import log as logs
     from xraygpt_edge.serve import tokens
     from xraygpt_edge.serve.browser import Browser
+    from xraygpt_edge.serve.runs.keeping import Keeper
 
     opened = bundles.opened(find_bundle(bundle))
     if template is not None:
@@ -98,7 +110,9 @@ def serve(
     limits = server.Limits(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
+    at_once = slots(parallel)
     token = tokens.from_file(token_file) if token_file else tokens.new()
+    kept = Keeper(keep, opened.manifest_sha256) if keep else None
     level, lines = options.trust_level(trust), logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json else Browser()
     try:
@@ -119,6 +133,8 @@ def serve(
         trust=level,
         strict=strict,
         log=lines,
+        parallel=at_once,
+        keep=kept,
         api_only=api_only,
         waits_when_broken=browser is not None,
     )

@@ -40,6 +40,8 @@ BY_ID = {
     "E-SRV-018": 503,
     "E-SRV-019": 422,
     "E-SRV-020": 503,
+    "E-SRV-021": 409,
+    "E-SRV-022": 409,
     "E-USE-002": 404,
 }
 TYPES = {401: "authentication_error", 403: "permission_error"}

@@ -17,6 +17,7 @@ from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
+from xraygpt_edge.serve.runs.registry import Runs
 from xraygpt_edge.serve.sessions import Sessions
 from xraygpt_edge.serve.settings import Settings
 
@@ -32,6 +33,7 @@ class Service:
     held: HeldFiles = field(init=False)
     questions: Questions = field(init=False)
     reading: Reading = field(init=False)
+    runs: Runs = field(init=False)
     host: ModelHost = field(init=False)
     under_way: dict[str, tuple[str, Question]] = field(default_factory=dict)
     """Answer of the native API → its session, and its question, as long as it has not ended."""
@@ -48,6 +50,7 @@ class Service:
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)
+        self.runs = Runs(self.settings, self.questions)
 
     def start(self) -> None:
         """Begin to load the model and to import the decoders; returns at once."""
@@ -69,6 +72,7 @@ class Service:
 
         self.host = ModelHost(load, ahead=0, tries=1, watch=watch)
         self.questions.attach(self.host, loop)
+        self.runs.attach(self.host, loop)
         self.host.__enter__()
         self.reading.start()
 
@@ -80,6 +84,7 @@ class Service:
         """End the model process and the readers at once."""
         self.host.close()
         self.reading.close()
+        self.runs.close()
 
     def ask(
         self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
@@ -96,10 +101,12 @@ class Service:
         if isinstance(event, Fatal):
             self.fatal = event
             self.end_questions()
+            self.runs.broken(event)
             if not self.settings.waits_when_broken or self.questions.ready:
                 self.ending.set()
             return
         first, self.questions.ready = self.questions.ready is None, event
+        self.runs.go_on()
         if first:
             self.on_ready()
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from xraygpt_edge.batch import DEFAULT_QUESTION
+from xraygpt_edge.batch.walk import IMAGE_ENDINGS
 from xraygpt_edge.bundle.manifest import UsualQuestion
+from xraygpt_edge.imaging.sniff import HEAD_BYTES
 from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.service import Service
@@ -39,6 +42,13 @@ def status(service: Service) -> dict[str, Any]:
         },
         "questions": msgspec.to_builtins(settings.bundle.manifest.prompt.questions or QUESTIONS),
         "defaults": _defaults(service),
+        "folder": {
+            "question": DEFAULT_QUESTION,
+            "endings": IMAGE_ENDINGS,
+            "head_bytes": HEAD_BYTES,
+            "keeps": service.runs.keeps,
+            "parallel": settings.parallel or "auto",
+        },
         "protections": {"network": service.network, "loopback_only": True},
         "notice": service.notice,
     }
