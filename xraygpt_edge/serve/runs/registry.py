@@ -89,6 +89,7 @@ class Runs:
         if run.state == "going":
             run.go("paused")
             self._queue.settle_room()
+            self._later(self._summarize(run))
 
     def resume(self, run: Run) -> None:
         """Go on with a run that was paused, or that could not write its records."""
