@@ -16,6 +16,7 @@ import { words } from "./words.js";
 const SOON_MS = 700;
 const LATER_MS = 4000;
 const RUN = "run";
+const ENDED = new Set(["ok", "failed", "left out"]);
 
 /** @type {AbortController} */
 let stopping = new AbortController();
@@ -145,13 +146,29 @@ async function refresh(id) {
     if (get().folder.run?.id !== id) return true;
     merge(told);
     if (told.more) return refresh(id);
-    if (told.state === "ended") announce(words.folder.ended(told.counts.ok ?? 0, told.counts.failed ?? 0));
-    return told.state === "ended";
+    return told.state === "ended" || (await isComplete(id)) ? finish() : false;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (error.status === 404) change({ run: { ...get().folder.run, state: "gone" }, remark: words.folder.gone });
     return error.status === 404;
   }
+}
+
+/** Whether nothing is left but files that never reached the server, which waits for them; it is told. @param {string} id */
+async function isComplete(id) {
+  const { rows } = get().folder;
+  if (!rows.every(({ state }) => ENDED.has(state))) return false;
+  await json("POST", `runs/${id}/pause`);
+  return true;
+}
+
+/** @returns {true} */
+function finish() {
+  const { run, rows } = get().folder;
+  change({ run: { ...run, state: "ended" } });
+  const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state).length;
+  announce(words.folder.ended(count("ok"), count("failed")));
+  return true;
 }
 
 /** @param {any} told */

@@ -57,7 +57,7 @@ function OneRow({ row }) {
   return html`<tr class=${state.replace(" ", "-")}>
     <td class="state"><span><${Icon} name=${ICONS[state] ?? "wait"} />${words}</span></td>
     <th scope="row" class="name"><button type="button" class="open" onClick=${() => openRow(row)}>${visible(row.path)}</button></th>
-    <td class="text">${row.error ? html`<span class="bad">${visible(row.error.message)}</span> ${row.error.code && html`<${Explained} id=${row.error.code} />`}` : visible(sentence(row))}</td>
+    <td class="text">${row.error ? html`<span class="bad">${visible(firstOf(row.error.message))}</span> ${row.error.code && html`<${Explained} id=${row.error.code} />`}` : visible(sentence(row))}</td>
     <td class="warnings">${row.warnings.map((each) => html`<${Explained} key=${each} id=${each} /> `)}</td>
     <td class="seconds">${row.seconds > 0 ? row.seconds.toFixed(1) : ""}</td>
   </tr>`;
@@ -66,11 +66,11 @@ function OneRow({ row }) {
 /** @type {Record<string, string>} */
 const ICONS = { ok: "check", failed: "warn", answering: "busy", reading: "busy" };
 
-/** @param {Row} row  The first sentence of the first answer. */
-function sentence(row) {
-  const text = row.answers[0]?.text ?? "";
-  return /^.*?[.!?](?=\s|$)/s.exec(text)?.[0] ?? text;
-}
+/** @param {string} text  Its first sentence. */
+const firstOf = (text) => /^.*?[.!?](?=\s|$)/s.exec(text)?.[0] ?? text;
+
+/** @param {Row} row */
+const sentence = (row) => firstOf(row.answers[0]?.text ?? "");
 
 /** @param {Row} row @param {string} search  In names and whole answers. */
 function isWanted(row, search) {

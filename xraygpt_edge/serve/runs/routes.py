@@ -166,7 +166,7 @@ async def open_row(request: Request) -> Response:
     if film is None or film.sha256 != held.seen.view.source.sha256:
         raise Refused.because("E-SRV-013", param="radiograph")
     conversation = new_id("c")
-    found = [answer_of(line) for line in film.records if isinstance(row(line), Answered)]
+    found = [answer_of(line) for line in run.records_of(film) if isinstance(row(line), Answered)]
     answers = {new_id("a"): Kept(answer, datetime.now(UTC), conversation, 0) for answer in found}
     held.answers.update(answers)
     return json_response({"answers": [finished(name, kept) for name, kept in answers.items()]})

@@ -116,11 +116,6 @@ class Film:
         self.lines[question] = zlib.compress(line, 1)
         self.has_failed = self.has_failed or is_failure
 
-    @property
-    def records(self) -> Iterator[bytes]:
-        """Its records as a batch keeps them."""
-        return map(zlib.decompress, self.lines.values())
-
 
 @dataclass(slots=True, eq=False)
 class Run:
@@ -197,11 +192,15 @@ class Run:
         self.change += 1
         self._ended_s.clear()
 
+    def records_of(self, film: Film) -> list[bytes]:
+        """A film's records as a batch keeps them, in the order of the questions."""
+        return [zlib.decompress(film.lines[each]) for each in self.asked.questions if each in film.lines]
+
     def lines(self) -> list[bytes]:
         """All records, in the order of the films; of files with the same bytes and name, once."""
         films = sorted(self.films.values(), key=lambda film: film.number)
-        found = {(film.path, question): film for film in films for question in film.lines}
-        return [zlib.decompress(film.lines[question]) for (_, question), film in found.items()]
+        by_path = {film.path: film for film in films}
+        return [line for film in by_path.values() for line in self.records_of(film)]
 
     def told(self, room: int, after: int, *, names: bool) -> dict[str, Any]:
         """What a page is told: the run, and the films that have changed after a change that it knows."""
@@ -225,9 +224,8 @@ class Run:
 
     def told_film(self, film: Film, *, names: bool) -> dict[str, Any]:
         """One film; its name only where that is kept here."""
-        found = [row(line) for line in film.records]
+        found = [row(line) for line in self.records_of(film)]
         answers = [each for each in found if isinstance(each, Answered)]
-        answers.sort(key=lambda each: self.asked.questions.index(each.question))
         return {
             "n": film.number,
             "sha256": film.sha256,
