@@ -81,11 +81,8 @@ def complete(page: Page) -> None:
 def test_a_folder_is_listed_asked_searched_opened_and_saved(page: Page, films: Path) -> None:
     listed(page, films)
     expect(page.locator(".large")).to_have_text("4 radiographs")
-    assert sorted(page.locator(".reasons li").all_inner_texts()) == [
-        "1\nhidden",
-        "1\nnot an image",
-        "1\nnot read: HEIC",
-    ]
+    reasons = page.locator(".reasons li").all_inner_texts()
+    assert sorted(reasons) == ["1 hidden", "1 not an image", "1 not read: HEIC"]
     expect(page.locator(".command pre")).to_contain_text("xraygpt-edge batch Thorax")
     started(page, "It's clear.", "Why?")
     complete(page)
@@ -101,7 +98,7 @@ def test_a_folder_is_listed_asked_searched_opened_and_saved(page: Page, films: P
     assert names(page)[0] == "Thorax/film 3.dcm"
     page.get_by_role("button", name="Thorax/film 3.dcm").click()
     answered(page, 2)
-    assert page.locator(".question").all_inner_texts() == ["Question: It's clear.", "Question: Why?"]
+    assert page.locator(".question").all_inner_texts() == ["Question:\nIt's clear.", "Question:\nWhy?"]
     page.get_by_role("button", name="Folder", exact=True).click()
     page.get_by_text("Save as").click()
     with page.expect_download() as coming:
@@ -118,16 +115,17 @@ def test_several_dropped_files_are_a_folder_after_one_question(page: Page, films
     expect(page.locator(".large")).to_have_text("2 radiographs")
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_stopped_and_gone_on_with_without_sending_anything_twice(page: Page, films: Path) -> None:
-    sent: list[int] = []
+    sent: list[str] = []
 
     def note(request: Request) -> None:
-        if request.method == "PUT" and request.headers.get("content-length", "0") != "0":
-            sent.append(1)
+        if request.method == "PUT" and request.post_data_buffer:
+            sent.append(request.url)
 
     listed(page, films)
     page.on("request", note)
-    started(page, "repeat 40 cat")
+    started(page, "repeat 300 cat")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("paused: what was begun")).to_be_visible()
     page.get_by_role("button", name="Go on").click()
@@ -136,9 +134,11 @@ def test_a_run_is_paused_stopped_and_gone_on_with_without_sending_anything_twice
     expect(page.get_by_text("stopped; drop the folder again")).to_be_visible()
     page.get_by_role("button", name="Another folder").click()
     listed(page, films)
-    started(page, "repeat 40 cat")
+    sent.clear()
+    started(page, "repeat 300 cat")
     complete(page)
-    expect(page.locator("tr.ok .state", has_text="known").first).to_be_visible()
+    n_known = page.locator("tr.ok .state", has_text="known").count()
+    assert (n_known >= 1, len(sent)) == (True, 4 - n_known)
     page.reload()
     expect(page.get_by_text("complete", exact=True)).to_be_visible()
     assert names(page)[0] == "File 1"  # the names were in the page alone
@@ -176,7 +176,7 @@ def test_axe_finds_nothing_in_a_folder_and_nothing_scrolls_sideways(
             "empty": page.get_by_role("button", name="Folder", exact=True).click,
             "listed": lambda: listed(page, films),
             "opened": opened,
-            "going": lambda: started(page, "repeat 40 " + "very_long_words" * 9),
+            "going": lambda: started(page, "repeat 9 " + "very_long_words" * 9),
             "ended": lambda: complete(page),
         }
         for state, reach in states.items():

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.requests import Request
 
@@ -39,6 +40,8 @@ class Service:
     """Answer of the native API → its session, and its question, as long as it has not ended."""
     fatal: Fatal | None = None
     """Why there will be no more answers."""
+    checks: asyncio.Future[list[Any]] | None = None
+    """What `doctor` has found; asked once."""
     seen_at_s: float = field(default_factory=time.monotonic)
     """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)

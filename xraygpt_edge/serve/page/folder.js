@@ -87,8 +87,8 @@ function Prepare({ folder, status }) {
 /** @param {{label: string, names: [string, string][]}} props  Names, folded; of very many, the first. */
 function Names({ label, names }) {
   return html`<details class="names"><summary>${label}</summary>
-    <ul tabindex="0" role="region" aria-label=${label}>${names.slice(0, SHOWN).map(([path, more]) => html`<li key=${path}>${visible(path)} ${more && html`<span class="soft">${visible(more)}</span>`}</li>`)}
-      ${names.length > SHOWN && html`<li class="soft">${said.more(names.length - SHOWN)}</li>`}</ul></details>`;
+    <div tabindex="0" role="region" aria-label=${label}><ul>${names.slice(0, SHOWN).map(([path, more]) => html`<li key=${path}>${visible(path)} ${more && html`<span class="soft">${visible(more)}</span>`}</li>`)}
+      ${names.length > SHOWN && html`<li class="soft">${said.more(names.length - SHOWN)}</li>`}</ul></div></details>`;
 }
 
 /** @param {{questions: string[], setQuestions: (questions: string[]) => void, usual: {text: string}[]}} props */

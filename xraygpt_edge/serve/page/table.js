@@ -40,7 +40,7 @@ export function Table({ folder: { rows } }) {
       <input id="search" type="search" value=${search} placeholder=${said.search} spellcheck=${false} autocomplete="off" translate="no"
         onInput=${(/** @type {any} */ event) => setSearch(event.currentTarget.value)} />
     </div>
-    <div class="scroll" tabindex="0" role="region" aria-label=${said.title}><table>
+    <div class="scroll" tabindex="0" role="region" aria-label=${said.table}><table>
       <thead><tr>${COLUMNS.map((each) => html`<th key=${each} scope="col" class=${each} aria-sort=${sort.by !== each ? undefined : sort.isDown ? "descending" : "ascending"}>
         <button type="button" class="quiet" onClick=${() => setSort({ by: each, isDown: sort.by === each && !sort.isDown })}>${said.columns[each]}<span aria-hidden="true">${sort.by !== each ? "" : sort.isDown ? " ▾" : " ▴"}</span></button></th>`)}</tr></thead>
       <tbody>${found.slice(0, n).map((row) => html`<${OneRow} key=${row.n} row=${row} />`)}</tbody>

@@ -261,6 +261,7 @@ export const words = {
     formats: { all: "Everything, as ZIP", csv: "CSV table", html: "HTML page", json: "JSON", "dicom-sr": "DICOM SR, as ZIP", fhir: "FHIR, as ZIP" },
     table: {
       title: "Radiographs of the folder",
+      table: "Table of the radiographs",
       filter: "Show",
       filters: { all: "All", failed: "Failed", warned: "With warnings" },
       search: "Search names and answers",
