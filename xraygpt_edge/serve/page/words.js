@@ -298,6 +298,7 @@ export const words = {
     network: { namespace: "Cut off by the kernel: an empty network namespace", filter: "Cut off by the kernel: a filter of system calls", none: "Not cut off: this system does not allow it" },
     loopback: "Only programs on this computer can reach it, and only with the link",
     back: "Back to the radiograph",
+    keptRuns: "Of folder runs, answers, warnings and file names are recorded in the folder of --keep. Nothing else is kept: no cookie, no cache, no radiograph.",
     kept: "Nothing is kept: no cookie, no cache, no file. Radiographs are forgotten when they are not asked about for a while, and with the server.",
   },
 

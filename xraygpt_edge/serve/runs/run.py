@@ -160,6 +160,8 @@ class Run:
         self.drop(self.films.get(film.number))
         self.films[film.number] = film
         self._counts[film.state] += 1
+        if self.state == "ended":
+            self.state = "going"
         self.mark(film, film.state)
 
     def drop(self, film: Film | None) -> None:
