@@ -369,13 +369,15 @@ def test_a_kept_run_is_a_batchs_folder_and_outlives_a_server_that_is_killed(
 
 
 def test_a_folder_that_another_process_holds_or_nobody_can_write_is_told_at_the_start(
-    tiny: Path, tmp_path: Path
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with serving(tiny, "--keep", str(tmp_path / "file" / "kept")) as server:
-        assert (server.said["error_id"], server.process.wait(WAIT_S)) == ("E-OUT-002", 16)
-    with claimed(tmp_path / "held"), serving(tiny, "--keep", str(tmp_path / "held")) as server:
-        assert (server.said["error_id"], server.process.wait(WAIT_S)) == ("E-BAT-011", 11)
+    begin = ["serve", "--api-only", "--port", "0", "--bundle", str(tiny), "--keep"]
+    assert command([*begin, str(tmp_path / "file" / "kept")]) == 16
+    assert "E-OUT-002" in capsys.readouterr().err
+    with claimed(tmp_path / "held"):
+        assert command([*begin, str(tmp_path / "held")]) == 11
+    assert "E-BAT-011" in capsys.readouterr().err
 
 
 class Idle:
