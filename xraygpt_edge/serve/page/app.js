@@ -222,7 +222,8 @@ async function forgetAll() {
   announce(words.menu.forgotten);
 }
 
-const leaveFolder = async () => (await import("./run.js")).leave();
+/** Where there was a folder its part of the page is there already: nothing is fetched from a server that has ended. */
+const leaveFolder = async () => get().folder.stage !== "empty" && (await import("./run.js")).leave();
 
 async function quit() {
   await request("POST", "quit").catch(() => null);
