@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from tests.soak.driver import FAKE
 from tests.tiny import write_bundle
@@ -30,6 +31,7 @@ from xraygpt_edge.host import (
     ModelHost,
     Ready,
     Record,
+    Room,
     StageTimes,
     Started,
     Task,
@@ -345,6 +347,28 @@ def test_text_comes_in_pieces_that_make_the_answer_that_ask_gives(demo: Path, ex
             assert len(pieces) > 5 or number == 2
     with XrayGPT.load(demo, "cpu") as model:
         assert model.ask(examples[0], QUESTION, sampling=Sampling(max_tokens=40)).token_ids == answer.token_ids
+
+
+def test_room_is_made_while_the_process_lives_and_again_when_it_has_died(
+    tmp_path: Path, phantom: Path, examples: list[Path]
+) -> None:
+    load = Load(str(write_bundle(tmp_path / "tiny")), (), LoadOptions("cpu"), sampling=Sampling(max_tokens=8), slots=1)
+    ready, told = SimpleQueue[Ready | Fatal](), []
+    tasks = [Task(n, str(film), (QUESTION,)) for n, film in enumerate(examples[:3], 1)]
+    with ModelHost(load, watch=ready.put) as host:
+        told += texts(host.answer_all(tasks))
+        host.make_room(Room((QUESTION,), 3))
+        assert [ready.get(timeout=WAIT_S).slots for _ in range(2)] == [1, 3]
+        told += texts(host.answer_all([replace(task, number=task.number + 3) for task in tasks]))
+        host.make_room(Room(("too long " * 500,), None, 2))  # cannot be had: what there is goes on
+        assert ready.get(timeout=WAIT_S).slots == 3
+        host.make_room(Room((QUESTION,), 2))
+        assert ready.get(timeout=WAIT_S).slots == 2
+        host._process.kill()
+        assert [ready.get(timeout=WAIT_S).slots for _ in range(2)] == [1, 2]
+        host.make_room(Room(slots=1))
+        told += texts(host.answer_all([replace(task, number=task.number + 6) for task in tasks]))
+    assert sorted(told) == sorted(told[:3] * 3)
 
 
 def test_no_text_comes_unasked(demo: Path, examples: list[Path]) -> None:

@@ -91,18 +91,12 @@ def test_the_first_load_is_small_and_comes_from_here_alone(browser: Browser, ser
 
 def test_no_address_shows_the_token_or_what_is_looked_at(film: Page, server: Serving) -> None:
     addresses = {film.url}
-    for name in ("About this computer", "Radiograph"):
+    for name in ("About this computer", "Folder", "Radiograph"):
         film.get_by_role("button", name=name, exact=True).click()
         addresses.add(film.url)
     assert addresses == {f"http://127.0.0.1:{server.port}/"}
     assert film.evaluate("Object.keys(localStorage).length") == 0
-    assert set(film.evaluate("Object.keys(sessionStorage)")) <= {"token", "theme", "radiograph", "conversation"}
-
-
-def test_several_files_are_refused_with_what_reads_a_folder(page: Page, phantom: Path) -> None:
-    page.locator("input[type=file]").first.evaluate("each => each.multiple = true")
-    page.locator("input[type=file]").first.set_input_files([phantom, phantom])
-    expect(page.locator(".remark")).to_contain_text("xraygpt-edge batch")
+    assert set(film.evaluate("Object.keys(sessionStorage)")) <= {"token", "theme", "radiograph", "conversation", "run"}
 
 
 # The picture

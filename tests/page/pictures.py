@@ -29,9 +29,19 @@ def compared(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def folder(page: Page) -> None:
+    page.get_by_role("button", name="Folder", exact=True).click()
+    page.locator("input[webkitdirectory]").set_input_files(PHANTOM.parent)
+    page.get_by_label("Add a usual question").select_option(index=2)
+    page.get_by_role("button", name="Remove: ").first.click()
+    page.get_by_role("button", name="Ask about").click()
+    page.locator("tr.ok").nth(3).wait_for()
+
+
 SHOTS: dict[str, tuple[Callable[[Page], None], tuple[int, int], str]] = {
     "serve": (asked, SIZE, "dark"),
     "serve-compare": (compared, SIZE, "light"),
+    "serve-folder": (folder, SIZE, "dark"),
 }
 
 

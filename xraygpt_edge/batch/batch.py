@@ -98,7 +98,7 @@ def run(
         adopt(out, job.facts)
         with closing(Ledger(out)) as ledger:
             batch = _Batch(job, out, running, ledger, watcher or Nobody(), host)
-            return summarize(out, job, batch.answer_all())
+            return summarize(out, job.facts, batch.answer_all())
 
 
 @dataclass(slots=True)

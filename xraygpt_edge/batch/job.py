@@ -70,13 +70,9 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What must be the same when a batch goes on; the folder's own name may identify a patient."""
-        folder = sha256(bytes(self.folder.resolve())).hexdigest()
+        folder = bytes(self.folder.resolve())
         return {
-            "schema": SCHEMA,
-            "manifest_sha256": self.manifest_sha256,
-            "folder_sha256": folder,
-            "questions": list(self.questions),
-            "settings": _flat(self.settings),
+            **facts_of(folder, self.manifest_sha256, self.questions, self.settings),
             # None of these is there without its option: so folders of version 0.1.0 are gone on with.
             **({"shard": str(self.shard)} if self.shard != WHOLE else {}),
             **({"list_sha256": self.films.end.sha256} if self.films else {}),
@@ -98,6 +94,17 @@ class Running:
     """How much is said of how far to trust each answer; it changes no word of one."""
     maps: bool = False
     """Draw maps as well."""
+
+
+def facts_of(folder: bytes, manifest_sha256: str, questions: tuple[str, ...], settings: Settings) -> dict[str, Any]:
+    """The facts of any job; folder: what tells it from others."""
+    return {
+        "schema": SCHEMA,
+        "manifest_sha256": manifest_sha256,
+        "folder_sha256": sha256(folder).hexdigest(),
+        "questions": list(questions),
+        "settings": _flat(settings),
+    }
 
 
 def load_of(job: Job, running: Running, n_files: int) -> Load:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xraygpt_edge.batch.job import Job
 from xraygpt_edge.ledger import Answered, Records, Row, named_path, write_whole
 from xraygpt_edge.version import __version__
 
@@ -127,8 +126,8 @@ class _Tally:
             self.failures[path, row.question] = {"id": row.id, **named_path(path), **facts}
 
 
-def summarize(out: Path, job: Job, run: Run) -> Summary:
-    """Read the records once and write the summary; raises OutputError."""
+def summarize(out: Path, job: dict[str, Any], run: Run) -> Summary:
+    """Read the records once and write the summary; raises OutputError. job: its facts."""
     tally = _Tally()
     for entry in Records(out):
         tally.add(entry.row)
@@ -156,7 +155,7 @@ def summarize(out: Path, job: Job, run: Run) -> Summary:
     return summary
 
 
-def _facts(summary: Summary, job: Job) -> dict[str, Any]:
+def _facts(summary: Summary, job: dict[str, Any]) -> dict[str, Any]:
     run = summary.run
     last_run = asdict(run)
     unread = last_run.pop("unread")
@@ -173,7 +172,7 @@ def _facts(summary: Summary, job: Job) -> dict[str, Any]:
         "unread": unread,
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "last_run": {**last_run, "radiographs_per_minute": round(per_minute, 2)},
-        "job": job.facts,
+        "job": job,
         "bundle": summary.bundle,
         "engine": summary.engine,
         "trust": asdict(summary.films),

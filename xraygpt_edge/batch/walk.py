@@ -92,6 +92,11 @@ def look_at(path: Path) -> Look:
         return CANDIDATE
     finally:
         os.close(handle)
+    return look_at_head(head)
+
+
+def look_at_head(head: bytes) -> Look:
+    """Whether the first HEAD_BYTES of a file, whose name says nothing, may be those of a radiograph."""
     if read_format(head) or head.startswith(BARE_DICOM):
         return CANDIDATE
     kind = unread_kind(head)

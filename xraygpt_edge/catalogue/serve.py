@@ -146,6 +146,20 @@ SERVE: dict[str, Entry] = {
         "It was stopped while it waited, or the server is ending.",
         "Ask again.",
     ),
+    "E-SRV-021": Entry(
+        15,
+        "the run has as many files as it can use now",
+        "Few files of a folder are sent ahead, so that the server holds no folder in memory.",
+        "Send the file again when GET /api/v1/runs/{id} says that there is room.",
+        "Nothing was asked about this file yet; the run goes on.",
+    ),
+    "E-SRV-022": Entry(
+        2,
+        "this session has as many folder runs as it may have",
+        "Each is held in memory, with its answers, until it is forgotten.",
+        "Save what you need, and forget runs: on the page, or with DELETE /api/v1/runs/{id}.",
+        "The other runs go on.",
+    ),
     "E-SRV-025": Entry(
         2,
         "too many wrong passwords came from this computer",

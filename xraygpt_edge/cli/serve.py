@@ -15,6 +15,7 @@ import typer
 
 from xraygpt_edge.cli import options
 from xraygpt_edge.cli import serve_setup as setup
+from xraygpt_edge.cli.batch import Parallel, slots
 from xraygpt_edge.errors import ExitCode, Locked
 from xraygpt_edge.records import TRUST
 
@@ -72,6 +73,14 @@ Queue = Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="Question
 IdleExit = Annotated[
     float | None, typer.Option(min=0.01, metavar="MIN", help="End when nobody asks for so long.", show_default=False)
 ]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Record folder runs there as batch does: answers, warnings, file names.",
+        show_default="nothing is kept",
+    ),
+]
 Answer = Annotated[float, typer.Option(min=0.0, metavar="S", help="Longest time for an answer.")]
 
 
@@ -106,6 +115,8 @@ def serve(
     queue: Queue = 32,
     idle_exit: IdleExit = None,
     log: Log = None,
+    keep: Keep = None,
+    parallel: Parallel = "auto",
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
@@ -128,6 +139,7 @@ def serve(
     from xraygpt_edge.serve import tokens
     from xraygpt_edge.serve import ward as wards
     from xraygpt_edge.serve.browser import Browser
+    from xraygpt_edge.serve.runs.keeping import Keeper
 
     opened = bundles.opened(find_bundle(bundle))
     if template is not None:
@@ -138,8 +150,10 @@ def serve(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     reach = wards.reach(host, name or (), tls_cert, tls_key, password_file)
+    at_once = slots(parallel)
     link_token = None if reach.ward else tokens.new()
     token = tokens.from_file(token_file) if token_file else link_token
+    kept = Keeper(keep, opened.manifest_sha256) if keep else None
     level, lines = options.trust_level(trust), logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json or reach.ward else Browser()
     try:
@@ -163,6 +177,8 @@ def serve(
         trust=level,
         strict=strict,
         log=lines,
+        parallel=at_once,
+        keep=kept,
         api_only=api_only,
         waits_when_broken=browser is not None,
     )

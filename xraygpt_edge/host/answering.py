@@ -8,12 +8,13 @@ from typing import TypeAlias
 
 from xraygpt_edge import devices, provenance
 from xraygpt_edge.engine import Ask, EncodedImage, XrayGPT
+from xraygpt_edge.errors import ResourceExhausted, UsageError
 from xraygpt_edge.generation.capacity import MAX_SLOTS, Capacity, slots_for
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.generation.sequence import Event
-from xraygpt_edge.host.messages import Asking, Load, StageTimes
+from xraygpt_edge.host.messages import Asking, Load, Room, StageTimes
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import EngineFacts
 
@@ -31,25 +32,54 @@ class Answering:
     slots: int
     in_work: int = 0
     """Requests whose end has not come yet."""
+    wanted: Room | None = None
+    """To be made as soon as nothing is being answered."""
     _steps: int = -1
 
     @classmethod
     def create(cls, model: XrayGPT, load: Load) -> Answering:
         """Make room for as many answers as fit; raises UsageError for a question that does not fit even alone."""
-        scheduler = model.parts.wait_for_language()
-        if not load.questions:  # nobody knows how long they will be
-            return cls(model, load, scheduler, load.slots or 1)
-        prompts = [model.prompt_ids(question, load.template) for question in load.questions]
-        n_image = model.parts.plan.bundle.manifest.n_image_tokens
-        n_tokens = max(len(before) + n_image + len(after) for before, after in prompts) + load.sampling.max_tokens
-        slots = load.slots or _slots_that_fit(scheduler, model, n_tokens, load)
-        scheduler.reserve(Capacity(slots, slots, n_tokens))
-        return cls(model, load, scheduler, slots)
+        answering = cls(model, load, model.parts.wait_for_language(), load.slots or 1)
+        if load.questions:  # else nobody knows how long they will be
+            answering._reserve(Room(load.questions, load.slots, slots_max=load.slots_max))
+        return answering
 
     @property
     def free(self) -> int:
-        """Answers that can be started now."""
-        return self.slots - self.in_work
+        """Answers that can be started now; none while room is to be made."""
+        return 0 if self.wanted else self.slots - self.in_work
+
+    def make_room(self) -> bool:
+        """Make the room that is wanted, unless something is still being answered; whether there is another now.
+
+        Where it cannot be had, answers go on in what there is: a question that is too long is refused when it is asked.
+        """
+        if self.wanted is None or self.in_work:
+            return False
+        room, self.wanted = self.wanted, None
+        try:
+            self._reserve(room)
+        except (UsageError, ResourceExhausted):
+            self.slots = self.scheduler.n_slots
+        return True
+
+    def _reserve(self, room: Room) -> None:
+        """Raises UsageError for a question that does not fit even alone, ResourceExhausted without the memory."""
+        n_tokens = max((self._n_tokens(question) for question in room.questions), default=0)
+        n_tokens = max(n_tokens, self.scheduler.n_ctx)
+        most = room.slots_max or MAX_SLOTS
+        slots = room.slots or max(
+            room.slots_min, _slots_that_fit(self.scheduler, self.model, n_tokens, self.load, most)
+        )
+        if n_tokens:  # else nobody knows yet
+            self.scheduler.reserve(Capacity(slots, slots, n_tokens))
+        self.slots = slots
+
+    def _n_tokens(self, question: str) -> int:
+        """Of a prompt with the longest answer that it may get."""
+        before, after = self.model.prompt_ids(question, self.load.template)
+        n_image = self.model.parts.plan.bundle.manifest.n_image_tokens
+        return len(before) + n_image + len(after) + self.load.sampling.max_tokens
 
     @property
     def is_alive(self) -> bool:
@@ -93,9 +123,8 @@ class Answering:
         return self.scheduler.submit_telling(request, tell, after, leaving, keep)
 
 
-def _slots_that_fit(scheduler: Scheduler, model: XrayGPT, n_tokens: int, load: Load) -> int:
+def _slots_that_fit(scheduler: Scheduler, model: XrayGPT, n_tokens: int, load: Load, most: int) -> int:
     """As memory and cores allow, and no more than are of use."""
-    most = load.slots_max or MAX_SLOTS
     if load.options.memory == "low":
         most = min(most, SLOTS_WITH_LITTLE_MEMORY)
     free_bytes = devices.available_memory_bytes()

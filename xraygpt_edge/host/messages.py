@@ -1,7 +1,7 @@
 """What a host and its model process say to each other: one JSON object a line, checked at both ends.
 
-to the process     Load once, then Task, Stop and Cancel in any order
-from the process   Ready once, then Started, Text, Record, Cancelled and Heartbeat; Fatal before it ends
+to the process     Load once, then Room, Task, Stop and Cancel in any order
+from the process   Ready, again after each Room; Started, Text, Record, Cancelled, Heartbeat; Fatal before it ends
 """
 
 from __future__ import annotations
@@ -47,6 +47,19 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     remembers: int = 4096
     """Answers that are kept for whoever asks the same about the same pixels; about 3 kB each at 300 tokens, and 6 kB
     of trust."""
+
+
+class Room(msgspec.Struct, frozen=True, tag="room"):
+    """How many are answered at the same time from here on; the change is made once nothing is being answered."""
+
+    questions: tuple[str, ...] = ()
+    """Those that will be asked: the longest decides how much room each has, beside what others had before."""
+    slots: int | None = None
+    """None lets memory and cores decide."""
+    slots_min: int = 1
+    """So many in any case, where memory and cores decide."""
+    slots_max: int | None = None
+    """The most that can be of use."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -102,7 +115,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The model is loaded."""
+    """The model is loaded, or has made room."""
 
     slots: int
     """Questions that are answered at the same time."""
@@ -208,7 +221,7 @@ class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
         return kinds.get(self.code, XrayGPTError)(self.error_id, self.why)
 
 
-Command: TypeAlias = Load | Task | Stop | Cancel
+Command: TypeAlias = Load | Room | Task | Stop | Cancel
 Event: TypeAlias = Ready | Started | Text | Record | Cancelled | Heartbeat | Fatal
 
 

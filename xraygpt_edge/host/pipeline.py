@@ -29,7 +29,7 @@ from xraygpt_edge.generation.sequence import Event as AnswerEvent
 from xraygpt_edge.host.answering import Answering
 from xraygpt_edge.host.assessing import Assessing
 from xraygpt_edge.host.known_images import Known, KnownImages
-from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, StageTimes, Stop, Task
+from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, Room, StageTimes, Stop, Task
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
 from xraygpt_edge.host.reporter import HEARTBEAT_S, ONE_TASK, Reporter, Say, Subscriber
 from xraygpt_edge.host.result_cache import Key, ResultCache
@@ -115,14 +115,19 @@ class Pipeline:
     def run(self, inbox: Inbox) -> None:
         """Answer tasks as they come; ends only with the process or an error."""
         reader = ReadAhead(self._read, self.reporter.begin, inbox.put)
-        facts = self.answering.facts()
-        self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
+        self._say_ready()
         while True:
             with suppress(Empty):
                 self._take(inbox.get(timeout=HEARTBEAT_S), inbox, reader)
             self._take_messages(inbox, reader)
+            if self.answering.make_room():
+                self._say_ready()
             self._begin_answers(inbox, reader)
             self._beat()
+
+    def _say_ready(self) -> None:
+        facts = self.answering.facts()
+        self.reporter.say(Ready(self.answering.slots, facts.device, facts.threads))
 
     def _read(self, task: Task) -> Radiograph:
         """In the thread that reads ahead; raises InputRefused."""
@@ -149,6 +154,8 @@ class Pipeline:
             case Task():
                 self.reporter.add(message)
                 reader.submit(message)
+            case Room():
+                self.answering.wanted = message
             case Cancel():
                 self._cancel(message.task)
             case Stop():

@@ -22,6 +22,7 @@ from xraygpt_edge.host.messages import (
     Load,
     Ready,
     Record,
+    Room,
     StageTimes,
     Started,
     Stop,
@@ -79,6 +80,7 @@ class ModelHost:
         """What the host's own thread is to do next: it alone touches tasks and process."""
         self._lock, self._is_closed = threading.Lock(), False
         self._process: ModelProcess | None = None
+        self._room: Room | None = None
         self._thread = threading.Thread(target=self._run, name="model-host", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,6 +102,10 @@ class ModelHost:
             raise ValueError("a task without a question would never end")
         if not self._do(partial(self._flights.add, task, tell)):
             tell(Cancelled(task.number))
+
+    def make_room(self, room: Room) -> None:
+        """Have this and every later process answer so many at the same time; `ready` says how many they are."""
+        self._do(partial(self._make_room, room))
 
     def cancel(self, number: int) -> None:
         """End a task; its client is told `Cancelled`, unless its last record is on its way already."""
@@ -180,6 +186,8 @@ class ModelHost:
         process = ModelProcess(self.load, self._hear_from)
         try:
             self._adopt(process)
+            if self._room:
+                process.send(self._room)
             while True:
                 for task in self._flights.departures():
                     process.send(task)
@@ -240,6 +248,11 @@ class ModelHost:
                 self._flights.end_cancelled(event.task)
             case _:
                 self._flights.pass_on(event)
+
+    def _make_room(self, room: Room) -> None:
+        self._room = room
+        if self._process is not None:
+            self._process.send(room)
 
     def _cancel(self, number: int) -> None:
         if self._flights.cancel(number) and self._process is not None:

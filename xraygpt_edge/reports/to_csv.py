@@ -11,10 +11,12 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import BinaryIO
 
 from xraygpt_edge.ledger import Answered, Failed
 from xraygpt_edge.records import NOTICE, FindingTrust, Trust
 from xraygpt_edge.reports.job import Job, Written, output_file
+from xraygpt_edge.reports.rows import Batch
 from xraygpt_edge.text import one_line
 
 COLUMNS = (
@@ -33,16 +35,21 @@ _CELL_START = re.compile(r"(^|;)(\s*)(?=(\S))")
 def write(job: Job) -> Written:
     """Failures first, then answers, in the order of the records."""
     with output_file(job.out) as stream:
-        text = codecs.getwriter("utf-8")(stream)
-        text.write(BYTE_ORDER_MARK)
-        columns = (*COLUMNS, *_findings(job.batch.answered))
-        table = csv.DictWriter(text, columns, restval="", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-        table.writeheader()
-        for failed in job.batch.failed:
-            table.writerow(_cells(_failure(failed)))
-        for answered in job.batch.answered:
-            table.writerow(_cells({**_answer(answered), **_trust(answered.trust)}))
+        write_table(job.batch, stream)
     return Written(files=1)
+
+
+def write_table(batch: Batch, stream: BinaryIO) -> None:
+    """Write the table of a batch's records."""
+    text = codecs.getwriter("utf-8")(stream)
+    text.write(BYTE_ORDER_MARK)
+    columns = (*COLUMNS, *_findings(batch.answered))
+    table = csv.DictWriter(text, columns, restval="", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    table.writeheader()
+    for failed in batch.failed:
+        table.writerow(_cells(_failure(failed)))
+    for answered in batch.answered:
+        table.writerow(_cells({**_answer(answered), **_trust(answered.trust)}))
 
 
 def _cells(values: dict[str, object]) -> dict[str, object]:

@@ -30,9 +30,16 @@ LONGEST = 80
 
 
 async def about(request: Request) -> Response:
-    """`GET about`: bundle, versions, and how this computer is; seconds, since the model is tried."""
-    facts = {"bundle": list(_bundle(service_of(request).settings.bundle)), "versions": list(_versions())}
-    return json_response({**facts, "checks": await asyncio.to_thread(_checks)})
+    """`GET about`: bundle, versions, and how this computer is; seconds the first time, since the model is tried."""
+    service = service_of(request)
+    facts = {"bundle": list(_bundle(service.settings.bundle)), "versions": list(_versions())}
+    if service.checks is None:  # one `doctor` for everybody: it takes seconds and loads a model
+        service.checks = asyncio.ensure_future(asyncio.to_thread(_checks))
+    try:
+        return json_response({**facts, "checks": await asyncio.shield(service.checks)})
+    except Exception:
+        service.checks = None  # the next one tries again
+        raise
 
 
 def _bundle(bundle: Bundle) -> Iterator[tuple[str, str]]:

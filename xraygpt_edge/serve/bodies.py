@@ -41,6 +41,17 @@ async def body(request: Request, session: str, most_bytes: int, held: HeldFiles)
         held.give_back(taken)
 
 
+async def passed_over(request: Request, most_bytes: int) -> None:
+    """Read a body that nobody needs, so that its sender hears the answer. Raises Refused E-SRV-006, -007, or Left."""
+    passed, more = 0, True
+    ends_s = asyncio.get_running_loop().time() + settings.BODY_S
+    while more:
+        chunk, more = await _chunk(request, ends_s)
+        passed += len(chunk)
+        if passed > most_bytes:
+            raise Refused.because("E-SRV-006", f"at most {most_bytes >> 20} MB")
+
+
 async def small_json(
     request: Request, session: str, kind: type[Kind], held: HeldFiles, most_bytes: int = settings.JSON_BYTES
 ) -> Kind:

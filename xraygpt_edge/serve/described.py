@@ -16,10 +16,13 @@ from xraygpt_edge.serve.chat_request import ChatRequest
 from xraygpt_edge.serve.events import json_response
 from xraygpt_edge.serve.native import Credentials
 from xraygpt_edge.serve.radiographs import SAMPLES, Size, Wanted
+from xraygpt_edge.serve.runs.look import Heads
+from xraygpt_edge.serve.runs.routes import Begin, Opened, Since
 from xraygpt_edge.version import __version__
 
 JSON, EVENTS, ANY_BYTES = "application/json", "text/event-stream", "application/octet-stream"
-BODIES = (Asked, ChatRequest, Credentials, Export, Size, Wanted)
+BODIES = (Asked, Begin, ChatRequest, Credentials, Export, Heads, Opened, Since, Size, Wanted)
+DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 REFUSAL: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -52,12 +55,18 @@ class Operation:
     body: type | str | None = None
     """Fields of a JSON body, or the media type of raw bytes."""
     query: type | None = None
+    headers: tuple[str, ...] = ()
+    """Those that must be there, each a SHA-256."""
+    also: int | None = None
+    """Another status that is no refusal."""
     is_open: bool = False
     """Needs no token."""
 
 
 HERE = "/api/v1"
 ONE = f"{HERE}/radiographs/{{r}}"
+RUN = f"{HERE}/runs/{{u}}"
+FILE = f"{RUN}/files/{{n}}"
 OPERATIONS = (
     Operation("get", f"{HERE}/status", "Model, queue, limits, questions, defaults, protections."),
     Operation("get", f"{HERE}/about", "Versions, licences, and what doctor says."),
@@ -78,6 +87,16 @@ OPERATIONS = (
     Operation("post", f"{ONE}/answers", "Ask; events until done or failed.", gives=(EVENTS,), body=Asked),
     Operation("delete", f"{HERE}/answers/{{a}}", "Stop an answer.", 202, ()),
     Operation("post", f"{HERE}/answers/{{a}}/export", "An answer as a file.", gives=("*/*",), body=Export),
+    Operation("post", f"{HERE}/looks", "Why files of a folder are left out.", body=Heads),
+    Operation("get", f"{HERE}/runs", "The session's folder runs."),
+    Operation("post", f"{HERE}/runs", "Begin a folder run.", 201, body=Begin),
+    Operation("get", RUN, "A run, and the films that have changed.", query=Since),
+    Operation("post", f"{RUN}/pause", "Begin no further film."),
+    Operation("post", f"{RUN}/resume", "Go on."),
+    Operation("post", f"{RUN}/export", "A run as files.", gives=("*/*",), body=Export),
+    Operation("put", FILE, "A film; 200 when it is done.", 202, body=ANY_BYTES, headers=("x-sha256",), also=200),
+    Operation("post", f"{FILE}/open", "What was said of a film, about a held radiograph.", body=Opened),
+    Operation("delete", RUN, "Forget a run.", 204, ()),
     Operation("get", "/v1/models", "The one bundle."),
     Operation("get", "/v1/models/{id}", "The one bundle."),
     Operation("post", "/v1/chat/completions", "OpenAI's chat completion.", gives=(JSON, EVENTS), body=ChatRequest),
@@ -110,14 +129,17 @@ def document() -> dict[str, Any]:
 
 
 def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {media_type: {} for media_type in operation.gives}
+    done = {"description": "Done.", **({"content": content} if content else {})}
     found: dict[str, Any] = {
         "summary": operation.summary,
-        "parameters": [*_in_path(operation.path), *_in_query(operation.query, schemas)],
+        "parameters": [
+            *_in_path(operation.path),
+            *_in_query(operation.query, schemas),
+            *({"name": name, "in": "header", "required": True, "schema": DIGEST} for name in operation.headers),
+        ],
         "responses": {
-            str(operation.status): {
-                "description": "Done.",
-                **({"content": {media_type: {} for media_type in operation.gives}} if operation.gives else {}),
-            },
+            **{str(status): done for status in (operation.status, operation.also) if status},
             "default": {"description": "Refused.", "content": {JSON: {"schema": _ref("Refusal")}}},
         },
     }

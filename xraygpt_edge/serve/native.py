@@ -15,6 +15,7 @@ from xraygpt_edge.serve.bodies import small_json
 from xraygpt_edge.serve.codes import CODE_S
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.events import json_response
+from xraygpt_edge.serve.runs import routes as runs
 from xraygpt_edge.serve.service import service_of, session_of
 from xraygpt_edge.serve.sessions import SESSION_IDLE_S
 from xraygpt_edge.serve.settings import SECRET_BYTES
@@ -54,6 +55,7 @@ async def close_session(request: Request) -> Response:
     """`DELETE session`: forget the session's radiographs, and the session unless it is that of the programs."""
     service = service_of(request)
     service.held.forget_session(session_of(request))
+    service.runs.forget_session(session_of(request))
     service.reading.forget(session_of(request))
     service.sessions.close(request.scope["session"])
     return Response(status_code=204)
@@ -91,4 +93,5 @@ ROUTES = (
     *about.ROUTES,
     *radiographs.ROUTES,
     *answers.ROUTES,
+    *runs.ROUTES,
 )

@@ -43,6 +43,7 @@ NAMES = (
         "compare.js",
         "doubts.js",
     ),
+    *("folder.js", "listing.js", "run.js", "table.js"),
     *("conversation.js", "turns.js", "answer.js", "trust.js", "taking.js", "dialogs.js", "sign_in.js"),
 )
 ADDRESSES = tuple(f"{PREFIX}{name}" for name in NAMES)

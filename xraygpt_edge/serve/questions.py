@@ -63,7 +63,10 @@ class Questions:
         self._turn = 0
         """Of the latest question that was begun."""
         self._running: Question | None = None
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
+        """Of tasks, whoever asks."""
+        self.on_way_free: Callable[[], None] = lambda: None
+        """Called when nobody waits for a first word any more."""
         self._deaths: Counter[str] = Counter()
         """SHA-256 of a radiograph → model processes that died with it."""
         self._took_s: deque[float] = deque(maxlen=8)
@@ -87,6 +90,11 @@ class Questions:
     def is_busy(self) -> bool:
         """Whether something is being answered."""
         return self._running is not None
+
+    @property
+    def awaits_first_word(self) -> bool:
+        """Whether somebody's answer has not begun yet."""
+        return self._running is not None and not self._running.has_said
 
     async def ask(
         self, session: str, view: View, question: str, asking: Asking, told: Callable[[Question], None] | None = None
@@ -130,7 +138,7 @@ class Questions:
             raise Refused.because("E-SRV-019")
         if self._running is not None and len(self._waiting) >= self._most_waiting:
             raise Refused.because("E-SRV-003", f"{len(self._waiting)}")
-        task = Task(next(self._numbers), "", (question,), wants_text=True, view=view, asking=asking)
+        task = Task(next(self.numbers), "", (question,), wants_text=True, view=view, asking=asking)
         asked = Question(task, session, self._turn_of(session))
         self.used_at_s = time.monotonic()
         place = bisect_right(self._waiting, asked.turn, key=attrgetter("turn"))
@@ -174,6 +182,7 @@ class Questions:
                 if text:
                     asked.has_said = True
                     asked.happenings.put_nowait(replace(event, text=text))
+                    self.on_way_free()
             case Record() | Cancelled() | Fatal():
                 asked.happenings.put_nowait(self._understood(asked, event))
                 self._end(asked, event)
@@ -185,6 +194,7 @@ class Questions:
             self._running = None
             self._go_on()
             self._tell_places()
+            self.on_way_free()
 
     def _understood(self, asked: Question, event: Record | Cancelled | Fatal) -> Record | Cancelled | Fatal:
         """A death in this server's words."""

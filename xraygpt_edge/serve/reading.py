@@ -44,6 +44,15 @@ class Seen:
     steps: tuple[Step, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FilmSeen:
+    """A radiograph of a folder: as the model sees it, and whose it is."""
+
+    view: View
+    identity: Identity | InputRefused | None
+    """Patient and study, or why they cannot be copied; None for what is not DICOM."""
+
+
 class Reading:
     """Reads for everybody; for one event loop. What was read lately is not read again."""
 
@@ -51,6 +60,7 @@ class Reading:
         self._spec = spec
         self._threads = ThreadPoolExecutor(READERS, "reading")
         self._readers: SimpleQueue[Reader] = SimpleQueue()
+        self._one_film = asyncio.Lock()
         self._seen: OrderedDict[Key, Seen] = OrderedDict()
         self._latest: tuple[Key, Shown] | None = None
         """Of the file that was sent last: its viewer asks for it next."""
@@ -93,6 +103,11 @@ class Reading:
         """Patient and study of a DICOM file; raises Refused."""
         return await self._on_a_reader(lambda reader: reader.identify(data))
 
+    async def film(self, data: bytes, options: ReadOptions) -> FilmSeen:
+        """A radiograph of a folder; the other reader stays free for persons. Raises Refused."""
+        async with self._one_film:
+            return await self._on_a_reader(lambda reader: self._film(reader, data, options))
+
     def forget(self, session: str, file_sha256: str | None = None) -> None:
         """Forget what was seen of a file, or of all of a session."""
         begins = (session,) if file_sha256 is None else (session, file_sha256)
@@ -131,6 +146,13 @@ class Reading:
         pixels = np.asarray(fit(radiograph.pixels, self._spec))
         view = View(pixels.tobytes(), radiograph.source, time.monotonic() - began_s)
         return Seen(view, (*reading.steps, *last_steps(reading, self._spec))), reading.shown
+
+    def _film(self, reader: Reader, data: bytes, options: ReadOptions) -> FilmSeen:
+        view = self._read(reader, data, options)[0].view
+        try:
+            return FilmSeen(view, reader.identify(data) if view.source.format == "dicom" else None)
+        except InputRefused as error:
+            return FilmSeen(view, error)
 
     def _remember(self, session: str, seen: Seen, options: ReadOptions) -> Key:
         key = (session, seen.view.source.sha256, options)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.requests import Request
 
@@ -18,6 +19,7 @@ from xraygpt_edge.serve.held import HeldFiles
 from xraygpt_edge.serve.passwords import Guesses
 from xraygpt_edge.serve.questions import Happening, Question, Questions
 from xraygpt_edge.serve.reading import Reading, Seen
+from xraygpt_edge.serve.runs.registry import Runs
 from xraygpt_edge.serve.sessions import Sessions
 from xraygpt_edge.serve.settings import Settings
 
@@ -34,11 +36,14 @@ class Service:
     held: HeldFiles = field(init=False)
     questions: Questions = field(init=False)
     reading: Reading = field(init=False)
+    runs: Runs = field(init=False)
     host: ModelHost = field(init=False)
     under_way: dict[str, tuple[str, Question]] = field(default_factory=dict)
     """Answer of the native API → its session, and its question, as long as it has not ended."""
     fatal: Fatal | None = None
     """Why there will be no more answers."""
+    checks: asyncio.Future[list[Any]] | None = None
+    """What `doctor` has found; asked once."""
     seen_at_s: float = field(default_factory=time.monotonic)
     """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,6 +55,7 @@ class Service:
         self.held = HeldFiles(limits.held_bytes, limits.forget_after_s)
         self.questions = Questions(limits.waiting)
         self.reading = Reading(self.settings.bundle.manifest.image)
+        self.runs = Runs(self.settings, self.questions)
 
     def start(self) -> None:
         """Begin to load the model and to import the decoders; returns at once."""
@@ -71,6 +77,7 @@ class Service:
 
         self.host = ModelHost(load, ahead=0, tries=1, watch=watch)
         self.questions.attach(self.host, loop)
+        self.runs.attach(self.host, loop)
         self.host.__enter__()
         self.reading.start()
 
@@ -82,6 +89,7 @@ class Service:
         """End the model process and the readers at once."""
         self.host.close()
         self.reading.close()
+        self.runs.close()
 
     def ask(
         self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
@@ -98,10 +106,12 @@ class Service:
         if isinstance(event, Fatal):
             self.fatal = event
             self.end_questions()
+            self.runs.broken(event)
             if not self.settings.waits_when_broken or self.questions.ready:
                 self.ending.set()
             return
         first, self.questions.ready = self.questions.ready is None, event
+        self.runs.go_on()
         if first:
             self.on_ready()
 

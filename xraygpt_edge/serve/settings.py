@@ -12,6 +12,7 @@ from xraygpt_edge.imaging.images import DEFAULT, ReadOptions
 from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import TRUST, TrustLevel
 from xraygpt_edge.serve import addresses
+from xraygpt_edge.serve.runs.keeping import Keeper
 from xraygpt_edge.serve.ward import Ward
 
 PORT = 8620
@@ -77,6 +78,10 @@ class Settings:
     """Have the kernel take the network away, or do not start."""
     log: BinaryIO | None = None
     """Where a line a request is written."""
+    parallel: int | None = None
+    """Questions of a folder run that are answered at the same time; None lets memory and cores decide."""
+    keep: Keeper | None = None
+    """Where folder runs are kept."""
     api_only: bool = False
     """For programs: no page."""
     waits_when_broken: bool = False

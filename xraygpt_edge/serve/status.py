@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from xraygpt_edge.batch import DEFAULT_QUESTION
+from xraygpt_edge.batch.walk import IMAGE_ENDINGS
 from xraygpt_edge.bundle.manifest import UsualQuestion
 from xraygpt_edge.bundle.questions import to_choose_from
+from xraygpt_edge.imaging.sniff import HEAD_BYTES
 from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.service import Service
@@ -40,6 +43,13 @@ def status(service: Service) -> dict[str, Any]:
         },
         "questions": msgspec.to_builtins(to_choose_from(settings.bundle.manifest.prompt) or QUESTIONS),
         "defaults": _defaults(service),
+        "folder": {
+            "question": DEFAULT_QUESTION,
+            "endings": IMAGE_ENDINGS,
+            "head_bytes": HEAD_BYTES,
+            "keeps": service.runs.keeps,
+            "parallel": settings.parallel or "auto",
+        },
         "protections": {"network": service.network, "loopback_only": settings.ward is None},
         "notice": service.notice,
     }

@@ -21,7 +21,7 @@ export function About({ status }) {
     <section aria-labelledby="about-model"><h3 id="about-model">${said.model}</h3>
       <dl class="pairs">${about ? about.bundle.map(pair) : pair([said.model, status?.model.id])}</dl></section>
     <section aria-labelledby="about-protection"><h3 id="about-protection">${said.protections}</h3>
-      <ul><li>${said.network[/** @type {"none"} */ (status?.protections.network ?? "none")]}</li><li>${isHere() ? said.loopback : said.ward}</li><li>${said.kept}</li></ul></section>
+      <ul><li>${said.network[/** @type {"none"} */ (status?.protections.network ?? "none")]}</li><li>${isHere() ? said.loopback : said.ward}</li><li>${status?.folder.keeps ? said.keptRuns : said.kept}</li></ul></section>
     <section aria-labelledby="about-checks"><h3 id="about-checks">${said.checks}</h3>
       ${about ? html`<ul class="results">${about.checks.map(result)}</ul>` : html`<p role="status">${said.checking}</p>`}</section>
     <section aria-labelledby="about-limits"><h3 id="about-limits">${said.limits}</h3>

@@ -34,13 +34,36 @@ export function currentToken() {
  * @param {string} path  Behind /api/v1/.
  * @param {{body?: any, signal?: AbortSignal}} [more]
  */
-export async function request(method, path, { body, signal } = {}) {
+export function request(method, path, { body, signal } = {}) {
+  return fetched(method, path, body === undefined ? undefined : JSON.stringify(body), {}, signal);
+}
+
+/**
+ * Send bytes as they are, or nothing yet.
+ * @param {string} path
+ * @param {ArrayBuffer | undefined} body
+ * @param {Record<string, string>} headers
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>}
+ */
+export async function put(path, body, headers, signal) {
+  return (await fetched("PUT", path, body, headers, signal)).json();
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {BodyInit | undefined} body
+ * @param {Record<string, string>} headers
+ * @param {AbortSignal | undefined} signal
+ */
+async function fetched(method, path, body, headers, signal) {
   let response;
   try {
     response = await fetch(`/api/v1/${path}`, {
       method,
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers,
+      body,
       signal,
       cache: "no-store",
       credentials: "omit",

@@ -17,23 +17,25 @@ function App({ state }) {
     document.documentElement.dataset.theme = shownTheme();
   }, [state.theme]);
   const study = useLater(Boolean(state.sending || state.refused || state.radiograph || state.dialog), () => import("./study.js"));
+  const folder = useLater(state.place === "folder" || state.folder.run !== null, () => import("./folder.js"));
   const about = useLater(state.place === "about", () => import("./about.js"));
   const sign = useLater(state.door === "password", () => import("./sign_in.js"));
   return html`
     <button type="button" class="skip" onClick=${() => document.getElementById("question")?.focus()}>${words.skip}</button>
     <${Notices} status=${state.status} />
     <${Header} state=${state} />
-    <main tabindex=${state.place === "about" ? 0 : undefined}>${state.door === "open" ? place(state, study, about) : door(state, sign)}</main>
+    <main tabindex=${state.place === "about" ? 0 : undefined}>${state.door === "open" ? place(state, study, about, folder) : door(state, sign)}</main>
     <div class="unseen" aria-live="polite">${visible(state.announced)}</div>
     ${study && html`<${study.Dialogs} state=${state} />`}
     <${DropTarget} />
   `;
 }
 
-/** @param {State} state @param {any} study @param {any} about */
-function place(state, study, about) {
+/** @param {State} state @param {any} study @param {any} about @param {any} folder */
+function place(state, study, about, folder) {
   if (state.place === "about") return about && html`<${about.About} status=${state.status} />`;
   if (state.status?.model.state === "failed") return html`<${Broken} error=${state.status.model.error} />`;
+  if (state.place === "folder") return folder && html`<${folder.Folder} state=${state} />`;
   if (state.refused) return study && html`<${study.Refused} refused=${state.refused} film=${state.radiograph} />`;
   if (state.radiograph) {
     return html`${state.sending && html`<${Sending} sending=${state.sending} />`}
@@ -69,13 +71,13 @@ function Header({ state }) {
     <h1 class="brand"><${Icon} name="film" />${words.name}</h1>
     ${state.door === "open" &&
     html`<nav aria-label=${words.placesLabel}>
-      ${["radiograph", "about"].map(
+      ${["radiograph", "folder", "about"].map(
         (each) => html`<button type="button" key=${each} aria-current=${state.place === each ? "page" : undefined}
           onClick=${() => set({ place: /** @type {any} */ (each) })}>${words.places[/** @type {"about"} */ (each)]}</button>`,
       )}
     </nav>`}
     <${Condition} state=${state} />
-    ${state.radiograph && html`<${FileButton} label=${words.drop.another} look="quiet" onFiles=${take} />`}
+    ${state.radiograph && state.place === "radiograph" && html`<${FileButton} label=${words.drop.another} look="quiet" onFiles=${take} />`}
     <button type="button" class="quiet" onClick=${() => setTheme(shownTheme() === "dark" ? "light" : "dark")}
       aria-label=${shownTheme() === "dark" ? words.theme.toLight : words.theme.toDark}><${Icon} name="theme" /></button>
     ${state.door === "open" && html`<${Menu} />`}
@@ -99,6 +101,7 @@ function condition(state) {
   if (state.status.model.state !== "ready") return ["busy", state.status.model.restarts ? model.restarted : model.loading];
   const kind = state.turns.at(-1)?.kind;
   if (kind === "coming") return ["busy", model.busyHere];
+  if (state.folder.run?.state === "going") return ["busy", model.folder];
   const { waiting, busy } = state.status.queue;
   if (waiting) return ["busy", model.waiting(waiting)];
   if (busy && !kind) return ["busy", model.busyElsewhere];
@@ -196,10 +199,10 @@ function DropTarget() {
       if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
       setOver(false);
-      if (get().door === "open") take(event.dataTransfer.files, [...event.dataTransfer.items].some(isFolder));
+      if (get().door === "open") take(droppedIn(event.dataTransfer));
     };
     const pasted = (/** @type {ClipboardEvent} */ event) => {
-      if (get().door === "open" && event.clipboardData?.files.length) take(event.clipboardData.files);
+      if (get().door === "open" && event.clipboardData?.files.length) take([...event.clipboardData.files]);
     };
     addEventListener("dragover", over);
     addEventListener("dragleave", left);
@@ -209,8 +212,11 @@ function DropTarget() {
   return isOver && html`<div class="over" aria-hidden="true"><p>${words.drop.anywhere}</p></div>`;
 }
 
-/** @param {DataTransferItem} item */
-const isFolder = (item) => item.webkitGetAsEntry?.()?.isDirectory ?? false;
+/** @param {DataTransfer} moved @returns {(FileSystemEntry | File)[]}  To be called before the event is over. */
+function droppedIn(moved) {
+  const entries = [...moved.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+  return /** @type {(FileSystemEntry | File)[]} */ (entries.filter(Boolean));
+}
 
 async function newCode() {
   const { code } = await (await request("POST", "session/code")).json();
@@ -220,6 +226,7 @@ async function newCode() {
 async function forgetAll() {
   await request("DELETE", "session").catch(() => null);
   clearFilm();
+  await leaveFolder();
   announce(words.menu.forgotten);
 }
 
@@ -230,10 +237,14 @@ async function signOut() {
   set({ door: "password", dialog: null });
 }
 
+/** Where there was a folder its part of the page is there already: nothing is fetched from a server that has ended. */
+const leaveFolder = async () => get().folder.stage !== "empty" && (await import("./run.js")).leave();
+
 async function quit() {
   await request("POST", "quit").catch(() => null);
   close();
   clearFilm();
+  await leaveFolder();
   set({ door: "ended", dialog: null });
 }
 
@@ -248,10 +259,13 @@ async function enterOpen() {
   set({ door: "open" });
   watchStatus();
   await showAgain();
+  if (sessionStorage.getItem("run")) await (await import("./run.js")).showRunAgain();
 }
 
 addEventListener("beforeunload", (event) => {
-  if (["asked", "queued", "coming"].includes(get().turns.at(-1)?.kind ?? "")) event.preventDefault();
+  const { turns, folder } = get();
+  const isSending = folder.run?.state === "going" && folder.rows.some((row) => row.state === "unsent") && folder.found.length > 0;
+  if (isSending || ["asked", "queued", "coming"].includes(turns.at(-1)?.kind ?? "")) event.preventDefault();
 });
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => {
   document.documentElement.dataset.theme = shownTheme();

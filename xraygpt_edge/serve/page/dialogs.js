@@ -6,7 +6,7 @@ import { html, visible } from "./view.js";
 import { words } from "./words.js";
 
 const said = words.dialog;
-const KINDS = { explain: Explain, keys: Keys, code: Code, quit: Quit };
+const KINDS = { explain: Explain, keys: Keys, code: Code, quit: Quit, several: Several };
 
 /** @param {{state: import("./state.js").State}} props */
 export function Dialogs({ state: { dialog } }) {
@@ -59,4 +59,14 @@ function Code({ link, onClose }) {
 function Quit({ go, onClose }) {
   return html`<h2 id="dialog-title" tabindex="-1">${said.quitTitle}</h2><p>${said.quitText}</p>
     <p class="row end"><button type="button" onClick=${onClose}>${said.stay}</button><button type="button" class="stop" onClick=${go}>${said.quitGo}</button></p>`;
+}
+
+/** @param {{n: number, go: () => void, onClose: () => void}} props  Several files, or a folder. */
+function Several({ n, go, onClose }) {
+  const yes = () => {
+    onClose();
+    go();
+  };
+  return html`<h2 id="dialog-title" tabindex="-1">${n > 1 ? words.folder.severalTitle(n) : words.folder.folderTitle}</h2><p>${words.folder.severalText}</p>
+    <p class="row end"><button type="button" onClick=${onClose}>${words.folder.cancel}</button><button type="button" class="main" onClick=${yes}>${words.folder.look}</button></p>`;
 }

@@ -5,15 +5,17 @@ import { announce, clearFilm, get, set } from "./state.js";
 import { words } from "./words.js";
 
 /**
- * Take what was dropped, pasted or chosen: one file, or a word why not.
- * @param {Iterable<File>} files @param {boolean} [isFolder]
+ * Take what was dropped, pasted or chosen: one file is looked at, more are a folder.
+ * @param {(File | FileSystemEntry)[]} given
  */
-export function take(files, isFolder = false) {
-  const found = [...files];
-  if (isFolder) return say(words.drop.folder);
-  if (found.length > 1) return say(words.drop.several(found.length));
-  if (found.length === 1) sendFilm(found[0], {});
+export async function take(given) {
+  const [first] = given;
+  if (given.length > 1 || (first && !(first instanceof File) && first.isDirectory)) return (await import("./folder.js")).takeFolder(given);
+  if (first) sendFilm(first instanceof File ? first : await fileOf(/** @type {FileSystemFileEntry} */ (first)), {});
 }
+
+/** @param {FileSystemFileEntry} entry @returns {Promise<File>} */
+const fileOf = (entry) => new Promise((resolve, reject) => entry.file(resolve, reject));
 
 /** @param {string} remark */
 function say(remark) {

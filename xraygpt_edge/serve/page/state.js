@@ -7,10 +7,13 @@ import { shut } from "./session.js";
  * @typedef {{question: string, kind: "asked" | "queued" | "coming" | "done" | "failed", text: string, note: string,
  *            answer: any, trouble: Refusal | null, id: string}} Turn
  * @typedef {{file: Blob, sent: number, options: object, stop: AbortController}} Sending
- * @typedef {{door: "opening" | "open" | "none" | "used" | "password" | "ended", place: "radiograph" | "about", theme: string,
+ * @typedef {{door: "opening" | "open" | "none" | "used" | "password" | "ended", place: "radiograph" | "folder" | "about", theme: string,
  *            status: any, reachable: boolean, restarted: boolean, sending: Sending | null, refused: {trouble: Refusal, file: Blob, options: object} | null,
- *            remark: string, radiograph: any, turns: Turn[], conversation: string, dialog: any, announced: string}} State
+ *            remark: string, radiograph: any, folder: import("./run.js").Folder, turns: Turn[], conversation: string, dialog: any, announced: string}} State
  */
+
+/** @type {import("./run.js").Folder} */
+export const noFolder = { stage: "empty", found: [], leftOut: [], run: null, rows: [], isStopped: false, remark: "" };
 
 /** @type {State} */
 const start = {
@@ -24,6 +27,7 @@ const start = {
   refused: null,
   remark: "",
   radiograph: null,
+  folder: noFolder,
   turns: [],
   conversation: "",
   dialog: null,

@@ -9,8 +9,15 @@ export const FORMATS = /** @type {const} */ (["text", "html", "json", "dicom-sr"
 const exported = (answer, format) => request("POST", `answers/${answer}/export`, { body: { format } });
 
 /** @param {string} answer @param {string} format @returns {Promise<string>} */
-export async function save(answer, format) {
-  const response = await exported(answer, format);
+export const save = async (answer, format) => saved(await exported(answer, format));
+
+export const RUN_FORMATS = /** @type {const} */ (["all", "csv", "html", "json", "dicom-sr", "fhir"]);
+
+/** @param {string} run @param {string} format @returns {Promise<string>} */
+export const exportRun = async (run, format) => saved(await request("POST", `runs/${run}/export`, { body: { format } }));
+
+/** @param {Response} response @returns {Promise<string>} */
+async function saved(response) {
   const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "answer";
   const address = URL.createObjectURL(new Blob([await response.arrayBuffer()], { type: "application/octet-stream" }));
   const link = document.createElement("a");

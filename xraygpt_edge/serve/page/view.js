@@ -23,10 +23,10 @@ export function Icon({ name }) {
 }
 
 /**
- * A button that lets a person choose one file.
- * @param {{label: string, look?: string, onFiles: (files: File[]) => void}} props
+ * A button that lets a person choose files, or a folder.
+ * @param {{label: string, look?: string, folder?: boolean, onFiles: (files: File[]) => void}} props
  */
-export function FileButton({ label, look = "main", onFiles }) {
+export function FileButton({ label, look = "main", folder = false, onFiles }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const chosen = (/** @type {any} */ event) => {
     const files = [...event.currentTarget.files];
@@ -34,7 +34,7 @@ export function FileButton({ label, look = "main", onFiles }) {
     onFiles(files);
   };
   return html`<button type="button" class=${look} onClick=${() => input.current?.click()}>${label}</button>
-    <input ref=${input} type="file" hidden onChange=${chosen} />`;
+    <input ref=${input} type="file" multiple webkitdirectory=${folder} hidden onChange=${chosen} />`;
 }
 
 /** @type {Record<string, string>} */
@@ -53,6 +53,9 @@ const ICONS = {
   ok: "M4.500 10.500l3.500 3.500 7.500-8",
   theme: "M13.500 11.500A6 6 0 1 1 8.500 3.500a5 5 0 0 0 5 8z",
   forget: "M4 6h12M8 6V4h4v2M6 6l.7 10h6.600L14 6",
+  folder: "M2.500 5h5l1.500 2h8.500v9h-15z",
+  wait: "M10 10h.1",
+  busy: "M10 4v3M10 13v3M4 10h3M13 10h3",
   check: "M5 10.500l3.300 3.300L15 7",
   hand: "M10 3v14M3 10h14M10 3L8 5M10 3l2 2M10 17l-2-2M10 17l2-2M3 10l2-2M3 10l2 2M17 10l-2-2M17 10l-2 2",
 };

@@ -1,0 +1,188 @@
+"""The page's Folder place in a real browser: dropped, listed, asked, looked at, taken away, gone on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.browsing import SIZES, answered, ask, choose, chromium, visit
+from tests.serving import Serving, serving
+from tests.tiny import write_bundle
+
+pytestmark = pytest.mark.browser
+
+FOLDER = "Radiographs of the folder"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A word every 20 ms; `repeat 5 cat` says cat five times, anything else is said once."""
+    bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    with serving(bundle, "--parallel", "2", module="tests.serving", entrance="--no-browser") as found:
+        yield found.wait_until_ready()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Serving) -> Iterator[Page]:
+    with visit(browser, server) as found:
+        yield found
+    for run in server.get("/api/v1/runs").json["runs"]:
+        server.request("DELETE", f"/api/v1/runs/{run['id']}")
+
+
+@pytest.fixture(scope="module")
+def films(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three radiographs, one file that is meant as one, and three that are left out."""
+    folder = tmp_path_factory.mktemp("films") / "Thorax"
+    folder.mkdir()
+    for number, film in enumerate(sorted((root / "examples").glob("*.dcm"))[:3], 1):
+        shutil.copy(film, folder / f"film {number}.dcm")
+    (folder / "broken.dcm").write_bytes(b"no radiograph")
+    (folder / "notes.txt").write_text("It's a note")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "1.dcm").write_bytes(b"")
+    (folder / "scan").write_bytes(b"\0\0\0\x18ftypheic" + bytes(32))
+    return folder
+
+
+def listed(page: Page, films: Path) -> None:
+    page.get_by_role("button", name="Folder", exact=True).click()
+    page.locator("input[webkitdirectory]").set_input_files(films)
+    expect(page.get_by_role("heading", name="What is in it")).to_be_visible()
+
+
+def started(page: Page, *questions: str) -> None:
+    page.get_by_role("button", name="Remove: ").click()
+    for question in questions:
+        page.get_by_label("Or one of your own").fill(question)
+        page.keyboard.press("Enter")
+    page.get_by_role("button", name="Ask about").click()
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(".films tbody th").all_inner_texts()
+
+
+def complete(page: Page) -> None:
+    expect(page.get_by_text("complete", exact=True)).to_be_visible()
+
+
+def test_a_folder_is_listed_asked_searched_opened_and_saved(page: Page, films: Path) -> None:
+    listed(page, films)
+    expect(page.locator(".large")).to_have_text("4 radiographs")
+    reasons = page.locator(".reasons li").all_inner_texts()
+    assert sorted(reasons) == ["1 hidden", "1 not an image", "1 not read: HEIC"]
+    expect(page.locator(".command pre")).to_contain_text("xraygpt-edge batch Thorax")
+    started(page, "It's clear.", "Why?")
+    complete(page)
+    assert names(page) == ["Thorax/broken.dcm", *(f"Thorax/film {n}.dcm" for n in (1, 2, 3))]
+    expect(page.locator(".films tr.ok .text").first).to_have_text("It's clear.")
+    page.get_by_role("button", name="Failed").click()
+    assert names(page) == ["Thorax/broken.dcm"]
+    page.get_by_role("button", name="All").click()
+    page.get_by_label("Search names and answers").fill("film 2")
+    assert names(page) == ["Thorax/film 2.dcm"]
+    page.get_by_label("Search names and answers").fill("")
+    page.get_by_role("button", name="Name").click(click_count=2)
+    assert names(page)[0] == "Thorax/film 3.dcm"
+    page.get_by_role("button", name="Thorax/film 3.dcm").click()
+    answered(page, 2)
+    assert page.locator(".question").all_inner_texts() == ["Question:\nIt's clear.", "Question:\nWhy?"]
+    page.get_by_role("button", name="Folder", exact=True).click()
+    page.get_by_text("Save as").click()
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="CSV table").click()
+    assert coming.value.path().read_bytes().count(b"\r\n") == 1 + 4 * 2
+
+
+def test_several_dropped_files_are_a_folder_after_one_question(page: Page, films: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files([films / "film 1.dcm", films / "film 2.dcm"])
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
+    page.locator("input[type=file]").first.set_input_files([films / "film 1.dcm", films / "film 2.dcm"])
+    page.get_by_role("button", name="List them").click()
+    expect(page.locator(".large")).to_have_text("2 radiographs")
+
+
+@pytest.mark.slow
+def test_a_run_is_paused_stopped_and_gone_on_with_without_sending_anything_twice(page: Page, films: Path) -> None:
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "PUT" and request.post_data_buffer:
+            sent.append(request.url)
+
+    listed(page, films)
+    page.on("request", note)
+    started(page, "repeat 300 cat")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("paused: what was begun")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    page.locator("tr.ok").nth(0).wait_for()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("stopped; drop the folder again")).to_be_visible()
+    page.get_by_role("button", name="Another folder").click()
+    listed(page, films)
+    sent.clear()
+    started(page, "repeat 300 cat")
+    complete(page)
+    n_known = page.locator("tr.ok .state", has_text="known").count()
+    assert (n_known >= 1, len(sent)) == (True, 4 - n_known)
+    page.reload()
+    expect(page.get_by_text("complete", exact=True)).to_be_visible()
+    assert names(page)[0] == "File 1"  # the names were in the page alone
+
+
+def test_a_person_asks_while_a_folder_is_answered(page: Page, films: Path) -> None:
+    listed(page, films)
+    started(page, "repeat 400 cat")
+    page.locator("tr.answering").first.wait_for()
+    page.get_by_role("button", name="Radiograph", exact=True).click()
+    choose(page, films / "film 1.dcm")
+    ask(page, "hello")
+    answered(page)
+    page.get_by_role("button", name="Folder", exact=True).click()
+    expect(page.locator("tr.answering").first).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+
+
+OFTEN = [("phone", "light"), ("desk", "dark")]
+SELDOM = [(size, scheme) for size in SIZES for scheme in ("dark", "light") if (size, scheme) not in OFTEN]
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [*OFTEN, *(pytest.param(*each, marks=pytest.mark.slow) for each in SELDOM)]
+)
+def test_axe_finds_nothing_in_a_folder_and_nothing_scrolls_sideways(
+    browser: Browser, server: Serving, films: Path, size: str, scheme: str
+) -> None:
+    def opened() -> None:
+        for summary in page.locator(".prepare details > summary").all():
+            summary.click()
+
+    with visit(browser, server, size=SIZES[size], color_scheme=scheme) as page:
+        states = {
+            "empty": page.get_by_role("button", name="Folder", exact=True).click,
+            "listed": lambda: listed(page, films),
+            "opened": opened,
+            "going": lambda: started(page, "repeat 9 " + "very_long_words" * 9),
+            "ended": lambda: complete(page),
+        }
+        for state, reach in states.items():
+            reach()
+            found = Axe().run(page).response["violations"]
+            assert [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]] == [], state
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
+        page.get_by_role("button", name="Forget this run").click()
+        expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()
