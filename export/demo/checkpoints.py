@@ -12,7 +12,7 @@ from export import released
 
 from .train_language import Speaker, small_llama
 from .train_released import DEPTH, QFORMER, ReleasedEncoder
-from .train_vision import Encoder
+from .train_vision import Eye
 
 MEDCLIP_FILE, EVA_FILE, BLIP2_FILE = "medclip-vit/pytorch_model.bin", "eva_vit_g.pth", "blip2_pretrained.pth"
 CHECKPOINT = "xraygpt_checkpoint.pth"
@@ -35,7 +35,7 @@ TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 TOKENIZER = {"add_bos_token": True, "add_eos_token": False, "tokenizer_class": "LlamaTokenizer", "legacy": True}
 
 
-def write(encoder: Encoder | ReleasedEncoder, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
+def write(encoder: Eye, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
     """Write the encoder's files, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
     vicuna = folder / "vicuna"
     vicuna.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def write(encoder: Encoder | ReleasedEncoder, speaker: Speaker, vocabulary: byte
     (vicuna / "tokenizer.model").write_bytes(vocabulary)
 
 
-def write_encoder(encoder: Encoder | ReleasedEncoder, folder: Path) -> None:
+def write_encoder(encoder: Eye, folder: Path) -> None:
     """Write MedCLIP's file, or those of EVA and BLIP-2."""
     if isinstance(encoder, ReleasedEncoder):
         state = _split_biases(encoder.path.state_dict())

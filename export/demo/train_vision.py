@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -112,9 +111,6 @@ class Heads(nn.Module):
         return resized.permute(0, 2, 3, 1)
 
 
-E = TypeVar("E", bound=Eye)
-
-
 def severity_table(cases: Sequence[Case]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Severity bits and where they are defined, each (n, 15)."""
     bits, known = [], []
@@ -155,7 +151,7 @@ class _Targets:
         self.places = torch.from_numpy(np.stack([places, places[:, :, ::-1][..., swap]]))
 
 
-def train_encoder(make: Callable[[], E], data: Pictures, check: Pictures, seed: int, keep: Path) -> E:
+def train_encoder(make: Callable[[], Eye], data: Pictures, check: Pictures, seed: int, keep: Path) -> Eye:
     """Make an encoder, train it through all its rounds and return it; `keep` holds the latest state."""
     torch.manual_seed(seed)
     encoder = make()

@@ -32,7 +32,7 @@ _CHUNK = 500
 _FEATURE_SEED = 5
 
 
-ENCODERS: dict[Form, type[Encoder | ReleasedEncoder]] = {"paper": Encoder, "released": ReleasedEncoder}
+ENCODERS: dict[Form, type[Eye]] = {"paper": Encoder, "released": ReleasedEncoder}
 
 
 def train(folder: Path, seed: int = 0, form: Form = "paper") -> None:
