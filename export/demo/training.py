@@ -26,8 +26,8 @@ FRESH_SEEDS = range(1_000_000, 1_008_000)
 CHECK_SEEDS = range(9_000_000, 9_000_600)
 """Cases to watch the training by; the evaluation has others."""
 THREADS = 2
-MINUTES: dict[Form, int] = {"paper": 35, "released": 150}
-"""The encoder's, on two cores."""
+MINUTES: dict[Form, str] = {"paper": "35 minutes", "released": "several hours"}
+"""The encoder's, on two cores; the released form's is an estimate."""
 _CHUNK = 500
 _FEATURE_SEED = 5
 
@@ -41,7 +41,7 @@ def train(folder: Path, seed: int = 0, form: Form = "paper") -> None:
     torch.set_num_threads(THREADS)
     print("Drawing the phantoms: about 4 minutes.", flush=True)
     seen, fresh, check = (render(seeds) for seeds in (VISION_SEEDS, FRESH_SEEDS, CHECK_SEEDS))
-    print(f"Training the encoder: about {MINUTES[form]} minutes.", flush=True)
+    print(f"Training the encoder: about {MINUTES[form]}.", flush=True)
     encoder = train_encoder(ENCODERS[form], seen, check, seed, folder / "encoder.partial.pt")
     print("Training the language model: about 20 minutes.", flush=True)
     features = torch.cat([*_augmented_features(encoder, (seen, fresh)), features_of(encoder, _pixels(fresh))])
