@@ -6,12 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import msgspec
 import typer
 
 from export.console import refusals, show, show_goals, words
-from export.prompts import XRAYGPT
-from export.terms import DEMO
 from xraygpt_edge.devices import usable_cpus
 from xraygpt_edge.text import escape_unencodable
 
@@ -145,24 +142,19 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
     language: Language = "Q8_0,F16",
     threads: Threads = None,
     *,
+    form: Annotated[
+        Literal["paper", "released"], typer.Option(help="paper: one row an image. released: 32 rows of a Q-Former.")
+    ] = "paper",
     trained: Annotated[bool, typer.Option("--trained", help="Export checkpoints that are there; no training.")] = False,
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure the bundle on phantoms never seen.")] = False,
 ) -> None:
     """Train the demonstration model on drawn phantoms; export it by the code that exports the real one."""
     from export import demo as trainer
-    from export import medclip as layout
-    from export.pipeline import Source
 
     if not trained:
-        trainer.train(checkpoints, seed)
-    files = {
-        "medclip": checkpoints / "medclip-vit/pytorch_model.bin",
-        "checkpoint": checkpoints / "xraygpt_checkpoint.pth",
-    }
-    prompt = msgspec.structs.replace(XRAYGPT, phrases=trainer.common_sentences(), findings=trainer.stated_findings())
-    load = partial(layout.load, layout.Files(**files))
-    source = Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
-    _export(source, out, vision, language, "demo", threads)
+        trainer.train(checkpoints, seed, form)
+    source = trainer.source(checkpoints, form)
+    _export(source, out, vision, language, "demo" if form == "paper" else f"demo-{form}", threads)
     if evaluate:
         trainer.evaluate(out, checkpoints)
 

@@ -22,7 +22,8 @@ def told(demo: Path):  # type: ignore[no-untyped-def]
 
 def test_every_stage_is_told_with_memory_and_the_machine_beside_it(told) -> None:
     page, _ = told
-    names = ["load", "read", "vision", "prompt", "answer", "first token", "total", "peak memory", "machine", "batch"]
+    names = ["load", "read", "vision", "prompt", "answer", "panel", "first token", "total", "peak memory", "machine"]
+    names.append("batch")
     assert [line.split("  ")[0].strip() for line in page.splitlines()[1 : len(names) + 1]] == names
 
 
@@ -37,6 +38,7 @@ def test_json_says_what_was_measured_and_the_sums_are_those_of_the_stages(told) 
     per_s = account["bytes_per_token"] * stages["tokens_per_s"]
     assert account["decode_share"] == pytest.approx(per_s / account["floor"]["memory_bytes_per_s"])
     assert (account["bundle"]["id"], account["engine"]["threads"]) == ("demo", 1)
+    assert stages["panel_questions"] == 13
 
 
 def test_the_weights_that_a_token_needs_are_the_file_without_its_embedding(told, demo: Path) -> None:

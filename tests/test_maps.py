@@ -18,7 +18,7 @@ from export.demo import reference_films
 from tests import trusted
 from xraygpt_edge import XrayGPT, records
 from xraygpt_edge.cli.app import run
-from xraygpt_edge.errors import ExitCode, UsageError
+from xraygpt_edge.errors import ExitCode
 from xraygpt_edge.records import FindingMap, MapTrust
 from xraygpt_edge.reports import map_pictures, outlines
 from xraygpt_edge.trust import maps, panel, profile
@@ -94,11 +94,11 @@ def test_a_map_is_borne_out_where_the_model_s_own_answer_falls_by_one_or_by_half
 
 def test_maps_of_models_that_nobody_has_measured_are_refused_by_name(model, phantom, found) -> None:
     image = model.encode(phantom)
+    trust = assess(model, image, model.ask(image, panel.REPORT_REQUEST), found)
     several = replace(image, embeddings=np.repeat(image.embeddings, 32, axis=0))
     for unusable in (several, replace(image, model_view=None)):
-        with pytest.raises(UsageError) as refused:
-            maps.cover(model, unusable, found.mean_film)
-        assert refused.value.error_id == "E-TRU-010"
+        told = Mapper(model).with_maps(unusable, trust, found)
+        assert (told.maps, told.failed) == (None, "E-TRU-010 (maps)")
 
 
 def test_the_answer_about_the_example_comes_from_where_its_effusion_was_drawn(model, phantom, found) -> None:

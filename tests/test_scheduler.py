@@ -25,7 +25,7 @@ from xraygpt_edge.errors import BundleIncompatible, OutOfTime, UnusableOutput, U
 from xraygpt_edge.generation import embedding_table, gguf_file, llama
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
-from xraygpt_edge.generation.llama import FORKS, Aborted, LlamaContext, LlamaModel, Span
+from xraygpt_edge.generation.llama import Aborted, LlamaContext, LlamaModel, Span
 from xraygpt_edge.generation.packing import N_BATCH
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling
@@ -495,49 +495,3 @@ def four_threads_ask_encode_tokenise_and_converse(bundle: Path, film: Path) -> N
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(use, range(4)))
-
-
-def continuations(count: int) -> list[list[int]]:
-    """Token ids of different lengths."""
-    return [[270 + (k + n) % 5 for n in range(1 + k % 4)] for k in range(count)]
-
-
-@pytest.mark.parametrize("count", [1, 2, 15, 40])
-def test_what_continues_one_prefix_is_computed_together_and_gives_what_each_gives_alone(
-    scheduler: Scheduler, decodes: list[list[Span]], count: int
-) -> None:
-    given = continuations(count)
-    begun = prompt()
-    prefix = scheduler.prefill(begun)
-    decodes.clear()
-    together = scheduler.first_logits_behind(prefix, given)
-    assert len(decodes) <= -(-count // FORKS) + 1
-    alone = [scheduler.first_logits(Prompt((*begun.segments, tuple(ids)))) for ids in given]
-    np.testing.assert_allclose(together, np.stack(alone), atol=1e-4, rtol=0)
-
-
-def test_an_answer_is_the_same_to_the_last_bit_before_and_after_its_prefix_was_forked(language: Path) -> None:
-    scheduler = Scheduler.load(language, CPU)
-    begun, asked = prompt(), Prompt((*prompt().segments, (274,)))
-    first, logits = ask(scheduler, asked), scheduler.first_logits(asked)
-    scheduler.first_logits_behind(scheduler.prefill(begun), continuations(20))
-    assert ask(scheduler, asked) == first
-    assert (scheduler.first_logits(asked) == logits).all()
-    scheduler.close()
-
-
-def test_several_continuations_are_scored_as_each_alone(scheduler: Scheduler) -> None:
-    prefix = scheduler.prefill(prompt())
-    given = [ids for ids in continuations(20) if ids]
-    for together, ids in zip(scheduler.score([(prefix, ids) for ids in given]), given, strict=True):
-        np.testing.assert_allclose(together, scheduler.score([(prefix, ids)])[0], atol=1e-4, rtol=0)
-
-
-def test_who_does_not_wait_for_forks_any_longer_leaves_the_cache_as_it_was(language: Path) -> None:
-    scheduler = Scheduler.load(language, CPU)
-    prefix, given = scheduler.prefill(prompt()), continuations(30)
-    before = scheduler.first_logits_behind(prefix, given)
-    with pytest.raises(OutOfTime):
-        scheduler.first_logits_behind(prefix, given, Deadline(0.0))
-    np.testing.assert_array_equal(scheduler.first_logits_behind(prefix, given), before)
-    scheduler.close()

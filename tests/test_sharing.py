@@ -632,7 +632,7 @@ def test_a_score_costs_the_given_tokens_alone(language: Path, decodes: list[list
     with scheduled(language, 4) as scheduler, prefix_of(scheduler, 1) as prefix:
         n_positions(decodes)
         scheduler.score([(prefix, (280, 281, 282)), (prefix, (290, 291))])
-        assert n_positions(decodes) == 3 + 2  # the last token of the prefix and all but the last given one, for each
+        assert n_positions(decodes) == 1 + 2 + 1  # the last token of the prefix, then all but the last of each
 
 
 def test_to_score_nothing_gives_nothing(language: Path) -> None:

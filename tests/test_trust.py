@@ -151,9 +151,8 @@ def test_the_panel_costs_the_questions_alone_and_leaves_nothing_behind(model, im
     image_ends = len(model.prompt_ids("")[0]) + len(image.embeddings)
     spans = [span for batch in decodes for span in batch]
     assert spans[0].start == image_ends  # what all questions begin with
-    assert len({span.start for span in spans[1:]}) == 1
-    assert len(spans) == 1 + len(places)
-    assert sum(len(span.content) for span in spans) < 9 * len(places)
+    assert len(decodes) == 2
+    assert sum(len(span.content) for span in spans) < 6 * len(places)  # what several begin with is there once
     assert told(model, image).token_ids == said.token_ids
 
 

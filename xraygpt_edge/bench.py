@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from xraygpt_edge import devices, provenance
-from xraygpt_edge.engine import Ask, XrayGPT
+from xraygpt_edge.engine import Ask, EncodedImage, XrayGPT
 from xraygpt_edge.generation.capacity import MAX_SLOTS, slots_for
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import GREEDY
@@ -27,6 +27,8 @@ from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.imaging.images import ReadOptions
 from xraygpt_edge.loading import LoadOptions
 from xraygpt_edge.records import BundleFacts, EngineFacts
+from xraygpt_edge.trust import panel
+from xraygpt_edge.trust.profile import places_of
 
 Result = TypeVar("Result")
 
@@ -63,6 +65,9 @@ class Stages:
     """Words before the image, its rows, and the words behind."""
     prefill_s: float
     tokens_per_s: float
+    panel_questions: int
+    panel_s: float
+    """What `--trust fast` adds to an answer, but for milliseconds: its questions, behind what is kept of the image."""
     peak_bytes: int
     """Largest resident memory of this process and its isolated reader together."""
 
@@ -120,6 +125,8 @@ def bench(root: Path, options: LoadOptions) -> Bench:
             prompt_positions=len(images[0].embeddings) + sum(map(len, model.prompt_ids(QUESTION))),
             prefill_s=prefill_s,
             tokens_per_s=tokens_per_s(scheduler, prompt, prefill_s),
+            panel_questions=len(places_of(model.parts.plan)),
+            panel_s=panel_s(model, images[0]),
             peak_bytes=devices.peak_memory_bytes(),
         )
         language = scheduler.model
@@ -154,6 +161,14 @@ def tokens_per_s(scheduler: Scheduler, prompt: Prompt, prefill_s: float) -> floa
     given = [scheduler.model.bos] * (ANSWER_TOKENS - 1)
     seconds, _ = timed(lambda: scheduler.logits_along(prompt, given))
     return len(given) / (seconds - prefill_s)
+
+
+def panel_s(model: XrayGPT, image: EncodedImage) -> float:
+    """Seconds of the panel's questions, in one decode behind what an answer has left of the image."""
+    scheduler, places = model.parts.wait_for_language(), places_of(model.parts.plan)
+    with model.prefix(image) as kept:
+        scheduler.first_logits_behind(kept, [[scheduler.model.bos]])
+        return median(timed(lambda: panel.ask(model, image, places))[0] for _ in range(REPEATS))
 
 
 def measure_floor(threads: int) -> Floor:

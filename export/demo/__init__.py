@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from xraygpt_edge.findings import Finding
 
+if TYPE_CHECKING:
+    from export.pipeline import Source
 
-def train(folder: Path, seed: int = 0) -> None:
-    """Train the model and write its checkpoints in the published layouts into folder."""
+Form: TypeAlias = Literal["paper", "released"]
+"""paper: Swin in MedCLIP's layout, one row an image. released: EVA-like ViT and Q-Former, 32 rows."""
+
+
+def train(folder: Path, seed: int = 0, form: Form = "paper") -> None:
+    """Train the model in one of its forms and write its checkpoints in the published layouts into folder."""
     from .training import train as train_all
 
-    train_all(folder, seed)
+    train_all(folder, seed, form)
+
+
+def source(checkpoints: Path, form: Form = "paper") -> Source:
+    """What the exporter is given: trained checkpoints, read as it reads the published ones of that form."""
+    import msgspec
+
+    from export import medclip, released
+    from export.pipeline import Source
+    from export.prompts import XRAYGPT
+    from export.terms import DEMO
+
+    from .checkpoints import BLIP2_FILE, CHECKPOINT, EVA_FILE, MEDCLIP_FILE
+
+    layout = medclip if form == "paper" else released
+    names = {"medclip": MEDCLIP_FILE} if form == "paper" else {"eva": EVA_FILE, "blip2": BLIP2_FILE}
+    files = {name: checkpoints / file for name, file in (names | {"checkpoint": CHECKPOINT}).items()}
+    prompt = msgspec.structs.replace(XRAYGPT, phrases=common_sentences(), findings=stated_findings())
+    load = partial(layout.load, layout.Files(**files))
+    return Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
 
 
 def evaluate(bundle: Path, checkpoints: Path) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .train_language import Speaker, small_llama
-from .train_vision import Encoder
+from export import released
 
+from .train_language import Speaker, small_llama
+from .train_released import DEPTH, QFORMER, ReleasedEncoder
+from .train_vision import Eye
+
+MEDCLIP_FILE, EVA_FILE, BLIP2_FILE = "medclip-vit/pytorch_model.bin", "eva_vit_g.pth", "blip2_pretrained.pth"
+CHECKPOINT = "xraygpt_checkpoint.pth"
 SHARDS = 2
 CONFIG = (
     "vocab_size",
@@ -30,17 +35,42 @@ TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 TOKENIZER = {"add_bos_token": True, "add_eos_token": False, "tokenizer_class": "LlamaTokenizer", "legacy": True}
 
 
-def write(encoder: Encoder, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
-    """Write MedCLIP's file, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
-    medclip, vicuna = folder / "medclip-vit", folder / "vicuna"
-    for part in (medclip, vicuna):
-        part.mkdir(parents=True, exist_ok=True)
-    vision = {f"vision_model.{name}": value for name, value in encoder.state_dict().items()}
-    torch.save(vision, medclip / "pytorch_model.bin")
+def write(encoder: Eye, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
+    """Write the encoder's files, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
+    vicuna = folder / "vicuna"
+    vicuna.mkdir(parents=True, exist_ok=True)
+    write_encoder(encoder, folder)
     projector = {f"llama_proj.{name}": value for name, value in speaker.projector.state_dict().items()}
-    torch.save({"model": projector, "epoch": 1}, folder / "xraygpt_checkpoint.pth")
+    torch.save({"model": projector, "epoch": 1}, folder / CHECKPOINT)
     _write_language(speaker, vicuna)
     (vicuna / "tokenizer.model").write_bytes(vocabulary)
+
+
+def write_encoder(encoder: Eye, folder: Path) -> None:
+    """Write MedCLIP's file, or those of EVA and BLIP-2."""
+    if isinstance(encoder, ReleasedEncoder):
+        state = _split_biases(encoder.path.state_dict())
+        bridge = released.bridge_names(QFORMER.num_hidden_layers, QFORMER.cross_attention_frequency)
+        torch.save(_named(state, released.eva_names(DEPTH)), folder / EVA_FILE)
+        torch.save({"model": _named(state, bridge)}, folder / BLIP2_FILE)
+        return
+    (folder / MEDCLIP_FILE).parent.mkdir(parents=True, exist_ok=True)
+    torch.save({f"vision_model.{name}": value for name, value in encoder.state_dict().items()}, folder / MEDCLIP_FILE)
+
+
+def _split_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With EVA's biases for q and v. One for k moves all of a token's attention alike, and so not at all."""
+    split = dict(state)
+    for n in range(DEPTH):
+        attention = f"encoder.encoder.layers.{n}.self_attn"
+        q_bias, _, v_bias = split.pop(f"{attention}.qkv.bias").chunk(3)
+        split |= {f"{attention}.q_bias": q_bias, f"{attention}.v_bias": v_bias}
+    return split
+
+
+def _named(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    """Tensors by their published names."""
+    return {theirs: state[ours].clone() for theirs, ours in names.items()}
 
 
 def _write_language(speaker: Speaker, folder: Path) -> None:

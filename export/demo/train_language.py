@@ -1,6 +1,6 @@
 """Train the demo's projector and small LLaMA on features of the frozen encoder.
 
-One training row is a prompt prefix, one image row and several branches. A branch is a question (now and
+One training row is a prompt prefix, the image's rows and several branches. A branch is a question (now and
 then after earlier turns) and its answer; branches see the prefix, the image and themselves only, so each
 is exactly the sequence that is seen at run time, and the long prefix is computed once for all of them.
 """
@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from .findings import LABELS, Case
 from .texts import TOPICS, Rng, Topic, answer, question, yes_no_answer, yes_no_question
-from .train_vision import FEATURES, warm_cosine
+from .train_vision import warm_cosine
 from .vocabulary import BEFORE, after
 
 WIDTH = 256
@@ -108,11 +108,12 @@ def new_speaker(vocabulary: bytes, features: Tensor, seed: int) -> Speaker:
     torch.manual_seed(seed)
     pieces = SentencePieceProcessor(model_proto=vocabulary)
     language = LlamaForCausalLM(small_llama(pieces.get_piece_size()))
-    projector = nn.Linear(FEATURES, WIDTH)
+    width = features.shape[-1]
+    projector = nn.Linear(width, WIDTH)
     with torch.no_grad():
         spread = features.std(0).mean().clamp(min=1e-6)
-        projector.weight.normal_().mul_(0.3 / (FEATURES**0.5 * spread))
-        projector.bias.copy_(-projector.weight @ features.mean(0))
+        projector.weight.normal_().mul_(0.3 / (width**0.5 * spread))
+        projector.bias.copy_(-projector.weight @ features.reshape(-1, width).mean(0))
     return Speaker(projector, language, pieces)
 
 
@@ -125,7 +126,7 @@ def train_speaker(
     keep: Path,
     check: Callable[[Speaker], None] | None = None,
 ) -> None:
-    """Train in place for one round; `features` (n, 512) belong to `cases`, row by row."""
+    """Train in place for one round; `features` (n, 512) or (n, rows, width) belong to `cases`, picture by picture."""
     steps = training.steps
     rng = np.random.default_rng((seed, 4))
     noise = torch.Generator().manual_seed(seed)
@@ -218,15 +219,16 @@ def answer_loss(
     batch: list[list[tuple[list[int], list[int]]]],
     first_token_weight: float,
 ) -> Tensor:
-    """Weighted mean cross-entropy over the answer tokens of every branch; `features` (n, 512) for n rows."""
+    """Weighted mean cross-entropy over the answer tokens of every branch; `features` (n, 512) or (n, rows, width)."""
     prefix = speaker.prefix(template)
-    start = len(prefix) + 1
+    image = image_rows(speaker.projector(features))
+    start = len(prefix) + image.shape[1]
     length = start + max(sum(len(asked) + len(told) for asked, told in row) for row in batch)
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     branch = torch.full((len(batch), length), -1)
     position = torch.zeros(len(batch), length, dtype=torch.long)
     weight = torch.zeros(len(batch), length)
-    ids[:, : start - 1], branch[:, :start] = torch.tensor(prefix), 0
+    ids[:, : len(prefix)], branch[:, :start] = torch.tensor(prefix), 0
     position[:, :start] = torch.arange(start)
     for row, branches in enumerate(batch):
         at = start
@@ -239,8 +241,7 @@ def answer_loss(
             weight[row, end - len(told)] = first_token_weight
             at = end
     embeds = speaker.language.get_input_embeddings()(ids)
-    image = speaker.projector(features)[:, None]
-    embeds = torch.cat([embeds[:, : start - 1], image, embeds[:, start:]], dim=1)
+    embeds = torch.cat([embeds[:, : len(prefix)], image, embeds[:, start:]], dim=1)
     hidden = speaker.language.model(
         inputs_embeds=embeds, attention_mask=_may_see(branch), position_ids=position, use_cache=False
     ).last_hidden_state
@@ -249,6 +250,11 @@ def answer_loss(
     losses = cross_entropy(logits, ids[:, 1:][answered], reduction="none")
     weights = weight[:, 1:][answered]
     return (losses * weights).sum() / weights.sum()
+
+
+def image_rows(projected: Tensor) -> Tensor:
+    """Projected images (n, WIDTH) or (n, rows, WIDTH) as rows: (n, rows, WIDTH)."""
+    return projected.view(len(projected), -1, WIDTH)
 
 
 def _may_see(branch: Tensor) -> Tensor:
@@ -262,7 +268,7 @@ def _may_see(branch: Tensor) -> Tensor:
 
 @torch.no_grad()
 def speak(speaker: Speaker, template: str, rows: Tensor, texts: list[str], limit: int = 120) -> list[str]:
-    """Greedy answers; `rows` (n, 256) are projected images, `texts` what comes after each image."""
+    """Greedy answers; `rows` (n, 256) or (n, rows, 256) are projected images, `texts` what comes after each image."""
     pieces = [speaker.vocabulary.encode(text) for text in texts]
     answers = [""] * len(texts)
     for length in sorted({len(ids) for ids in pieces}):
@@ -278,7 +284,7 @@ def speak(speaker: Speaker, template: str, rows: Tensor, texts: list[str], limit
 def _greedy(speaker: Speaker, template: str, rows: Tensor, asked: Tensor, limit: int) -> list[list[int]]:
     embed = speaker.language.get_input_embeddings()
     prefix = embed(torch.tensor(speaker.prefix(template)))[None].expand(len(rows), -1, -1)
-    inputs: dict[str, Tensor] = {"inputs_embeds": torch.cat([prefix, rows[:, None], embed(asked)], dim=1)}
+    inputs: dict[str, Tensor] = {"inputs_embeds": torch.cat([prefix, image_rows(rows), embed(asked)], dim=1)}
     said, cache, open_ = [], None, torch.ones(len(rows), dtype=torch.bool)
     for _ in range(limit):
         out = speaker.language(**inputs, past_key_values=cache, use_cache=True)

@@ -1,6 +1,6 @@
-"""Train the demo's encoder: a small Swin in MedCLIP's layout with a 512-wide projection.
+"""Train a demonstration's encoder: a small Swin in MedCLIP's layout with a 512-wide projection, or another `Eye`.
 
-The projection must carry everything that the language model will say, so the heads sit on it: the labels,
+Its features must carry everything that the language model will say, so the heads sit on them: the labels,
 and for present findings their severity. A third head asks every cell of the last grid what lies there;
 it teaches position quickly and is thrown away afterwards.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, pad
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, pad
 from transformers import SwinConfig, SwinModel
 
 from .findings import LABELS, Case, mirrored
+from .phantoms import PLACE_GRID
 from .pictures import MEAN, PICTURE_PX, STD, Pictures, batches, label_table
 
 FEATURES = 512
@@ -34,6 +35,7 @@ SWIN = {
     "drop_path_rate": 0.0,
 }
 BATCH, SHIFT_PX = 32, 6
+N_PLACES = 10
 _POSITIVE_WEIGHT, _PLACE_WEIGHT = 2.0, 4.0
 
 
@@ -54,13 +56,33 @@ ROUNDS = (
 )
 
 
-class Encoder(nn.Module):
+class Eye(nn.Module):
+    """An encoder: uint8 or float pictures 0..255 into features and the last grid."""
+
+    rounds: tuple[Round, ...]
+    n_features: int
+    """All numbers of one picture's features."""
+    grid_side: int
+    grid_width: int
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pictures 0..255 (n, 224, 224) to the input (n, 3, 224, 224)."""
+        raise NotImplementedError
+
+
+class Encoder(Eye):
     """Swin, pooled, projected to 512 without bias: the published layout under `vision_model.`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = SwinModel(SwinConfig(**SWIN))
         self.projection_head = nn.Linear(self.model.num_features, FEATURES, bias=False)
+        self.rounds, self.n_features = ROUNDS, FEATURES
+        self.grid_side, self.grid_width = 7, self.model.num_features
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 or float pictures 0..255 (n, 224, 224) to the input (n, 3, 224, 224)."""
+        return ((pixels.float() / 255 - MEAN) / STD)[:, None].expand(-1, 3, -1, -1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pictures (n, 3, 224, 224) to features (n, 512) and the last grid (n, 49, 128)."""
@@ -71,17 +93,22 @@ class Encoder(nn.Module):
 class Heads(nn.Module):
     """What is asked of the encoder while it is trained."""
 
-    def __init__(self, severities: int, grid_width: int) -> None:
+    def __init__(self, severities: int, encoder: Eye) -> None:
         super().__init__()
-        self.labels = nn.Linear(FEATURES, len(LABELS))
-        self.severity = nn.Linear(FEATURES, severities)
-        self.places = nn.Linear(grid_width, 4 * 10)
+        self.labels = nn.Linear(encoder.n_features, len(LABELS))
+        self.severity = nn.Linear(encoder.n_features, severities)
+        self._split = max(1, PLACE_GRID // encoder.grid_side)
+        self.places = nn.Linear(encoder.grid_width, self._split**2 * N_PLACES)
 
     def grid(self, cells: Tensor) -> Tensor:
-        """Cells (n, 49, width) to place logits (n, 14, 14, 10)."""
-        side = math.isqrt(cells.shape[1])
-        split = self.places(cells).view(-1, side, side, 2, 2, 10)
-        return split.permute(0, 1, 3, 2, 4, 5).reshape(-1, 2 * side, 2 * side, 10)
+        """Cells (n, side * side, width) to place logits (n, 14, 14, 10): cells are split, or blended."""
+        side, split = math.isqrt(cells.shape[1]), self._split
+        parts = self.places(cells).view(-1, side, side, split, split, N_PLACES)
+        found = parts.permute(0, 1, 3, 2, 4, 5).reshape(-1, split * side, split * side, N_PLACES)
+        if split * side == PLACE_GRID:
+            return found
+        resized = interpolate(found.permute(0, 3, 1, 2), PLACE_GRID, mode="bilinear", align_corners=False)
+        return resized.permute(0, 2, 3, 1)
 
 
 def severity_table(cases: Sequence[Case]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -98,11 +125,6 @@ def severity_table(cases: Sequence[Case]) -> tuple[NDArray[np.bool_], NDArray[np
         bits.append([bit for bit, _ in pairs])
         known.append([bool(value) for _, value in pairs])
     return np.array(bits, bool), np.array(known, bool)
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """uint8 or float pictures 0..255 (n, 224, 224) to the encoder's input (n, 3, 224, 224)."""
-    return ((pixels.float() / 255 - MEAN) / STD)[:, None].expand(-1, 3, -1, -1)
 
 
 def augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
@@ -129,18 +151,18 @@ class _Targets:
         self.places = torch.from_numpy(np.stack([places, places[:, :, ::-1][..., swap]]))
 
 
-def train_encoder(data: Pictures, check: Pictures, seed: int, keep: Path) -> Encoder:
-    """Train through all rounds and return the encoder; `keep` holds the latest state."""
+def train_encoder(make: Callable[[], Eye], data: Pictures, check: Pictures, seed: int, keep: Path) -> Eye:
+    """Make an encoder, train it through all its rounds and return it; `keep` holds the latest state."""
     torch.manual_seed(seed)
-    encoder = Encoder()
-    heads = Heads(15, encoder.model.num_features)
-    for number, training in enumerate(ROUNDS):
+    encoder = make()
+    heads = Heads(15, encoder)
+    for number, training in enumerate(encoder.rounds):
         run_encoder(encoder, heads, data, check, training, seed + number, keep)
     return encoder
 
 
 def run_encoder(
-    encoder: Encoder, heads: Heads, data: Pictures, check: Pictures, training: Round, seed: int, keep: Path
+    encoder: Eye, heads: Heads, data: Pictures, check: Pictures, training: Round, seed: int, keep: Path
 ) -> None:
     """One round of AdamW with a short warm-up and a cosine to zero."""
     steps, rate = training.steps, training.rate
@@ -174,13 +196,12 @@ def warm_cosine(step: int, steps: int, warm: int) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def _loss(
-    encoder: Encoder, heads: Heads, targets: _Targets, rows: Tensor, weights: Tensor, rng: torch.Generator
-) -> Tensor:
+def _loss(encoder: Eye, heads: Heads, targets: _Targets, rows: Tensor, weights: Tensor, rng: torch.Generator) -> Tensor:
     flip = (torch.rand(len(rows), generator=rng) < 0.5).long()
     pixels = targets.pixels[rows]
     pixels = torch.where(flip[:, None, None] == 1, pixels.flip(2), pixels)
-    features, cells = encoder(normalise(augment(pixels, rng)))
+    features, cells = encoder(encoder.normalise(augment(pixels, rng)))
+    features = features.flatten(1)
     labels = binary_cross_entropy_with_logits(
         heads.labels(features),
         targets.labels[flip, rows],
@@ -200,18 +221,18 @@ def _loss(
 
 
 @torch.no_grad()
-def features_of(encoder: Encoder, pixels: Tensor) -> Tensor:
-    """Features (n, 512) of uint8 pictures."""
+def features_of(encoder: Eye, pixels: Tensor) -> Tensor:
+    """Features (n, ...) of uint8 pictures."""
     encoder.eval()
-    parts = [encoder(normalise(pixels[rows]))[0] for rows in batches(len(pixels), 64)]
+    parts = [encoder(encoder.normalise(pixels[rows]))[0] for rows in batches(len(pixels), 64)]
     encoder.train()
     return torch.cat(parts)
 
 
-def label_logits(encoder: Encoder, heads: Heads, data: Pictures) -> NDArray[np.float32]:
+def label_logits(encoder: Eye, heads: Heads, data: Pictures) -> NDArray[np.float32]:
     """Label logits (n, 13) of a data set."""
     with torch.no_grad():
-        logits = heads.labels(features_of(encoder, torch.from_numpy(data.pixels)))
+        logits = heads.labels(features_of(encoder, torch.from_numpy(data.pixels)).flatten(1))
     return np.asarray(logits.numpy(), np.float32)
 
 

@@ -60,6 +60,14 @@ TRUST: dict[str, Entry] = {
         "Ask without --map.",
         "The answer is not affected.",
     ),
+    "E-TRU-011": Entry(
+        2,
+        "the records were made by another model",
+        "An answer can be asked again only of the bundle that gave it, with the same encoder file and the same "
+        "language file. Any other may say other words, and rightly.",
+        "Name the bundle that the records name: --bundle.",
+        _UNCHANGED,
+    ),
     "W-TRU-001": Entry(
         0,
         "The model's figures do not hold for such a film",

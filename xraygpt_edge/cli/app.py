@@ -29,6 +29,7 @@ from xraygpt_edge.cli import (
     inspect,
     node,
     pooling,
+    replay,
     report,
     scaling,
     serve,
@@ -63,6 +64,7 @@ app.command("plan")(scaling.plan)
 app.command("merge")(scaling.merge)
 app.command("report")(report.report)
 app.command("evaluate")(evaluate.evaluate)
+app.command("replay")(replay.replay)
 app.command("calibrate")(calibrate.calibrate)
 app.command("summarize")(summarize.summarize)
 app.add_typer(bundles.app, name="bundle")

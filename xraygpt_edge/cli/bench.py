@@ -56,6 +56,7 @@ def rows(b: Bench) -> list[dict[str, str]]:
         "vision": (f"{s.vision_s:.3f} s", ", ".join(engine.providers)),
         "prompt": (f"{s.prefill_s:.3f} s", f"{s.prompt_positions} positions, {b.prompt_share:.0%} of float32 products"),
         "answer": (f"{s.tokens_per_s:.1f} tokens/s", f"{b.decode_share:.0%} of the memory's speed"),
+        "panel": (f"{s.panel_s:.3f} s", f"{s.panel_questions} questions about a film, for --trust fast"),
         "first token": (f"{s.first_token_s:.2f} s", "read, vision and prompt"),
         "total": (f"{s.total_s:.2f} s", "load, first token and an answer of 120 tokens"),
         "peak memory": (f"{s.peak_bytes / 1e9:.2f} GB", "of the program and its isolated reader"),

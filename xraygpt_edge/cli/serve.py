@@ -150,8 +150,7 @@ def serve(
         max_upload * MB, hold * MB, forget_after * 60, queue, idle_exit * 60 if idle_exit is not None else None
     )
     reach = wards.reach(host, name or (), tls_cert, tls_key, password_file)
-    link_token = None if reach.ward else tokens.new()
-    token = tokens.from_file(token_file) if token_file else link_token
+    token, link_token = tokens.chosen(token_file, in_link=not reach.ward)
     at_once, kept = slots(parallel), Keeper(keep, opened.manifest_sha256) if keep else None
     level, lines = options.trust_level(trust), logs.opened(log) if log else None
     browser = None if api_only or no_browser or as_json or reach.ward else Browser()

@@ -15,7 +15,7 @@ from xraygpt_edge import devices
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.generation.capacity import ONE_AT_A_TIME, Capacity, slots_for
-from xraygpt_edge.generation.context_tokens import ContextTokens, agreeing
+from xraygpt_edge.generation.context_tokens import ContextTokens, Keys, agreeing
 from xraygpt_edge.generation.decoding import Decoding, RunningDecode, Spent
 from xraygpt_edge.generation.drafter import Drafter, DraftPrice, NGrams
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
@@ -67,6 +67,8 @@ class Core:
     waiting: deque[Sequence] = field(default_factory=deque)
     running: list[Sequence] = field(default_factory=list)
     _decoding: Decoding | None = None
+    _beside: Decoding | None = None
+    """A context of one for continuations, where the slots of several have no forks."""
     _price: DraftPrice = field(default_factory=DraftPrice)
     _phrases: NGrams = field(init=False)
     _most_slots: int = field(init=False)
@@ -94,11 +96,8 @@ class Core:
         return self._price.per_token
 
     def forks(self, n_longest: int) -> bool:
-        """Whether what continues one prefix is computed in one decode, beside it in its slot; n_longest: of its tokens.
-
-        So it is where one is answered at a time; several have slots of their own.
-        """
-        return self._most_slots == 1 and max(FORKS, n_longest) < self.options.n_batch
+        """Whether what continues one prefix can be computed together; n_longest: tokens of the longest of them."""
+        return max(FORKS, n_longest) < self.options.n_batch
 
     @property
     def prompt_progress(self) -> tuple[int, int]:
@@ -131,16 +130,28 @@ class Core:
         self._close_gaps()  # who comes enters behind all others
         self._admit()
         self._close_gaps()
-        if self._decoding and self.running:
-            self._decoding.compute(self.running, may_draft=not self.waiting)
+        self._compute()
         self._settle()
 
     def close(self) -> None:
         """Give the memory back."""
-        if self._decoding:
-            self._decoding.slots.context.close()
-            self._decoding = None
+        for decoding in self._decodings:
+            decoding.slots.context.close()
+        self._decoding = self._beside = None
         self.model.close()
+
+    @property
+    def _decodings(self) -> list[Decoding]:
+        return [decoding for decoding in (self._decoding, self._beside) if decoding]
+
+    def _compute(self) -> None:
+        """One decode of continuations, and once more for everybody else."""
+        others = [sequence for sequence in self.running if not sequence.is_forked]
+        for sequence in self.running:
+            if isinstance(sequence, Continued) and sequence.is_forked and not sequence.ended:
+                self._home(sequence).forks(sequence)
+        if self._decoding and others:
+            self._decoding.compute(others, may_draft=not self.waiting)
 
     def _close_gaps(self) -> None:
         if self._decoding:
@@ -165,18 +176,18 @@ class Core:
 
     def _settle(self) -> None:
         """Take back the slots of those who have ended; only what may be shared stays in them."""
-        decoding, ended = self._decoding, [sequence for sequence in self.running if sequence.ended]
-        if decoding is None or not ended:
-            return
+        ended = [sequence for sequence in self.running if sequence.ended]
         self.running = [sequence for sequence in self.running if not sequence.ended]
         for sequence in ended:
             if sequence.keeps is not None:
                 sequence.keeps.tokens = sequence.kept()
                 self.pins.add(sequence.keeps)
-            decoding.slots.release(sequence.slot, sequence.tokens.n_start if self._shares_starts else 0)
-        if decoding.poisoned and not self.running:
-            decoding.slots.clear()
-            decoding.poisoned = False
+            kept = sequence.tokens.n_start if self._shares_starts else 0
+            self._home(sequence).slots.release(sequence.slot, kept)
+        for decoding in self._decodings:
+            if decoding.poisoned and not self.running:
+                decoding.slots.clear()
+                decoding.poisoned = False
 
     def _admit(self) -> None:
         while self.waiting:
@@ -205,7 +216,10 @@ class Core:
 
         Raises UsageError when the request can never fit, ResourceExhausted when memory does not allow it.
         """
-        n_ctx = max(self._needed(sequence), self.n_ctx, self.options.capacity.n_ctx)
+        n_ctx = self._needed(sequence)
+        if self._goes_beside(sequence):
+            return self._is_beside_ready(n_ctx)
+        n_ctx = max(n_ctx, self.n_ctx, self.options.capacity.n_ctx)
         n_slots = self.n_slots
         crowded = n_slots < self._most_slots and self._n_pressing > n_slots
         if crowded or (self._decoding and n_ctx > self.n_ctx):
@@ -252,6 +266,49 @@ class Core:
             slots.restore(keys, state)
         return Decoding(slots, self.table, self.running_decode, self._price, self.spent)
 
+    # Beside the slots
+
+    def _goes_beside(self, sequence: Sequence) -> bool:
+        """Whether it is computed in the context of forks: several continuations, while slots have no forks."""
+        return sequence.is_forked and self.n_slots > 1
+
+    def _home(self, sequence: Sequence) -> Decoding:
+        """Where a sequence that runs is computed."""
+        decoding = self._beside if self._goes_beside(sequence) else self._decoding
+        if decoding is None:
+            raise ValueError("no context")
+        return decoding
+
+    def _is_beside_ready(self, n_ctx: int) -> bool:
+        """Whether the context of forks is free; it is made when it is first needed, or too short.
+
+        What it is to take over of the slots can be read once copies that are pending have been made.
+        """
+        if any(map(self._goes_beside, self.running)):
+            return False
+        if self._decoding and self._decoding.slots.context.copies_pending and self.running:
+            return False
+        if self._beside is None or self._beside.slots.context.n_ctx < n_ctx:
+            if self._beside:
+                self._beside.slots.context.close()
+                self._beside = None
+            context = LlamaContext(self.model, n_ctx, min(self.options.n_batch, n_ctx), self.device.threads)
+            self._beside = Decoding(
+                Slots(context, 1, self.pins), self.table, self.running_decode, self._price, self.spent
+            )
+        return True
+
+    def _take_over(self, decoding: Decoding, sequence: Sequence, keys: Keys) -> None:
+        """Copy what a slot of another context holds of a beginning: not a bit of it changes."""
+        if self._decoding is None or self._decoding is decoding:
+            return
+        source = self._decoding.slots.holding(keys)
+        length = agreeing(source.keys, keys)
+        state = self._decoding.slots.state_alone(source) if length > sequence.slot.n_computed else None
+        if state:
+            decoding.slots.replace(sequence.slot, source.keys, state)
+            decoding.slots.cut(sequence.slot, min(length, sequence.slot.n_computed))
+
     # What is shared
 
     @property
@@ -270,25 +327,23 @@ class Core:
 
     def _begin(self, sequence: Sequence) -> None:
         """Give a sequence its slot, with what it shares computed."""
-        if self._decoding is None:
-            raise ValueError("no context")
+        decoding = self._home(sequence)
         tokens, after = sequence.tokens, self._met(sequence.after)
         most = len(tokens) - max(1, sequence.n_logits)  # what its own logits come from is its own
         start = min(most, tokens.n_start) if self._shares_starts else 0
         shared = max(start, min(most, agreeing(after.keys, tokens.keys)) if after else 0)
         self._met(sequence.leaves)
-        if sequence.is_patient:
-            self._decoding.slots.put_aside(tokens.keys[:shared])
-        sequence.enter(self._decoding.slots.claim(tokens.keys[:shared]))
+        if sequence.is_patient and decoding is self._decoding:
+            decoding.slots.put_aside(tokens.keys[:shared])
+        sequence.enter(decoding.slots.claim(tokens.keys[:shared]))
         self.running.append(sequence)
+        self._take_over(decoding, sequence, tokens.keys[:shared])
         if isinstance(sequence, AnswerSequence) and self.drafts(sequence.request.sampling):
             sequence.drafter = Drafter(self._price, self._phrases, NGrams([tokens.last_run]))
         if self._saves_starts and sequence.slot.n_computed < start:
-            self._take_saved(self._decoding, sequence, start)
-        self._decoding.prompt(sequence, start)
-        self._decoding.prompt(sequence, shared)
-        if isinstance(sequence, Continued) and len(sequence.forks) > 1 and not sequence.ended:
-            self._decoding.forks(sequence)
+            self._take_saved(decoding, sequence, start)
+        decoding.prompt(sequence, start)
+        decoding.prompt(sequence, shared)
 
     def _met(self, prefix: Prefix | None) -> ContextTokens | None:
         """What a prefix stands for; from now on it is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import RLock
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from xraygpt_edge.errors import UnusableOutput
 from xraygpt_edge.generation.drafter import Drafter, DraftPrice
 from xraygpt_edge.generation.embedding_table import EmbeddingTable
-from xraygpt_edge.generation.llama import FORKS, Aborted, LlamaContext, Span
+from xraygpt_edge.generation.forks import ROWS, Fork, Run, fitting, gathered, tree
+from xraygpt_edge.generation.llama import Aborted, LlamaContext, Span
 from xraygpt_edge.generation.packing import packed
 from xraygpt_edge.generation.sequence import AnswerSequence, Continued, Logits, Sequence
 from xraygpt_edge.generation.slots import Slots
@@ -105,24 +106,27 @@ class Decoding:
         self.spent.prompt_s += time.monotonic() - began_s
 
     def forks(self, sequence: Continued) -> None:
-        """Compute continuations of what a sequence holds, as many in one decode as there is room for."""
+        """Compute continuations of what a sequence holds: as many of those that are left as fit into one decode."""
         began_s, context, start = time.monotonic(), self.slots.context, sequence.slot.n_computed
-        spans = [
-            Span(tokens.embeddings(self.table, start, len(tokens)), start, n_logits=n_logits)
-            for tokens, n_logits in sequence.forks
-        ]
-        found = list[Logits]()
+        self.spent.steps += 1
+        some = fitting(sequence.left, start, min(ROWS, context.n_batch, context.n_ctx - start))
+        runs = tree(some, start)
+        context.fork(start, len(some))
         try:
-            for some in (spans[k : k + FORKS] for k in range(0, len(spans), FORKS)):
-                for batch in packed(some, min(context.n_batch, context.n_ctx - start)):
-                    context.fork(start, len(batch))
-                    found += self._computed([sequence], [replace(span, sequence=k) for k, span in enumerate(batch, 1)])
-                    context.forget_forks()
+            found = self._computed([sequence], [self._fork_span(some, run) for run in runs])
         except Aborted:
-            context.forget_forks()
-        if len(found) == len(spans) and self._are_numbers(sequence, np.concatenate(found)):
-            sequence.take_prompt(np.concatenate(found))
+            found = []
+        context.forget_forks()
+        if found and self._are_numbers(sequence, np.concatenate(found)):
+            sequence.take_forks([gathered(fork, some, runs, found) for fork in range(len(some))])
         self.spent.prompt_s += time.monotonic() - began_s
+
+    def _fork_span(self, forks: Many[Fork], run: Run) -> Span:
+        """Positions that some forks share; the first sequence is what they continue."""
+        first, *others = (1 + fork for fork in run.forks)
+        content = forks[run.forks[0]].tokens.embeddings(self.table, run.start, run.end)
+        n_logits = max(forks[fork].wanted(run) for fork in run.forks)
+        return Span(content, run.start, first, n_logits, tuple(others))
 
     def _prompts(self, running: Many[Sequence]) -> bool:
         """Decode as many prompts as fit into one batch; whether others are left."""

@@ -44,6 +44,8 @@ KV_NUMBER_BYTES = 2
 FORKS = 15
 """Sequences beside the first that a context of one has: copies of its beginning in the same cells of the cache, for
 continuations that are computed in one decode. They cost no cache of their own but for their own tokens."""
+WORD_BYTES, STATE_HEAD = 4, 2
+"""Of a sequence's state."""
 SPINS = "10000"
 """How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
 spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
@@ -61,6 +63,8 @@ class Span:
     sequence: int = 0
     n_logits: int = 0
     """Compute the logits behind so many of its last positions."""
+    others: tuple[int, ...] = ()
+    """Sequences that hold the same, in the same cells; in a forked context only."""
 
 
 class Aborted(Exception):
@@ -272,12 +276,16 @@ class LlamaContext:
         ):
             raise ValueError(f"token ids must be int32 below {self._model.n_vocab}")
         positions = np.concatenate([np.arange(s.start, s.start + len(s.content), dtype=np.int32) for s in spans])
-        ones = np.ones(count, dtype=np.int32)
-        sequences = np.repeat(np.array([s.sequence for s in spans], np.int32), [len(s.content) for s in spans])
+        lengths = [len(s.content) for s in spans]
+        n_sequences = np.repeat(np.array([1 + len(s.others) for s in spans], np.int32), lengths)
+        sequences = np.concatenate(
+            [np.tile(np.array([s.sequence, *s.others], np.int32), len(s.content)) for s in spans]
+        )
         # llama_batch wants, for each position, a pointer to its list of sequences.
-        pointers = (sequences.ctypes.data + np.arange(count) * sequences.itemsize).astype(np.uintp)
+        begins = np.cumsum(n_sequences) - n_sequences
+        pointers = (sequences.ctypes.data + begins * sequences.itemsize).astype(np.uintp)
         wants = np.zeros(count, dtype=np.int8)
-        for span, end in zip(spans, np.cumsum([len(s.content) for s in spans]).tolist(), strict=True):
+        for span, end in zip(spans, np.cumsum(lengths).tolist(), strict=True):
             wants[end - span.n_logits : end] = 1
         lib = self._lib
         batch = lib.llama_batch()
@@ -287,10 +295,23 @@ class LlamaContext:
         else:
             batch.token = content.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         batch.pos = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        batch.n_seq_id = ones.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.n_seq_id = n_sequences.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         batch.seq_id = pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
         batch.logits = wants.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
-        return batch, [content, positions, ones, sequences, pointers, wants]
+        return batch, [content, positions, n_sequences, sequences, pointers, wants]
+
+
+def alone(state: bytes, n_sequences: int, number: int) -> bytes | None:
+    """A state that a context of several sequences gave, for a context of one; None where it is laid out otherwise.
+
+    llama.cpp writes numbers of 32 bits: two that say what it is, how many sequences have a part of the cache to
+    themselves, then for each its cells: their count and, where there are any, what they hold.
+    """
+    begin, end = WORD_BYTES * (STATE_HEAD + 1 + number), len(state) - WORD_BYTES * (n_sequences - 1 - number)
+    count, *before = np.frombuffer(state[WORD_BYTES * STATE_HEAD : begin], np.uint32).tolist() if begin < end else [0]
+    if count != n_sequences or any(before) or any(state[end:]):
+        return None
+    return state[: WORD_BYTES * STATE_HEAD] + np.uint32(1).tobytes() + state[begin:end]
 
 
 def import_llama() -> Any:

@@ -252,7 +252,7 @@ class Scheduler:
     def _logits_behind(
         self, given: Sequence[tuple[Prefix, Sequence[int], int]], deadline: Deadline | None
     ) -> list[NDArray[np.float32]]:
-        """The last so many logits behind token ids behind a prefix: forks of each prefix, or each in a slot."""
+        """The last so many logits behind token ids behind a prefix: what continues one prefix is computed together."""
         together = [list(group) for _, group in groupby(given, key=lambda each: id(each[0]))]
         if not wait(self._loading).forks(max((len(ids) for _, ids, _ in given), default=0)):
             together = [[each] for each in given]

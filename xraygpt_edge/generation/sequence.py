@@ -14,6 +14,7 @@ from xraygpt_edge.errors import OutOfTime
 from xraygpt_edge.generation.answer import Composer, Generation, TokenSignal
 from xraygpt_edge.generation.context_tokens import ContextTokens, tokenise
 from xraygpt_edge.generation.drafter import Drafter
+from xraygpt_edge.generation.forks import Fork
 from xraygpt_edge.generation.llama import LlamaModel
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt
@@ -91,6 +92,11 @@ class Sequence:
         """It waits for a slot rather than have a larger context made, which forgets what is computed."""
         return False
 
+    @property
+    def is_forked(self) -> bool:
+        """Several continuations are wanted of what its slot holds."""
+        return False
+
     def collect(self, logits: Logits) -> None:
         """Take the logits (n, n_vocab) of a part of the prompt."""
         self._logits.append(logits)
@@ -155,18 +161,30 @@ class Continued(Measurement):
         """given: token ids behind the prefix, and how many of the last positions need logits."""
         super().__init__(ContextTokens(()), deadline, prefix)
         self._prefix, self._given = prefix, given
-        self.forks: list[tuple[ContextTokens, int]] = []
-        """Each whole, and how many logits it needs."""
+        self.left: Many[Fork] = ()
+        """Continuations that are not computed yet, each behind the prefix."""
 
     def prepare(self, model: LlamaModel) -> ContextTokens:
         """Put each behind the prefix; what they share ends where the first logits are needed."""
-        if not self.forks:
+        if not self.left:
             behind = self._prefix.prepare(model)
-            self.forks = [(behind.followed_by(token_ids), n_logits) for token_ids, n_logits in self._given]
-            longest = max((tokens for tokens, _ in self.forks), key=len)
-            self.n_logits = len(longest) - min(len(tokens) - n_logits for tokens, n_logits in self.forks)
+            self.left = [Fork(behind.followed_by(token_ids), n_logits) for token_ids, n_logits in self._given]
+            longest = max((fork.tokens for fork in self.left), key=len)
+            self.n_logits = len(longest) - min(len(fork.tokens) - fork.n_logits for fork in self.left)
             self._prompt = longest
         return self.tokens
+
+    @property
+    def is_forked(self) -> bool:
+        """There are several continuations, so each is a fork of what the slot holds."""
+        return len(self._given) > 1
+
+    def take_forks(self, logits: Many[Logits]) -> None:
+        """Take the logits (n_logits, n_vocab) of the first continuations that are left."""
+        self._logits += logits
+        self.left = self.left[len(logits) :]
+        if not self.left:
+            self.take_prompt(np.concatenate(self._logits))
 
 
 Event: TypeAlias = Piece | Generation | BaseException

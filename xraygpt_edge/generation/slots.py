@@ -10,7 +10,7 @@ from weakref import ref
 import numpy as np
 
 from xraygpt_edge.generation.context_tokens import Keys, agreeing
-from xraygpt_edge.generation.llama import LlamaContext
+from xraygpt_edge.generation.llama import LlamaContext, alone
 from xraygpt_edge.generation.prefix import Prefix
 
 NOTHING: Keys = np.empty(0, np.int64)
@@ -80,7 +80,7 @@ class Slots:
         """
         slot = self._cheapest(keys)
         self._take_back(slot, keys)
-        source = max(self._slots, key=lambda slot: agreeing(slot.keys, keys))
+        source = self.holding(keys)
         shared = agreeing(source.keys, keys)
         if agreeing(slot.keys, keys) < shared:
             self.context.copy(source.number, slot.number)
@@ -112,8 +112,7 @@ class Slots:
         held, state = self._put_aside() or (NOTHING, b"")
         if agreeing(held, keys) > max(agreeing(other.keys, keys) for other in self._slots):
             self._aside = None
-            self.cut(slot, 0)
-            slot.keys = held if self.context.restore(slot.number, state) else NOTHING
+            self.replace(slot, held, state)
 
     def _cheapest(self, keys: Keys) -> Slot:
         """The free slot that costs least to take."""
@@ -150,6 +149,21 @@ class Slots:
             self.context.copy(last.number, gap.number)
             gap.number, last.number = last.number, gap.number
             self.cut(gap, common)
+
+    def holding(self, keys: Keys) -> Slot:
+        """The slot that begins with most of these tokens."""
+        return max(self._slots, key=lambda slot: agreeing(slot.keys, keys))
+
+    def state_alone(self, slot: Slot) -> bytes | None:
+        """What a slot holds, for a context of one; None while copies are pending, or where it is laid out otherwise."""
+        if self.context.copies_pending:
+            return None
+        return alone(self.context.state(slot.number), len(self), slot.number)
+
+    def replace(self, slot: Slot, keys: Keys, state: bytes) -> None:
+        """Make a slot what another context held; empty where llama.cpp does not take it."""
+        self.cut(slot, 0)
+        slot.keys = keys if self.context.restore(slot.number, state) else NOTHING
 
     def clear(self) -> None:
         """Forget everything; for when nothing runs."""

@@ -13,6 +13,12 @@ TOKEN = re.compile(r"[\x21-\x7e]{32,256}")
 READ_MAX_BYTES = 1024
 
 
+def chosen(file: Path | None, *, in_link: bool) -> tuple[str | None, str | None]:
+    """The token of programs, and the one that the link holds; a file's stands in no link, since browsers keep links."""
+    link_token = new() if in_link else None
+    return (from_file(file) if file else link_token), link_token
+
+
 def new() -> str:
     """256 bits, 43 characters."""
     return secrets.token_urlsafe(32)

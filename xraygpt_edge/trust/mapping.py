@@ -46,6 +46,7 @@ class Mapper:
     def _maps(self, image: EncodedImage, trust: Trust, profile: Profile | None, deadline: Deadline | None) -> MapTrust:
         if profile is None:
             raise UsageError("E-TRU-006")
+        maps.require_measured(len(image.embeddings))
         recipe = self._model.parts.plan.bundle.manifest.image
         wanted = [number for number, finding in enumerate(trust.findings) if _is_wanted(finding)]
         if not wanted:

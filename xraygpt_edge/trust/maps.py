@@ -109,9 +109,8 @@ def cover(
     """Encode a film with each window covered: 169 passes, one after another.
 
     Together they would save a sixth, and an int8 encoder would round each by what is in the others.
-    mean_film: (size, size). Raises UsageError for a form of the model that was not measured, OutOfTime.
+    mean_film: (size, size). Raises UsageError where the picture is not there, OutOfTime.
     """
-    require_measured(image.embeddings.shape[0])
     if image.model_view is None:
         raise UsageError("E-TRU-010", "only its embeddings are there")
     recipe = model.parts.plan.bundle.manifest.image
