@@ -198,6 +198,7 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(llama_source, "LLAMA_VERSION", "0.0.0+not.there")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (cache / f"{llama_wheel.SCRATCH}killed" / "source").mkdir(parents=True)
     with pytest.raises(SetupError, match=r"build\.log"):
         llama_wheel.build(cache, [])
     assert "0.0.0+not.there" in capsys.readouterr().err
