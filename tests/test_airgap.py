@@ -28,18 +28,21 @@ LISTS = tuple(f"requirements-{python}.txt" for python in airgap.PYTHONS)
 TEXTS = ("README.txt", *SCRIPTS, "kit.conf", *LISTS, "SHA256SUMS")
 
 
+def made(folder, patch):
+    """Put stand-ins for pip and the compiler in place; the list of what they are asked."""
+    folder.mkdir()
+    library = {"llama_cpp/lib/libggml.so": b"\0GLIBC_2.9\0GLIBC_2.17\0GLIBC_9.9"}
+    llama = put_wheel(folder, "llama_cpp_python-0.3.36", library)
+    wheels = [put_wheel(folder, name) for name in ("xraygpt_edge-0.1.0", "numpy-2.4.6", "pip-26.0")]
+    patch.setattr(airgap.platform, "system", lambda: "Linux")
+    patch.setattr(airgap.platform, "machine", lambda: "x86_64")
+    return stand_in(patch, llama, wheels)
+
+
 @pytest.fixture
 def pip(tmp_path, monkeypatch):
     """Stands in for pip and the compiler; the list of what they were asked."""
-    made = tmp_path / "made"
-    made.mkdir()
-    llama = put_wheel(
-        made, "llama_cpp_python-0.3.36", {"llama_cpp/lib/libggml.so": b"\0GLIBC_2.9\0GLIBC_2.17\0GLIBC_9.9"}
-    )
-    wheels = [put_wheel(made, name) for name in ("xraygpt_edge-0.1.0", "numpy-2.4.6", "pip-26.0")]
-    monkeypatch.setattr(airgap.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(airgap.platform, "machine", lambda: "x86_64")
-    return stand_in(monkeypatch, llama, wheels)
+    return made(tmp_path / "made", monkeypatch)
 
 
 @pytest.fixture
@@ -52,22 +55,36 @@ def make(bundle, out, *more):
     return CliRunner().invoke(app, ["airgap", "--bundle", str(bundle), "--out", str(out), *more])
 
 
-@pytest.fixture
-def kit(bundle, tmp_path):
-    result = make(bundle, tmp_path / "a kit")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A kit that nobody changes, and what pip and the compiler were asked for it."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        asked = made(folder / "made", patch)
+        result = make(write(folder / "made" / "tiny"), folder / "a kit")
     assert result.exit_code == 0, result.output
-    return tmp_path / "a kit"
+    return folder / "a kit", asked
+
+
+@pytest.fixture
+def kit(whole):
+    return whole[0]
+
+
+@pytest.fixture
+def asked(whole):
+    return whole[1]
 
 
 def left_over(tmp_path):
     return sorted(path.name for path in tmp_path.iterdir() if path.name != "made")
 
 
-def test_a_kit_holds_everything_and_nothing_else(kit, tmp_path):
+def test_a_kit_holds_everything_and_nothing_else(kit):
     names = {path.name for path in kit.iterdir()}
     assert names == {*TEXTS, "bundle", "example.dcm", "wheels"}
     assert bundles.verify(bundles.load(kit / "bundle" / "tiny")) == []
-    assert left_over(tmp_path) == ["a kit"]
+    assert left_over(kit.parent) == ["a kit"]
 
 
 def test_every_wheel_is_pinned_by_its_hash(kit):
@@ -85,14 +102,14 @@ def test_every_file_is_in_the_sums(kit):
     assert all(sha256_of(kit / line.split("  ", 1)[1]) == line.split("  ", 1)[0] for line in lines)
 
 
-def test_the_texts_name_no_host_and_no_place_of_this_machine(kit, tmp_path, root):
-    places = ("http", "index-url", "find-links=", str(tmp_path), str(root), str(Path.home()), sys.prefix)
+def test_the_texts_name_no_host_and_no_place_of_this_machine(kit, root):
+    places = ("http", "index-url", "find-links=", str(kit.parent), str(root), str(Path.home()), sys.prefix)
     text = "".join((kit / name).read_text("utf-8") for name in TEXTS)
     assert [place for place in (*places, socket.gethostname()) if place in text] == []
 
 
-def test_the_kit_is_for_any_desktop_unless_told_otherwise(pip, kit):
-    assert ("llama", "portable") in pip
+def test_the_kit_is_for_any_desktop_unless_told_otherwise(asked, kit):
+    assert ("llama", "portable") in asked
     assert "avx512" not in facts(kit)["KIT_CPU"]
 
 
@@ -101,17 +118,17 @@ def test_a_kit_for_this_cpu_says_so(pip, bundle, tmp_path):
     assert ("llama", "native") in pip
 
 
-def test_llama_cpp_is_ours_and_nothing_is_compiled_on_the_way(pip, kit, tmp_path, root):
-    for call in [call for call in pip if call[0] == "download"]:
-        assert str(tmp_path / "made" / "llama_cpp_python-0.3.36-py3-none-any.whl") in call
+def test_llama_cpp_is_ours_and_nothing_is_compiled_on_the_way(asked, kit, root):
+    for call in [call for call in asked if call[0] == "download"]:
+        assert str(kit.parent / "made" / "llama_cpp_python-0.3.36-py3-none-any.whl") in call
         assert "--only-binary" in call
         assert str(root / "constraints.txt") in call
 
 
-def test_a_kit_serves_several_pythons_on_a_linux_of_2018(pip, kit):
-    asked = [call for call in pip if call[0] == "download"]
-    assert [call[call.index("--python-version") + 1] for call in asked] == ["3.11", "3.12", "3.13"]
-    assert all("--platform=manylinux_2_28_x86_64" in call and "2_29" not in "".join(call) for call in asked)
+def test_a_kit_serves_several_pythons_on_a_linux_of_2018(asked, kit):
+    calls = [call for call in asked if call[0] == "download"]
+    assert [call[call.index("--python-version") + 1] for call in calls] == ["3.11", "3.12", "3.13"]
+    assert all("--platform=manylinux_2_28_x86_64" in call and "2_29" not in "".join(call) for call in calls)
     assert facts(kit)["KIT_PYTHON"] == "'3.11 3.12 3.13'"
 
 
