@@ -115,11 +115,13 @@ def _asked(wheel: Path, extras: set[str], environment: dict[str, str]) -> Iterat
 
 
 def pins(wheels: Sequence[Path]) -> str:
-    """Every wheel by name, version and hash, so that pip takes these and no others."""
-    lines = []
-    for wheel in wheels:
-        name, version = wheel.name.split("-")[:2]
-        lines.append(f"{name}=={version} --hash=sha256:{sha256_of(wheel)}\n")
+    """Every wheel by name, version and hash, so that pip takes these and no others; pip itself runs from its wheel."""
+    names = {wheel: wheel.name.split("-")[:2] for wheel in wheels}
+    lines = (
+        f"{name}=={version} --hash=sha256:{sha256_of(wheel)}\n"
+        for wheel, (name, version) in names.items()
+        if name != "pip"
+    )
     return "".join(lines)
 
 

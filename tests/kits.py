@@ -1,11 +1,10 @@
-"""Kits of a few wheels that need no network: the maker's own code, with a small program in place of the large one.
+"""Kits of a few wheels that need no network: the maker's own code, with a small program and a small pip in them.
 
-The program knows only what an installer asks it. What a real kit does is tested in `test_kit_real.py`.
+They know only what an installer asks them. What a real kit does is tested in `test_kit_real.py`.
 """
 
 from __future__ import annotations
 
-import ensurepip
 import os
 import shutil
 import subprocess
@@ -49,6 +48,22 @@ def main():
 """
 
 
+PIP = """
+import sys, sysconfig
+from pathlib import Path
+from zipfile import ZipFile
+
+options = dict(zip(sys.argv[1:], sys.argv[2:]))
+for line in Path(options["-r"]).read_text().splitlines():
+    name = line.split()[0].replace("==", "-")
+    (wheel,) = Path(options["--find-links"]).glob(f"{name}-*.whl")
+    ZipFile(wheel).extractall(sysconfig.get_path("purelib"))
+program = Path(sys.prefix, "bin", "xraygpt-edge")
+program.write_text(f"#!{sys.executable}\\nimport sys, xraygpt_edge\\nsys.exit(xraygpt_edge.main())\\n")
+program.chmod(0o755)
+"""
+
+
 def put_wheel(folder: Path, name: str, files: Mapping[str, str | bytes] = NOTHING, needs: Sequence[str] = ()) -> Path:
     """A wheel for every Python and system."""
     title, version = name.split("-")
@@ -79,10 +94,9 @@ def program_wheel(folder: Path, version: str, doctor: int = 0) -> Path:
     return put_wheel(folder, f"xraygpt_edge-{version}", files)
 
 
-def real_pip() -> Path:
-    """The wheel of pip that every Python carries."""
-    (wheel,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
-    return wheel
+def pip_wheel(folder: Path) -> Path:
+    """The little of pip that an installer needs; pip itself takes seconds."""
+    return put_wheel(folder, "pip-26.0", {"pip/__main__.py": PIP})
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, llama: Path, wheels: Sequence[Path]) -> list[tuple[str, ...]]:
@@ -108,7 +122,7 @@ def make_kit(folder: Path, version: str, doctor: int = 0, key: Path | None = Non
     """A kit that installs, for the Python that runs us."""
     made = folder / f"made-{version}"
     made.mkdir(parents=True)
-    wheels = [program_wheel(made, version, doctor), real_pip()]
+    wheels = [program_wheel(made, version, doctor), pip_wheel(made)]
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch, put_wheel(made, "llama_cpp_python-0.3.36"), wheels)
         kit = Kit(write(made / bundle), pythons=(HERE,), key=key)

@@ -88,7 +88,8 @@ def test_a_kit_holds_everything_and_nothing_else(kit):
 
 
 def test_every_wheel_is_pinned_by_its_hash(kit):
-    wheels = sorted((kit / "wheels").iterdir())
+    wheels = [wheel for wheel in sorted((kit / "wheels").iterdir()) if not wheel.name.startswith("pip-")]
+    assert len(wheels) == 3
     for name in LISTS:
         lines = (kit / name).read_text("utf-8").splitlines()
         assert [line.split("sha256:")[1] for line in lines] == [sha256_of(wheel) for wheel in wheels]
