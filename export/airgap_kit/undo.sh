@@ -15,4 +15,4 @@ cp -pPR "$bin/previous" "$bin/next"
 mv -f "$bin/next" "$bin/xraygpt-edge"  # the moment from which the other one answers
 mv -f "$bin/back" "$bin/previous"
 printf 'Now this program answers: '
-"$bin/xraygpt-edge" --version
+"$bin/xraygpt-edge" --version | head -n 1
