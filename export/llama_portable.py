@@ -38,7 +38,7 @@ LEFT_OUT = (
     "llama_cpp/lib/pkgconfig/**",
 )
 COMMON_FILE, COMMON = "CMakeLists.txt", "set(LLAMA_BUILD_COMMON ON CACHE"
-"""What llama.cpp's own programs share: a third of the build, and no program of ours uses it."""
+"""What llama.cpp's own programs share: 53 of 236 files to compile, and nothing of ours uses it."""
 KINDS_FILE = "vendor/llama.cpp/ggml/src/CMakeLists.txt"
 NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "cooperlake", "sapphirerapids")
 """AMX ends the process (decision 0001); numpy asks for SSE 4.2; the others gain little over their neighbours."""
