@@ -73,6 +73,7 @@ def as_0_1_0_left_it(place):
     (folder / "lib").mkdir()
     (folder / "bin" / "python").symlink_to("/usr/bin/env")
     (folder / "pyvenv.cfg").touch()
+    (folder / "example.dcm").touch()
     (folder / "bin" / "xraygpt-edge").write_text("#!/bin/sh\necho 0.1.0\n", "utf-8")
     (folder / "bin" / "xraygpt-edge").chmod(0o755)
     return folder
@@ -208,12 +209,14 @@ def test_the_installer_says_what_does_not_fit(kit, place, name, value, words):
     assert everything(place) == []
 
 
-def test_the_installer_takes_no_folder_with_other_files(kits, place):
-    taken = place / "home" / "taken"
-    taken.mkdir()
-    (taken / "mine.txt").touch()
+@pytest.mark.parametrize("mine", ["mine.txt", "versions/3.12/bin/python", "bin/xraygpt-edge"])
+def test_the_installer_takes_no_folder_with_other_files(kits, place, mine):
+    """As a home, pyenv's folder, or a `bin` into which pip has installed us."""
+    (place / "home" / "taken" / mine).parent.mkdir(parents=True)
+    (place / "home" / "taken" / mine).touch()
+    before = everything(place)
     assert "holds something else" in refused(run(place, kits["new"] / "install.sh", "taken"), 2)
-    assert everything(place) == ["taken", "taken/mine.txt"]
+    assert everything(place) == before
 
 
 def test_two_installers_do_not_meet_in_a_folder(kits, place):

@@ -33,7 +33,7 @@ clean_up() {  # what was begun and not finished goes away again
     [ "$done" = no ] || exit "$code"
     if [ -n "$number" ]; then
         rm -rf "$target/versions/$number"
-        rmdir "$target/versions" 2>/dev/null || :
+        rmdir "$target/versions" 2>/dev/null && rm -f "$target/.installation"
     fi
     [ -z "$brought" ] || rm -rf "$brought"
     [ "$fresh" = no ] || rm -rf "$folder"
@@ -102,6 +102,7 @@ begin() {  # the folder is ours from here on, and no other installer's
     fi
     is_ours || stop 2 "$folder holds something else. Name another folder: sh install.sh FOLDER"
     target=$(cd "$folder" && pwd)
+    (: >"$target/.installation") 2>/dev/null || stop 16 "nothing can be written in $target."
     note=$target/.installing
     if [ -r "$note" ] && kill -0 "$(cat "$note")" 2>/dev/null; then
         stop 11 "another installer is at work in $target (process $(cat "$note")). Wait for it; if there is none," \
@@ -112,9 +113,9 @@ begin() {  # the folder is ours from here on, and no other installer's
     lock=$note
 }
 
-is_ours() {
-    [ -e "$folder/bin/xraygpt-edge" ] || [ -d "$folder/versions" ] || [ -e "$folder/.installing" ] ||
-        [ -z "$(ls -A "$folder" 2>&1)" ]
+is_ours() {  # an installation, a folder with nothing in it, or what the kit of 0.1.0 left: in no other is anything removed
+    [ -e "$folder/.installation" ] || [ -z "$(ls -A "$folder" 2>&1)" ] ||
+        { [ -e "$folder/bin/xraygpt-edge" ] && [ -e "$folder/pyvenv.cfg" ] && [ -e "$folder/example.dcm" ]; }
 }
 
 in_use() {  # whether a version is the one that answers, or the one before it
@@ -125,11 +126,12 @@ sweep() {  # what nothing leads to any more: a version before the last, or one t
     for old in "$target"/versions/*; do
         [ ! -d "$old" ] || in_use "$old" || rm -rf "$old"
     done
-    [ -L "$target/bin/xraygpt-edge" ] && [ -L "$target/bin/previous" ] || return 0
-    rm -rf "$target/lib" "$target/lib64" "$target/include" "$target/pyvenv.cfg"  # 0.1.0 lay in the folder itself
+    [ -e "$target/pyvenv.cfg" ] && [ -L "$target/bin/xraygpt-edge" ] && [ -L "$target/bin/previous" ] || return 0
+    rm -rf "$target/lib" "$target/lib64" "$target/include"  # 0.1.0 lay in the folder itself
     for old in "$target"/bin/*; do
         case $old in */xraygpt-edge | */previous) ;; *) rm -rf "$old" ;; esac
     done
+    rm -f "$target/pyvenv.cfg"
 }
 
 check_room() {
@@ -178,14 +180,11 @@ place() {  # one file of the installation, whole or as it was
 }
 
 switch() {  # from the last rename on the new program answers; each step before leaves the old one
-    mkdir -p "$target/bin"
+    { mkdir -p "$target/bin" && ln -s "../versions/$number/bin/xraygpt-edge" "$new/link" && echo "$signer" >"$new/signer"; } \
+        2>/dev/null || stop 16 "nothing can be written in $target."
     for name in example.dcm undo.sh uninstall.sh; do place "$kit/$name" "$name"; done
-    if [ -n "$signer" ]; then
-        echo "$signer" >"$new/signer"
-        place "$new/signer" signer
-    fi
-    if [ -e "$target/bin/xraygpt-edge" ]; then place "$target/bin/xraygpt-edge" bin/previous; fi
-    ln -s "../versions/$number/bin/xraygpt-edge" "$new/link"
+    [ -z "$signer" ] || place "$new/signer" signer
+    [ ! -e "$target/bin/xraygpt-edge" ] || place "$target/bin/xraygpt-edge" bin/previous
     ! command -v sync >/dev/null || sync
     place "$new/link" bin/xraygpt-edge
     done=yes

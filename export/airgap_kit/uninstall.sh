@@ -24,10 +24,12 @@ stop() {
 
 remove() { rm -rf "$@" || stop 16 "the reason is above. What is left can be removed by the same command."; }
 
-[ -d "$target/versions" ] || stop 2 "nothing is installed in $target."
+[ -e "$target/.installation" ] || stop 2 "nothing is installed in $target."
 remove "$target/bin/xraygpt-edge"  # first: half a program must not answer
-remove "$target/versions" "$target/bin" "$target/lib" "$target/lib64" "$target/include" "$target/pyvenv.cfg" \
-    "$target/example.dcm" "$target/signer" "$target/.installing" "$target/undo.sh" "$target/uninstall.sh"
+if [ -e "$target/pyvenv.cfg" ]; then remove "$target/bin" "$target/lib" "$target/lib64" "$target/include"; fi  # of 0.1.0
+remove "$target/versions" "$target/bin/previous" "$target/pyvenv.cfg" "$target/example.dcm" "$target/signer"
+rmdir "$target/bin" 2>/dev/null || :
+remove "$target/.installing" "$target/undo.sh" "$target/uninstall.sh" "$target/.installation"
 rmdir "$target" 2>/dev/null || printf 'Files of yours stay in %s.\n' "$target"
 remove "$cache/cpu.json" "$cache/starts" "$cache/running"
 rmdir "$cache" 2>/dev/null || :
