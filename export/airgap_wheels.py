@@ -19,7 +19,7 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from zipfile import ZipFile
 
-from packaging.markers import default_environment
+from packaging.markers import default_environment  # ONNX Runtime brings it
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -53,7 +53,6 @@ def place(tmp_path):
 def test_a_real_kit_answers_where_there_is_no_network_and_no_compiler(kit, phantom, place):
     done = run(place, kit / "install.sh", "a place", before=WITHOUT_NETWORK)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
     program = place / "home" / "a place" / "bin" / "xraygpt-edge"
     assert f'"{program}" ask' in done.stdout
     command = [*WITHOUT_NETWORK, str(program), "ask", str(phantom), "Is there an effusion?", "--bundle", "demo"]
