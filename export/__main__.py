@@ -332,16 +332,23 @@ def airgap(
         Literal["portable", "native"],
         typer.Option(help="llama.cpp for any desktop CPU of the last ten years, or for one like this."),
     ] = "portable",
+    pythons: Annotated[
+        str, typer.Option(help="Pythons of the other computers, as 3.11,3.12; by default all that can be served.")
+    ] = "",
+    sign: Annotated[Path | None, typer.Option(help="Sign it with this key (ssh-keygen -t ed25519).")] = None,
 ) -> None:
     """Make the kit for a machine with no network and no compiler: wheels, bundle, installer."""
     from export import airgap as kits
+    from export.airgap_signing import fingerprint
     from export.measure import Meter
 
     meter = Meter()
     with refusals():
-        kits.make(kits.Kit(bundle, extra, cpu), out, meter)
+        kits.make(kits.Kit(bundle, extra, cpu, _listed(pythons), sign), out, meter)
         show([("What each step took", meter.rows())])
         words.print(f"The kit is in {out}. Carry the whole folder over, and there: sh install.sh", soft_wrap=True)
+        if sign:
+            words.print(f"Send this on paper, or some other way than the kit: {fingerprint(sign)}", soft_wrap=True)
 
 
 def _export(source: Source, out: Path, vision: str, language: str, name: str | None, threads: int | None) -> None:

@@ -36,14 +36,15 @@ LEFT_OUT = (
     "lib/**",
     "llama_cpp/lib/cmake/**",
     "llama_cpp/lib/pkgconfig/**",
-    "llama_cpp/lib/libllama-common*",
 )
+COMMON_FILE, COMMON = "CMakeLists.txt", "set(LLAMA_BUILD_COMMON ON CACHE"
+"""What llama.cpp's own programs share: 53 of 236 files to compile, and nothing of ours uses it."""
 KINDS_FILE = "vendor/llama.cpp/ggml/src/CMakeLists.txt"
 NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "cooperlake", "sapphirerapids")
 """AMX ends the process (decision 0001); numpy asks for SSE 4.2; the others gain little over their neighbours."""
 LEAST_FEATURES = ["sse4_2"]
 """What a CPU must have, as Linux spells it."""
-RECIPE = (ZIG, TARGET, *NOT_BUILT)
+RECIPE = (ZIG, TARGET, *NOT_BUILT, COMMON)
 """What a wheel depends on beside the flags and the source."""
 DATED = "1767225600"
 """Of every file in the wheel, in seconds: else each build is another."""
@@ -53,9 +54,10 @@ def build(source: Path, scratch: Path, log: Path) -> None:
     """Put the wheel into scratch. source: as `llama_source.fetch` leaves it. Raises SetupError."""
     narrow(source)
     build_folder = scratch / "build"
-    maps = f"-ffile-prefix-map={source}=. -ffile-prefix-map={build_folder}=build"
+    places = {source: ".", build_folder: "build", scratch / "zig": "zig"}
+    everywhere = " ".join(["-g0", *(f"-ffile-prefix-map={place}={name}" for place, name in places.items())])
     tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(scratch, log).items()]
-    flags = [*FLAGS, *tools, f"-DCMAKE_C_FLAGS={maps}", f"-DCMAKE_CXX_FLAGS={maps}"]
+    flags = [*FLAGS, *tools, f"-DCMAKE_C_FLAGS={everywhere}", f"-DCMAKE_CXX_FLAGS={everywhere}"]
     command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
     command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=true"]
     command += ["-C", f"wheel.exclude={';'.join(LEFT_OUT)}", "--wheel-dir", str(scratch), str(source)]
@@ -64,13 +66,17 @@ def build(source: Path, scratch: Path, log: Path) -> None:
 
 
 def narrow(source: Path) -> None:
-    """Take the kinds of CPU that are not built out of the source. Raises SetupError for a source that is another."""
-    file = source / KINDS_FILE
-    text = file.read_text("utf-8") if file.is_file() else ""
+    """Take what is not built out of the source. Raises SetupError for a source that is another."""
     for kind in NOT_BUILT:
-        text, found = re.subn(rf"^ *ggml_add_cpu_backend_variant\({kind}[ )].*\n", "", text, flags=re.MULTILINE)
-        if found != 1:
-            raise SetupError(f"llama.cpp's list of CPUs names {kind} {found} times: compare export/llama_portable.py.")
+        _change(source / KINDS_FILE, rf"^ *ggml_add_cpu_backend_variant\({kind}[ )].*\n", "", kind)
+    _change(source / COMMON_FILE, re.escape(COMMON), COMMON.replace(" ON ", " OFF "), "LLAMA_BUILD_COMMON")
+
+
+def _change(file: Path, pattern: str, new: str, name: str) -> None:
+    """Replace what a file of the source must hold exactly once."""
+    text, found = re.subn(pattern, new, file.read_text("utf-8") if file.is_file() else "", flags=re.MULTILINE)
+    if found != 1:
+        raise SetupError(f"llama.cpp's {file.name} names {name} {found} times: compare export/llama_portable.py.")
     file.write_text(text, "utf-8")
 
 

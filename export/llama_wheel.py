@@ -52,6 +52,9 @@ X86_FLAGS = {
 PORTABLE = frozenset({"sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"})
 """What Intel's desktop CPUs have had since 2013 and AMD's since 2015."""
 
+SCRATCH = "building-"
+"""How the folders begin in which a wheel is being built."""
+
 NO_COMPILER = (
     "No C++ compiler was found. Install one, then run the same command again. "
     "Debian, Ubuntu: apt install g++ cmake. Fedora: dnf install gcc-c++ cmake. macOS: xcode-select --install."
@@ -198,7 +201,9 @@ def build(folder: Path, flags: list[str]) -> Path:
     """Compile the wheel with pip into a scratch folder, then keep it."""
     log = folder / "build.log"
     log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    for left in folder.glob(f"{SCRATCH}*"):  # by a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch:
         if chooses(flags):
             say("Building llama.cpp for every x86-64 desktop with Linux: about 10 minutes on two idle cores, once.")
             llama_portable.build(llama_source.fetch(Path(scratch), log), Path(scratch), log)

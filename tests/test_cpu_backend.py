@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.tiny import write_language
+from xraygpt_edge import doctor
 from xraygpt_edge.errors import RuntimeMissing
 from xraygpt_edge.generation import cpu_backend
 from xraygpt_edge.generation.llama import import_backends, libraries
@@ -128,3 +129,16 @@ def test_the_child_that_proves_a_library_tells_a_wrong_one_from_a_wrong_model(tm
     (tmp_path / "libggml-cpu-haswell.so").write_bytes(b"no library")
     wrong = cpu_backend.Variant("haswell", tmp_path / "libggml-cpu-haswell.so")
     assert cpu_backend._tried(wrong, tmp_path / "model.gguf") == cpu_backend.UNSUPPORTED
+
+
+def test_doctor_names_the_code_that_its_proof_of_a_bundle_has_chosen(monkeypatch):
+    chosen = []
+
+    def proved(store):
+        chosen.append("haswell")
+        yield doctor.CheckResult("bundle demo", "ok", "")
+
+    monkeypatch.setattr(doctor, "_bundles", proved)
+    monkeypatch.setattr(cpu_backend, "chosen", lambda libraries: "".join(chosen))
+    found = {result.name: result.found for result in doctor.examine(Path())}
+    assert found["llama.cpp"].endswith("code for haswell")

@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -70,22 +70,16 @@ class CheckResult:
 
 def examine(store: Path) -> Iterator[CheckResult]:
     """Every check, one after another; a check that fails itself is a result, too."""
-    checks: Sequence[Callable[[], CheckResult]] = (
-        _cpu,
-        _memory,
-        _onnxruntime,
-        _llama,
-        _cuda,
-        _decoders,
-        _reader,
-        _telemetry,
-    )
-    for check in checks:
-        try:
-            yield check()
-        except XrayGPTError as error:
-            yield CheckResult(check.__name__.strip("_"), "fail", error.message, f"explain {error.error_id}")
+    yield from map(_result_of, (_cpu, _memory, _onnxruntime, _cuda, _decoders, _reader, _telemetry))
     yield from _bundles(store)
+    yield _result_of(_llama)  # last, since the code for this CPU is chosen when the first bundle is loaded
+
+
+def _result_of(check: Callable[[], CheckResult]) -> CheckResult:
+    try:
+        return check()
+    except XrayGPTError as error:
+        return CheckResult(check.__name__.strip("_"), "fail", error.message, f"explain {error.error_id}")
 
 
 def _cpu() -> CheckResult:

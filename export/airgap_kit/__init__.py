@@ -1,0 +1,1 @@
+"""What goes into a kit as it is, and the words of its README."""
