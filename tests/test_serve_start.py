@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from tests.serving import ROOT, WAIT_S, Serving, serving
 from tests.tiny import write_bundle
+from xraygpt_edge.cli.app import run
 from xraygpt_edge.serve.codes import Codes, new_code, new_key
 
 
@@ -169,3 +171,21 @@ def test_a_model_that_cannot_be_loaded_is_said_where_a_page_may_show_it_and_ends
         assert (reply.status, reply.code) == (503, model["error"]["code"])
     with linked(broken, place, "--no-browser", module="xraygpt_edge") as server:
         assert server.process.wait(WAIT_S) == model["error"]["xraygpt"]["exit_code"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the entry of Linux")
+def test_a_shortcut_starts_the_server_with_the_same_options_from_anywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    odd = '$a `b` "c" %d \\e'
+    options = ["--port", "8700", "--name", "a.example", "--name", "b.example", "--api-only", "--log", odd]
+    assert run(["serve", "--shortcut", *options]) == 0
+    entry = Path(capsys.readouterr().out.strip())
+    assert entry == tmp_path / "applications" / "xraygpt-edge.desktop"
+    (command,) = (line for line in entry.read_text("utf-8").splitlines() if line.startswith("Exec="))
+    unescaped = command.removeprefix("Exec=").replace("\\\\", "\\").replace("%%", "%")
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r'"((?:[^"\\]|\\.)*)"', unescaped)]
+    assert words[1:4] == ["-m", "xraygpt_edge", "serve"]
+    assert sorted(words[4:]) == sorted([*options[:-1], str(tmp_path / odd)])
