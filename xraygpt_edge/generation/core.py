@@ -185,7 +185,7 @@ class Core:
             kept = sequence.tokens.n_start if self._shares_starts else 0
             self._home(sequence).slots.release(sequence.slot, kept)
         for decoding in self._decodings:
-            if decoding.poisoned and not self.running:
+            if decoding.poisoned and not any(self._home(sequence) is decoding for sequence in self.running):
                 decoding.slots.clear()
                 decoding.poisoned = False
 
