@@ -24,6 +24,7 @@ def by_status(out: Path) -> Counter[str]:
     return Counter(record.get("error_id", "ok") for record in records(out))
 
 
+@pytest.mark.long
 def test_kill_9_at_random_moments_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     tally = kill.soak(6, tmp_path, seed=3)
     assert tally.total >= 6
@@ -68,6 +69,7 @@ def test_a_model_process_that_hangs_is_given_up_and_the_others_are_answered(
     assert "silent" in summary.failures[0]["message"]
 
 
+@pytest.mark.long
 def test_three_deaths_in_a_row_end_the_batch_with_19_and_every_record_kept(tmp_path: Path, bundle: Path) -> None:
     folder = write_folder(tmp_path / "films", 10, (b"OK",) * 6 + (b"CRASH",) * 4)
     assert finish(command(folder, tmp_path / "out", bundle)) == 19

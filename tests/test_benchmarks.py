@@ -200,6 +200,7 @@ def test_our_sides_decode_as_many_tokens_as_the_peer_is_told(task):
     assert all(value > 0 for value in (*many["values"].values(), prompt["values"]["tokens_per_s"]))
 
 
+@pytest.mark.long
 def test_the_suite_runs_and_keeps_every_round(task, tmp_path, capsys):
     file = run(task, ["vision", "folder", "start"], 1, tmp_path / "out", anyway=True)
     result = results.load(file)
@@ -239,6 +240,7 @@ def a_wheel(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_each_build_is_measured_alone_and_beside_a_busy_program(task, tmp_path, monkeypatch):
     wheel = a_wheel(tmp_path / "ours.whl")
     monkeypatch.setattr("export.llama_wheel.built_wheel", lambda cpu: wheel)
@@ -285,6 +287,7 @@ def test_drafts_are_measured_along_the_same_words(task, monkeypatch):
     assert hopeless["decodes"] == hopeless["tokens"]
 
 
+@pytest.mark.long
 def test_several_runs_of_one_bundle_make_one_table_and_others_do_not(task, tmp_path):
     files = [run(task, [name], 1, tmp_path / name, anyway=True) for name in ("vision", "start")]
     assert [m["name"] for m in results.merged(files)["measurements"]] == ["vision", "start"]

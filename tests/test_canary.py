@@ -248,6 +248,7 @@ def write_reports(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
+@pytest.mark.long
 def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
     """Each command on a file that is read and on some that are refused, batch on all of them, every kind of report."""
     scene = Scene(tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.export
+pytestmark = [pytest.mark.long, pytest.mark.export]
 
 
 @pytest.fixture(scope="module")

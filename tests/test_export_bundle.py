@@ -32,6 +32,7 @@ def hashes(folder):
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", [released_source, pytest.param(medclip_source, marks=pytest.mark.slow)])
 def test_the_same_files_give_the_same_bundle(tmp_path, source):
     for number in (1, 2):
@@ -54,6 +55,7 @@ def test_a_bundle_verifies_and_names_its_sources_and_tools(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.long
 def test_nothing_of_the_exports_place_and_time_is_in_the_bundle(tmp_path):
     export(medclip_source(), tmp_path / "tiny")
     for path in (tmp_path / "tiny").rglob("*"):
@@ -69,6 +71,7 @@ def test_receipts_say_what_the_original_computed(tmp_path):
         assert case.logits.argmax(axis=1).tolist() == list(case.answer)
 
 
+@pytest.mark.long
 def test_an_interrupted_export_goes_on_where_it_was(tmp_path, monkeypatch):
     made = []
     convert = language_gguf.convert
@@ -82,6 +85,7 @@ def test_an_interrupted_export_goes_on_where_it_was(tmp_path, monkeypatch):
     assert made == ["F16"]
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_no_file_under_a_final_name(tmp_path, monkeypatch):
     written = language_gguf.GGUFWriter.write_tensor_data
     calls = []
@@ -106,6 +110,7 @@ def test_a_bundle_that_exists_is_not_overwritten(tmp_path):
         export(medclip_source(), tmp_path / "tiny")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dtype", "layout"), [(torch.float32, "safetensors"), (torch.bfloat16, "bin")])
 def test_every_number_type_and_file_type_converts(tmp_path, dtype, layout):
     folder = vicuna_with(tmp_path)
@@ -127,6 +132,7 @@ def test_every_number_type_and_file_type_converts(tmp_path, dtype, layout):
     assert result.figures["language"]["F16"]["mean_kl"] < 1e-4
 
 
+@pytest.mark.long
 def test_image_files_in_half_precision_export_as_well(tmp_path):
     source = released_source()
     files = {}
@@ -137,6 +143,7 @@ def test_image_files_in_half_precision_export_as_well(tmp_path):
     export(released_source(files), tmp_path / "tiny", "fp32", "Q8_0")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["released", "medclip"])
 def test_other_dimensions_in_the_same_layout_export_unchanged(tmp_path, monkeypatch, kind):
     sizes = synthetic.Dimensions(
@@ -220,6 +227,7 @@ def test_a_defect_in_the_image_path_shows_against_the_original(tmp_path, monkeyp
     assert distance() > 1e-2
 
 
+@pytest.mark.long
 def test_a_vicuna_without_a_tokenizer_is_refused(tmp_path):
     folder = tmp_path / "vicuna"
     shutil.copytree(VICUNA, folder, ignore=shutil.ignore_patterns("tokenizer.model"))

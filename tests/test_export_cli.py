@@ -48,6 +48,7 @@ def test_an_export_shows_times_and_figures_and_ends_with_0(tmp_path):
     assert (tmp_path / "tiny/manifest.json").is_file()
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_parity_of_a_finished_bundle_writes_its_table(tmp_path):
     medclip(tmp_path / "tiny")
@@ -56,6 +57,7 @@ def test_parity_of_a_finished_bundle_writes_its_table(tmp_path):
     assert "| int8 |" in (tmp_path / "table.md").read_text("utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_parity_of_an_altered_bundle_is_refused(tmp_path):
     medclip(tmp_path / "tiny")
@@ -67,6 +69,7 @@ def test_parity_of_an_altered_bundle_is_refused(tmp_path):
     assert "vision-int8.onnx" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_a_missed_gate_ends_with_18_and_no_bundle(tmp_path, monkeypatch):
     monkeypatch.setitem(gates.LANGUAGE, "Q8_0", {"mean_kl": 1e-9})
@@ -91,6 +94,7 @@ def test_an_unknown_precision_ends_with_4(tmp_path):
     assert "Q4_X" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["released", "medclip"])
 def test_random_weights_become_a_bundle_by_the_same_code(tmp_path, kind):
     result = run("synthetic", "--kind", kind, "--scale", "tiny", "--out", tmp_path / "tiny", "--threads", 1)

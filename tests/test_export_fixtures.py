@@ -14,7 +14,7 @@ from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.imaging.images import read_radiograph
 from xraygpt_edge.imaging.preprocess import to_tensor
 
-pytestmark = [pytest.mark.shared, pytest.mark.export]
+pytestmark = [pytest.mark.long, pytest.mark.shared, pytest.mark.export]
 
 LOGITS = {"F32": 0.01, "F16": 0.012}
 """How far a first logit may be from the original's."""

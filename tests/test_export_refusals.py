@@ -182,6 +182,7 @@ def test_a_missing_and_an_extra_tensor_are_both_named(tmp_path):
     assert "unexpected: score.weight" in text
 
 
+@pytest.mark.long
 def test_an_infinite_weight_of_the_language_model_is_named_and_leaves_no_gguf(tmp_path):
     def spoil(tensors):
         if "model.layers.1.mlp.up_proj.weight" in tensors:
@@ -193,6 +194,7 @@ def test_an_infinite_weight_of_the_language_model_is_named_and_leaves_no_gguf(tm
     assert not list(tmp_path.rglob("*.gguf"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [2.0**17])
 def test_a_weight_beyond_half_precision_is_named(tmp_path, number):
     def grow(tensors):

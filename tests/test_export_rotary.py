@@ -89,6 +89,7 @@ def test_rounded_frequencies_would_be_seen_against_the_original(tmp_path, monkey
     assert furthest(converted(VICUNA, tmp_path / "rounded.gguf", precision)) > NEAR[precision]
 
 
+@pytest.mark.long
 def test_a_bundle_with_rounded_frequencies_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(language_gguf, "GGUFWriter", RoundingWriter)
     with pytest.raises(ExportRefused, match="rounded rotary frequencies"):

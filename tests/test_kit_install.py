@@ -18,7 +18,7 @@ import pytest
 from tests.kits import HERE, bare, computer, has_sh, make_kit, refused, run, say_otherwise
 from tests.test_airgap import make_key
 
-pytestmark = has_sh
+pytestmark = [pytest.mark.long, has_sh]
 
 
 @pytest.fixture(scope="module")

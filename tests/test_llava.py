@@ -27,7 +27,7 @@ from xraygpt_edge import Sampling, XrayGPT
 from xraygpt_edge.bundle import load
 from xraygpt_edge.generation.prompt import Turn
 
-pytestmark = [pytest.mark.export]
+pytestmark = [pytest.mark.long, pytest.mark.export]
 
 LLAMA = {"layers": 2, "width": 192, "heads": 3, "head_width": 64, "mlp_width": 320, "vocabulary": 500}
 SIZES = {

@@ -233,6 +233,7 @@ def test_ask_draws_maps_beside_the_answer_and_changes_no_token(model, phantom, t
     assert path.name == f"{plain.input.sha256[:12]}-effusion-right.png"
 
 
+@pytest.mark.long
 def test_a_batch_keeps_maps_and_its_reports_show_them_without_the_model_where_the_films_are_the_same(
     films: Path, tmp_path: Path
 ) -> None:

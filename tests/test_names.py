@@ -70,6 +70,7 @@ def names(records: list[dict[str, Any]]) -> set[bytes]:
     return {base64.b64decode(r["path_b64"]) if "path_b64" in r else r["path"].encode() for r in records}
 
 
+@pytest.mark.long
 def test_a_batch_begun_under_one_locale_is_complete_under_every_other(
     place: Path, tmp_path: Path, locales: dict[str, dict[str, str]]
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_batch_begun_under_one_locale_is_complete_under_every_other(
         assert batch(other, place, tmp_path) == records
 
 
+@pytest.mark.long
 def test_every_report_finds_every_file_under_any_locale_and_says_the_same(
     place: Path, tmp_path: Path, locales: dict[str, dict[str, str]]
 ) -> None:

@@ -227,6 +227,7 @@ def test_words_stream_and_stop_keeps_what_was_said(slow_film: Page) -> None:
     assert slow_film.locator(".answer .said").inner_text().count("clear") < 400
 
 
+@pytest.mark.long
 def test_one_who_waits_knows_the_place_and_asks_again_by_itself_when_all_are_taken(
     browser: Browser, slow_server: Serving, slow_film: Page, phantom: Path
 ) -> None:
@@ -495,6 +496,7 @@ def axe(page: Page) -> list[str]:
     return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
 
 
+@pytest.mark.long
 def test_a_story_by_keyboard_alone(page: Page, phantom: Path) -> None:
     with page.expect_file_chooser() as coming:
         tab_to(page, "Choose a file")
@@ -526,6 +528,7 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"Tab does not lead to {name}")
 
 
+@pytest.mark.long
 def test_a_story_by_touch(browser: Browser, server: Serving, phantom: Path) -> None:
     with visit(browser, server, size=(390, 844), has_touch=True, is_mobile=True) as page:
         choose(page, phantom)

@@ -14,7 +14,7 @@ from tests.browsing import SIZES, answered, ask, choose, chromium, visit
 from tests.serving import Serving, serving
 from tests.tiny import write_bundle
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.long, pytest.mark.browser]
 
 FOLDER = "Radiographs of the folder"
 

@@ -20,7 +20,7 @@ from tests.serving import Serving, serving
 from tests.test_canary import CANARIES
 from tests.tiny import write_bundle
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.long, pytest.mark.browser]
 
 PAYLOADS = [each.replace("{}", "acted++").replace("\x00", "") for each in (*HTML, *PAGE)]
 GROUP = 20

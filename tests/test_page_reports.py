@@ -38,6 +38,7 @@ def report(demo: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactory) 
     return target
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desk", "light")])
 def test_axe_finds_nothing_in_the_report(browser: Browser, report: Path, size: str, scheme: str) -> None:
     width, height = SIZES[size]

@@ -15,6 +15,7 @@ from tests.tiny import write_bundle
 from tests.warding import PASSWORD, Warding, warding
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.browser,
     pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate"),
 ]

@@ -74,6 +74,7 @@ def test_gnu_parallel(shop: Path) -> None:
     assert (shop / "parallel.log").read_text() == log  # nothing was done twice
 
 
+@pytest.mark.long
 def test_slurm(shop: Path) -> None:
     script = recipe("Slurm")
     assert "--array=0-499%50" in script

@@ -37,6 +37,8 @@ from xraygpt_edge.serve.runs.keeping import Keeper
 from xraygpt_edge.serve.runs.registry import Runs
 from xraygpt_edge.serve.runs.run import Asked
 
+pytestmark = pytest.mark.long
+
 QUESTIONS = ["What are the main findings?", "Is the heart enlarged?"]
 TOKENS = "8"
 

@@ -20,7 +20,7 @@ from tests.serving import WAIT_S, Reply, Serving, chat, serving
 from tests.test_canary import BIRTH_DATE, CANARIES, NOT_TOLD, UIDS
 from tests.tiny import write_bundle
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 CANARY = "CANARY question"
 FORMATS = ("text", "html", "json", "dicom-sr", "fhir", "none", CANARY)

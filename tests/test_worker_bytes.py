@@ -24,6 +24,7 @@ def outcome(reader: Reader, file: Path | bytes, options: ReadOptions = DEFAULT) 
     return pixels.shape, pixels.tobytes(), reading.radiograph.source, reading.steps
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_bytes_get_the_answer_that_the_file_gets(shared: Path) -> None:
     folders = [shared / "data" / name for name in ("radiographs", "attacks", "field")]

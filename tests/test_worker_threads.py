@@ -48,6 +48,7 @@ def again_and_again(what: Callable[[], object], stop: threading.Event) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_child_left")
 def test_threads_get_their_own_pictures_while_others_start_close_and_look(tmp_path: Path) -> None:
     films = [film(*size) for size in SIZES]
