@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from xraygpt_edge.bundle.manifest import ImageRecipe
 from xraygpt_edge.errors import BundleAltered, BundleIncompatible
 from xraygpt_edge.files import replacing
 from xraygpt_edge.findings import CHEXPERT, Finding, Place, places
@@ -138,8 +139,16 @@ def identity(plan: LoadPlan) -> str:
     manifest = plan.bundle.manifest
     files = (plan.vision_file.sha256, plan.language_file.sha256)
     words = (manifest.prompt.default, plan.bundle.template(None), manifest.prompt.clean_up, manifest.prompt.stop)
-    facts = (SCHEMA, files, manifest.image, words, places_of(plan))
+    facts = (SCHEMA, files, _image_facts(manifest.image), words, places_of(plan))
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+
+
+def _image_facts(image: ImageRecipe) -> dict[str, Any]:
+    """A field that a later version added counts where it is used: earlier profiles stay those of their model."""
+    facts: dict[str, Any] = msgspec.to_builtins(image)
+    if image.fit != "pad-color":
+        del facts["pad_color"]
+    return facts
 
 
 def site_path(root: Path) -> Path:
