@@ -280,6 +280,7 @@ def test_no_command_lets_anything_of_a_patient_out(tmp_path: Path) -> None:
         ["report", out, "--to", "fhir", "--images", scene.films, "--debug"],
         ["report", out, "--to", "dicom-sr", "--images", scene.films, "--debug"],
         ["report", out, "--to", "dicom-sr", "--images", scene.films, "--json"],
+        ["replay", out, "--images", scene.films, *tiny, "--debug"],
         ["evaluate", out, "--references", references, "--strata", groups, "--against", out, "--debug"],
         ["evaluate", out, "--references", references, "--labels", references, "--json"],
         ["calibrate", scene.films, "--labels", references, *tiny, "--debug"],
