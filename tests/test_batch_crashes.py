@@ -31,6 +31,7 @@ def test_kill_9_at_random_moments_loses_nothing_and_doubles_nothing(tmp_path: Pa
     assert tally.clean
 
 
+@pytest.mark.long
 def test_one_of_many_starts_wins_and_the_others_exit_11(tmp_path: Path) -> None:
     codes, _ = locks.contend(tmp_path, starts=4)
     assert codes == Counter({11: 3, 0: 1})

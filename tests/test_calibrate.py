@@ -42,6 +42,7 @@ def labelled(target: Path, seeds: Sequence[int]) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_a_folder_and_labels_become_a_profile_that_is_checked_on_other_films_alone(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

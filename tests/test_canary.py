@@ -160,6 +160,7 @@ def assert_no_canary(written: str) -> None:
     assert not holds_canary(written.encode("utf-8", "replace")), written
 
 
+@pytest.mark.long
 def test_no_message_of_any_failing_file_quotes_a_tag(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """With --force, which goes furthest; the batch below reads the same files without."""
     files, refused = failing(), 0

@@ -62,6 +62,7 @@ def test_nothing_of_the_exports_place_and_time_is_in_the_bundle(tmp_path):
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
 
 
+@pytest.mark.long
 def test_receipts_say_what_the_original_computed(tmp_path):
     export(released_source(), tmp_path / "tiny")
     cases = load_receipts(tmp_path / "tiny/receipts.npz")
@@ -187,6 +188,7 @@ def swapped_norms():
     return block
 
 
+@pytest.mark.long
 def test_a_wrong_order_of_q_and_k_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr(language_gguf, "rotary_order", unpermuted)
     with pytest.raises(GateMissed, match="language F16: mean_kl"):
@@ -194,6 +196,7 @@ def test_a_wrong_order_of_q_and_k_is_caught(tmp_path, monkeypatch):
     assert not (tmp_path / "tiny").exists()
 
 
+@pytest.mark.long
 def test_swapped_names_in_the_language_model_are_caught(tmp_path, monkeypatch):
     names = dict(language_gguf.LAYER)
     names["input_layernorm"], names["post_attention_layernorm"] = "ffn_norm", "attn_norm"

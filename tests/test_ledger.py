@@ -70,6 +70,7 @@ def test_what_was_done_is_known_again(tmp_path: Path) -> None:
         assert ledger.attempts("b.png", "findings?") == 2
 
 
+@pytest.mark.long
 def test_a_last_line_cut_at_any_byte_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
     whole = written(tmp_path, record("a.png"), record("b.png"))
     first = whole.index(b"\n") + 1

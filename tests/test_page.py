@@ -463,6 +463,7 @@ OFTEN = [("phone", "dark"), ("desk", "light")]
 SELDOM = [(size, scheme) for size in SIZES for scheme in ("dark", "light") if (size, scheme) not in OFTEN]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "scheme"), [*OFTEN, *(pytest.param(*each, marks=pytest.mark.slow) for each in SELDOM)]
 )

@@ -250,6 +250,7 @@ def test_a_patients_number_of_two_parts_stays_one_number(tmp_path: Path, films: 
     assert fhir(reports(batch, films, "fhir")[0])["subject"]["identifier"]["value"] == "A\\B"
 
 
+@pytest.mark.long
 def test_tags_and_model_text_stay_text_in_every_object(tmp_path: Path, films: Path) -> None:
     hostile = [*payloads.HTML, *payloads.FORMULAS, *payloads.TERMINAL]
     lines = []

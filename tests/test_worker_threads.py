@@ -88,6 +88,7 @@ def test_a_refusal_goes_to_the_thread_whose_file_it_is() -> None:
     assert found == ["E-IMG-012" if n % 3 == 0 else SIZES[n % len(SIZES)] for n in range(30)]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 @pytest.mark.usefixtures("no_child_left")
 def test_an_interrupt_in_one_thread_gives_the_next_one_no_picture_of_another_file() -> None:

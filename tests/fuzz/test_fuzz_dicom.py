@@ -8,6 +8,7 @@ from tests.fuzz.dicom import make
 from tests.fuzz.hostile import run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codestream", [False, True])
 def test_mutated_files_end_as_pictures_or_refusals(codestream: bool) -> None:  # noqa: FBT001
     tally = run(make(codestream=codestream), range(150))
