@@ -115,7 +115,7 @@ def test_the_receiver_can_open_no_connection(node: Node) -> None:
 KINDS = ("dicom-sr", "secondary-capture", "fhir", "json", "html")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_of_result_is_made(
     tiny: Path, phantom: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from xraygpt_edge.node.spool import file_hash
 pytestmark = needs("storescu", "echoscu")
 
 STRANGER = "127.0.0.9"
+ECHO_S = 1.0
 MEMORY_MAX_BYTES = 300 << 20
 FIRST = 1000
 """Number of the first film here; others have sent theirs to the same node."""
@@ -96,7 +98,9 @@ def is_closed(link: socket.socket, seconds: float) -> bool:
 
 
 def the_good_peer_is_served(node: Node, number: int, folder: Path) -> None:
+    began_s = time.monotonic()
     assert echo(node.port) == 0
+    assert time.monotonic() - began_s < ECHO_S + 1, "an echo takes no longer than it should"
     before = node.status()["all"]["received"]
     assert send(node.port, no_film(FIRST + number, folder)).returncode == 0
     assert node.status()["all"]["received"] == before + 1

@@ -115,12 +115,15 @@ def _words(report: str, found: Sequence[Section], kind: Kind) -> int:
 def _is_contradicted(report: str, found: Sequence[Section]) -> bool:
     """An addendum corrects the report, or states what it denies, or denies it: which is right, no rule knows."""
     added = " ".join(report[s.start : s.end] for s in found if s.kind == "addendum")
+    if not added:
+        return False
     if CORRECTS.search(added):
         return True
+    added = f"FINDINGS: {added}"
     if not any(sentence.claims for sentence in claims(added, CHEXPERT)):
         return False
     before = " ".join(report[s.start : s.end] for kinds in _USED[:2] for s in found if s.kind in kinds)
-    marked = check(claims(f"{before}\n\nFINDINGS: {added}", CHEXPERT), CHEXPERT)
+    marked = check(claims(f"{before}\n\n{added}", CHEXPERT), CHEXPERT)
     return any("W-TXT-002" in sentence.flags and sentence.start > len(before) for sentence in marked)
 
 
