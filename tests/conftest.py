@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from playwright.sync_api import Browser
 
     from tests.node import Clinic
     from xraygpt_edge.generation.llama import LlamaContext, Span
@@ -80,9 +81,19 @@ def phantom() -> Path:
 @pytest.fixture(scope="session")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """A node between a modality, a peer that misbehaves, and an archive; for tests that do not harm it."""
+
     from tests.node import Clinic
 
     with Clinic.open(tmp_path_factory.mktemp("clinic")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """This machine's Chromium, for tests with the mark of the same name."""
+    from tests.browsing import chromium
+
+    with chromium() as found:
         yield found
 
 

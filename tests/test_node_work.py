@@ -171,6 +171,12 @@ def test_a_page_of_ours_is_known_by_its_header_whatever_its_uid_and_a_drawn_phan
     reader.read(as_bytes(dataset(chest(), Manufacturer="Siemens", DeviceSerialNumber="1")))
 
 
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watched file is believed at the second look, however soon that is."""
+    monkeypatch.setattr(watching, "STILL_S", 0.0)
+    monkeypatch.setattr(watching, "LOOK_S", 0.0)
+
+
 def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_when_there_is_no_room(
     queue: Database,
     place: spool.Spool,
@@ -179,8 +185,7 @@ def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_whe
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watching, "STILL_S", 0.0)
-    monkeypatch.setattr(watching, "LOOK_S", 0.0)
+    without_waiting(monkeypatch)
     folder = tmp_path / "incoming"
     folder.mkdir()
     for number in range(4):
@@ -201,8 +206,7 @@ def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_whe
     watch.look()
     assert films.n_waiting(queue) == 0, "no room"
     monkeypatch.undo()
-    monkeypatch.setattr(watching, "STILL_S", 0.0)
-    monkeypatch.setattr(watching, "LOOK_S", 0.0)
+    without_waiting(monkeypatch)
     watch.look()
     assert films.n_waiting(queue) == 2
 
@@ -214,8 +218,7 @@ def test_a_watched_file_that_is_whole_and_no_radiograph_is_taken_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watching, "STILL_S", 0.0)
-    monkeypatch.setattr(watching, "LOOK_S", 0.0)
+    without_waiting(monkeypatch)
     folder = tmp_path / "incoming"
     folder.mkdir()
     (folder / "ct.dcm").write_bytes(as_bytes(dataset(chest(), SOPClassUID="1.2.840.10008.5.1.4.1.1.2")))

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import drawn_dicom
-from tests.browsing import SIZES, answered, ask, choose, chromium, drop, give, link, open_page, pixels, visit
+from tests.browsing import SIZES, answered, ask, choose, drop, give, link, open_page, pixels, visit
 from tests.payloads import HTML
 from tests.serving import Serving, serving
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
@@ -23,12 +23,6 @@ PAGE = {"entrance": "--no-browser"}
 PICTURE = "Chest radiograph"
 DESCRIBE = "Describe the given chest x-ray image in detail."
 CT = "1.2.840.10008.5.1.4.1.1.2"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

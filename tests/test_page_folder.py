@@ -10,19 +10,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.browsing import SIZES, answered, ask, choose, chromium, visit
+from tests.browsing import SIZES, answered, ask, choose, visit
 from tests.serving import Serving, serving
 from tests.tiny import write_bundle
 
 pytestmark = [pytest.mark.long, pytest.mark.browser]
 
 FOLDER = "Radiographs of the folder"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import answered, ask, choose, chromium, drop, visit
+from tests.browsing import answered, ask, choose, drop, visit
 from tests.conftest import BROWSER
 from tests.drawn_dicom import as_bytes, chest, dataset
 from tests.payloads import HTML, PAGE
@@ -25,12 +25,6 @@ pytestmark = [pytest.mark.long, pytest.mark.browser]
 PAYLOADS = [each.replace("{}", "acted++").replace("\x00", "") for each in (*HTML, *PAGE)]
 GROUP = 20
 """As many in one question; the model of these tests says it again."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import SIZES, chromium, open_page
+from tests.browsing import SIZES, open_page
 from tests.tiny import write_bundle
 from tests.warding import PASSWORD, Warding, warding
 
@@ -25,12 +25,6 @@ pytestmark = [
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warding]:
     bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
     with warding(bundle, tmp_path_factory.mktemp("ward")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 
