@@ -370,7 +370,7 @@ def written_files(root: Path) -> list[Path]:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     listed = [root / name for name in done.stdout.split("\0") if name] if done.returncode == 0 else []
     kept = listed or [path for path in root.rglob("*") if "/." not in f"/{path.relative_to(root)}"]
-    endings = {".py", ".md", ".toml", ".txt", ".json", ".html", ".cfg", ".yml", ".yaml", ""}
+    endings = {".py", ".js", ".css", ".sh", ".md", ".toml", ".txt", ".json", ".html", ".cfg", ".yml", ".yaml", ""}
     return [path for path in kept if path.suffix in endings and path.is_file()]
 
 
@@ -384,6 +384,12 @@ def test_no_text_names_a_registry_or_the_machine_it_was_written_on(root: Path) -
         if word in file.read_text("utf-8", "replace")
     ]
     assert strays == []
+
+
+def test_no_text_holds_both_sides_of_a_conflict(root: Path) -> None:
+    border = re.compile(rf"^(?:{'<' * 7}|{'>' * 7}) ", re.MULTILINE)
+    files = written_files(root)
+    assert [file.name for file in files if border.search(file.read_text("utf-8", "replace"))] == []
 
 
 def test_the_wheel_holds_the_package_alone_and_the_demonstration(root: Path) -> None:
