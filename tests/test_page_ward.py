@@ -70,3 +70,30 @@ def test_when_a_session_ends_the_page_shows_nothing_of_it_to_who_signs_in_next(
         sign_in(page, PASSWORD)
         expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
         assert page.get_by_role("img", name="Chest radiograph").count() == 0
+
+
+@pytest.mark.parametrize("ends", ["signed out", "ended"])
+def test_nothing_of_a_folder_is_there_for_who_signs_in_next(
+    browser: Browser, ward: Warding, phantom: Path, ends: str
+) -> None:
+    with open_page(browser, f"https://127.0.0.1:{ward.port}/", ignore_https_errors=True) as page:
+        sign_in(page, PASSWORD)
+        page.get_by_role("button", name="Folder", exact=True).click()
+        page.locator("input[webkitdirectory]").set_input_files(phantom.parent)
+        expect(page.get_by_role("heading", name="What is in it")).to_be_visible()
+        page.get_by_role("button", name="Ask about").click()
+        expect(page.locator(".films tbody th").first).to_be_visible()
+        if ends == "signed out":
+            page.get_by_label("More", exact=True).click()
+            page.get_by_role("button", name="Sign out").click()
+        else:
+            own, ward.token = ward.token, page.evaluate("sessionStorage.token")
+            assert ward.request("DELETE", "/api/v1/session").status == 204
+            ward.token = own
+        expect(page.get_by_label("Password")).to_be_visible()
+        assert set(page.evaluate("Object.keys(sessionStorage)")) <= {"theme", "token"}
+        sign_in(page, PASSWORD)
+        expect(page.get_by_role("button", name="Folder", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Folder", exact=True).click()
+        assert phantom.name not in page.content()
+        assert page.locator(".films").count() == 0

@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { request } from "./api.js";
 import { showAgain, take } from "./film.js";
 import { close, open, signIn } from "./session.js";
-import { announce, clearFilm, get, isHere, onChange, set, setTheme, shownTheme, watchStatus } from "./state.js";
+import { announce, clearAll, get, isHere, onChange, set, setTheme, shownTheme, watchStatus } from "./state.js";
 import { FileButton, html, Icon, visible } from "./view.js";
 import { words } from "./words.js";
 
@@ -225,26 +225,21 @@ async function newCode() {
 
 async function forgetAll() {
   await request("DELETE", "session").catch(() => null);
-  clearFilm();
-  await leaveFolder();
+  clearAll();
   announce(words.menu.forgotten);
 }
 
 async function signOut() {
   await request("DELETE", "session").catch(() => null);
   close();
-  clearFilm();
+  clearAll();
   set({ door: "password", dialog: null });
 }
-
-/** Where there was a folder its part of the page is there already: nothing is fetched from a server that has ended. */
-const leaveFolder = async () => get().folder.stage !== "empty" && (await import("./run.js")).leave();
 
 async function quit() {
   await request("POST", "quit").catch(() => null);
   close();
-  clearFilm();
-  await leaveFolder();
+  clearAll();
   set({ door: "ended", dialog: null });
 }
 

@@ -2,8 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { json } from "./api.js";
-import { forgetRun, leave, list, showRun, start, steer, stop } from "./run.js";
-import { announce, get, set } from "./state.js";
+import { forgetRun, list, showRun, start, steer, stop } from "./run.js";
+import { announce, get, leaveFolder, set } from "./state.js";
 import { Table } from "./table.js";
 import { exportRun, RUN_FORMATS } from "./taking.js";
 import { FileButton, html, Icon, visible } from "./view.js";
@@ -78,7 +78,7 @@ function Prepare({ folder, status }) {
         <select id="profile" value=${profile} onChange=${(/** @type {any} */ event) => setProfile(event.currentTarget.value)}>
           ${PROFILES.map((each) => html`<option key=${each} value=${each} selected=${each === profile}>${words.compare.profiles[each]}</option>`)}</select></p>
       <${Command} folder=${folder} questions=${questions} profile=${profile} status=${status} />
-      <p class="row end"><button type="button" onClick=${leave}>${said.cancel}</button>
+      <p class="row end"><button type="button" onClick=${leaveFolder}>${said.cancel}</button>
         <button type="button" class="main" disabled=${!questions.length || isStarting} onClick=${go}>${said.start(folder.found.length)}</button></p>
     </section>
   </div>`;
@@ -163,7 +163,7 @@ function Going({ folder, status }) {
         : html`<button type="button" class="main" onClick=${() => steer("resume")}>${said.resume}</button>`)}
       ${!isDone && html`<button type="button" class="stop" onClick=${stop}>${said.stop}</button>`}
       <${Taking} run=${run} isEmpty=${!done} />
-      ${isDone && html`<button type="button" onClick=${leave}>${said.another}</button>
+      ${isDone && html`<button type="button" onClick=${leaveFolder}>${said.another}</button>
         <button type="button" class="quiet danger" onClick=${() => forgetRun(run.id)}>${said.forget}</button>`}
     </div>
     <p class="soft">${run.questions.map((/** @type {string} */ each) => visible(each)).join(" · ")} · ${run.profile} · ${status.folder.keeps ? said.kept : said.keptNot}</p>

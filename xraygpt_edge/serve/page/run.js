@@ -3,7 +3,7 @@
 import { json, put, Refusal } from "./api.js";
 import { sendFilm } from "./film.js";
 import { listed } from "./listing.js";
-import { announce, get, noFolder, set } from "./state.js";
+import { announce, get, leaveFolder, sendingSignal, set, stopSending } from "./state.js";
 import { words } from "./words.js";
 
 /**
@@ -18,8 +18,6 @@ const LATER_MS = 4000;
 const RUN = "run";
 const ENDED = new Set(["ok", "failed", "left out"]);
 
-/** @type {AbortController} */
-let stopping = new AbortController();
 let room = 0;
 
 /** @param {Partial<Folder>} changes */
@@ -27,7 +25,7 @@ const change = (changes) => set({ folder: { ...get().folder, ...changes } });
 
 /** @param {(FileSystemEntry | File)[]} given  A folder, or several files. */
 export async function list(given) {
-  leave();
+  leaveFolder();
   set({ place: "folder" });
   change({ stage: "looking" });
   const { found, leftOut } = await listed(given, get().status.folder);
@@ -51,19 +49,11 @@ export async function start(questions, profile) {
     return;
   }
   follow();
-  sendAll(stopping.signal);
+  sendAll(sendingSignal());
 }
 
 /** @param {number} n @param {string} path @returns {Row} */
 const unsent = (n, path) => ({ n, path, state: "unsent", sha256: "", known: false, seconds: 0, answers: [], warnings: [], error: null });
-
-/** Let go of what this page is about to send; the run stays at the server. */
-export function leave() {
-  stopping.abort();
-  stopping = new AbortController();
-  sessionStorage.removeItem(RUN);
-  set({ folder: noFolder });
-}
 
 /** @param {"pause" | "resume"} what */
 export async function steer(what) {
@@ -74,14 +64,14 @@ export async function steer(what) {
 
 /** End here: what is being answered is answered, and nothing more is sent. */
 export async function stop() {
-  stopping.abort();
+  stopSending();
   change({ isStopped: true });
   await steer("pause");
 }
 
 /** @param {string} id  Of a run that the server has. */
 export async function showRun(id) {
-  leave();
+  leaveFolder();
   sessionStorage.setItem(RUN, id);
   set({ place: "folder" });
   change({ stage: "looking" });
@@ -92,7 +82,7 @@ export async function showRun(id) {
     follow();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    leave();
+    leaveFolder();
   }
 }
 
@@ -107,7 +97,7 @@ export async function showRunAgain() {
 
 /** @param {string} id */
 export async function forgetRun(id) {
-  if (get().folder.run?.id === id) leave();
+  if (get().folder.run?.id === id) leaveFolder();
   await json("DELETE", `runs/${id}`).catch(() => null);
 }
 
@@ -128,7 +118,7 @@ export async function openRow(row) {
 
 /** Ask again and again what has become of the run, until it has ended. */
 async function follow() {
-  const { signal } = stopping;
+  const signal = sendingSignal();
   const { id } = get().folder.run;
   while (get().folder.run?.id === id) {
     const isOver = await refresh(id);
@@ -204,7 +194,7 @@ async function sendOne(id, n, file, path, signal) {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Refusal)) throw error;
-      if (error.status === 404) return stopping.abort();
+      if (error.status === 404) return stopSending();
       if (![0, 409, 503].includes(error.status)) return fail(n, error.message, error.id);
       await pause(error.status === 409 ? SOON_MS : LATER_MS);
     }

@@ -65,6 +65,28 @@ export function clearFilm() {
   set({ radiograph: null, turns: [], conversation: "", refused: null, sending: null, remark: "" });
 }
 
+/** Ends when the folder is left, or no more of it is to be sent. */
+let sending = new AbortController();
+
+/** @returns {AbortSignal} */
+export const sendingSignal = () => sending.signal;
+
+export const stopSending = () => sending.abort();
+
+/** Everything that belonged to a folder, gone; nothing more of it is sent. */
+export function leaveFolder() {
+  stopSending();
+  sending = new AbortController();
+  sessionStorage.removeItem("run");
+  set({ folder: noFolder });
+}
+
+/** Whatever somebody had here, gone: who comes next may be somebody else. */
+export function clearAll() {
+  clearFilm();
+  leaveFolder();
+}
+
 /** Whether the server is this computer's own; until it is known, the address tells. */
 export const isHere = () => state.status?.protections.loopback_only ?? location.protocol === "http:";
 
@@ -105,7 +127,7 @@ export async function readStatus() {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (error.status === 401) {
-      clearFilm(); // whoever comes next may be somebody else
+      clearAll();
       set({ door: shut(error) });
     } else set({ reachable: error.status !== 0 });
   }
