@@ -286,6 +286,20 @@ def test_a_body_that_stands_still_is_answered_with_408(server: Serving) -> None:
         assert b"HTTP/1.1 408" in connection.recv(65536)
 
 
+def test_what_a_session_had_is_forgotten_when_it_ends_though_nobody_asks_for_it(tiny: Path, phantom: Path) -> None:
+    with serving(tiny, module="tests.serving", TEST_SESSION_IDLE_S="2") as server:
+        code, programs = server.post("/api/v1/session/code").json["code"], server.token
+        server.token = server.post("/api/v1/session", {"code": code}, Authorization="").json["token"]
+        server.send(phantom)
+        server.token = programs
+        assert taken_bytes(server) > 0
+        until(lambda: taken_bytes(server) == 0)
+
+
+def taken_bytes(server: Serving) -> int:
+    return server.get("/api/v1/status").json["limits"]["taken_bytes"]
+
+
 @pytest.mark.slow
 def test_two_gigabytes_are_cut_at_the_limit_and_cost_no_more_memory_than_it(tiny: Path) -> None:
     """With a length that says so, without one, and with one that is just below the limit; three times each."""

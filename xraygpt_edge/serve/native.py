@@ -54,9 +54,7 @@ async def open_session(request: Request) -> Response:
 async def close_session(request: Request) -> Response:
     """`DELETE session`: forget the session's radiographs, and the session unless it is that of the programs."""
     service = service_of(request)
-    service.held.forget_session(session_of(request))
-    service.runs.forget_session(session_of(request))
-    service.reading.forget(session_of(request))
+    service.forget(session_of(request))
     service.sessions.close(request.scope["session"])
     return Response(status_code=204)
 

@@ -180,6 +180,8 @@ async def _end_when_unused(service: Service) -> None:
     while True:
         await asyncio.sleep(min(LOOK_S, idle_s or LOOK_S))
         service.held.forget_old()
+        for session in service.sessions.forget_ended():
+            service.forget(session)
         unseen_s, unused_s = (time.monotonic() - at_s for at_s in (service.seen_at_s, questions.used_at_s))
         is_idle = idle_s is not None and questions.ready and not questions.is_busy and unused_s > idle_s
         if is_idle or (service.fatal and unseen_s > UNSEEN_S):

@@ -81,6 +81,12 @@ class Service:
         self.host.__enter__()
         self.reading.start()
 
+    def forget(self, session: str) -> None:
+        """Let go of all that a session has: radiographs, what was said about them, runs."""
+        self.held.forget_session(session)
+        self.runs.forget_session(session)
+        self.reading.forget(session)
+
     def end_questions(self) -> None:
         """Say to everybody who waits that there are no more answers."""
         self.questions.end_all(self.fatal)

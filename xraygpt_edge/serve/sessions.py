@@ -36,9 +36,15 @@ class Sessions:
         session = self._sessions.get(_digest(token))
         return None if session is None or _has_ended(session) else session
 
+    def forget_ended(self) -> list[str]:
+        """Forget the sessions that have ended; gives their ids: nobody can reach what they have any more."""
+        ended = [each for each in self._sessions.values() if _has_ended(each)]
+        for session in ended:
+            self.close(session)
+        return [session.id for session in ended]
+
     def open(self) -> str:
-        """The token of a new session; those that have ended are forgotten."""
-        self._sessions = {digest: each for digest, each in self._sessions.items() if not _has_ended(each)}
+        """The token of a new session."""
         token = secrets.token_urlsafe(32)
         session = Session(_new_id(), ends_when_idle=True, used_at_s=time.monotonic())
         self._sessions[_digest(token)] = session
