@@ -88,7 +88,7 @@ _NO_FOCUS = ("no focal lung", "no focal lesion", "no focal parenchymal", "no foc
 _CLEAR_PLEURA = (
     *("pleural spaces are ... clear", "pleural spaces are ... normal", "pleura is normal", "normal pleura"),
     *("pleural spaces are unremarkable", "pleural surfaces are clear", "pleural surfaces are normal"),
-    *("pleura is unremarkable", "pleural surfaces are unremarkable", "no pleural abnormality"),
+    *("pleura is unremarkable", "pleural surfaces are unremarkable", "no pleural abnormality", "free of fluid and air"),
 )
 _CLEAR_ANGLES = (
     *("costophrenic angles are ... clear", "costophrenic angles are ... sharp", "costophrenic angle is clear"),

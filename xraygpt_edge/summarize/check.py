@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from xraygpt_edge.findings import CHEXPERT, Finding
+from xraygpt_edge.findings import CHEXPERT, NORMAL_CHEST, Finding
 from xraygpt_edge.records import Polarity
 from xraygpt_edge.trust import claims
 from xraygpt_edge.trust.claims import Claim
@@ -44,9 +44,9 @@ class _Said:
     named: frozenset[_Atom]
     """Denied by its name: "no effusion"."""
     covered: frozenset[_Atom]
-    """Denied by any words."""
+    """Denied by any words; a normal phrase denies what is told together with what it names, too."""
     normal: tuple[frozenset[str], ...]
-    """Findings that a sentence such as "The lungs are clear" denies without naming them."""
+    """Findings that a sentence such as "The lungs are clear" denies without naming them, and those told with them."""
 
 
 def differences(given: str, rewritten: str, findings: Sequence[Finding] = CHEXPERT) -> tuple[Difference, ...]:
@@ -65,6 +65,12 @@ def _said(text: str, findings: Sequence[Finding]) -> _Said:
     by_name = tuple(replace(finding, normal=()) for finding in findings)
     sentences, bare = claims(text, findings), claims(text, by_name)
     all_claims = [claim for sentence in sentences for claim in sentence.claims]
+    together = told_together(findings)
+    normal = tuple(
+        frozenset[str]().union(*(together[name] for name in names))
+        for sentence, named in zip(sentences, bare, strict=True)
+        if (names := [c.finding for c in sentence.claims if c.polarity == "absent" and c not in named.claims])
+    )
     stated: dict[_Atom, frozenset[Polarity]] = {}
     for claim in all_claims:
         for atom in _atoms(claim) if claim.polarity != "absent" else ():
@@ -72,17 +78,21 @@ def _said(text: str, findings: Sequence[Finding]) -> _Said:
     return _Said(
         _without_vaguer(stated),
         frozenset(atom for s in bare for claim in s.claims if claim.polarity == "absent" for atom in _atoms(claim)),
-        frozenset(atom for claim in all_claims if claim.polarity == "absent" for atom in _atoms(claim)),
-        tuple(
-            names
-            for sentence, named in zip(sentences, bare, strict=True)
-            if (
-                names := frozenset(
-                    c.finding for c in sentence.claims if c.polarity == "absent" and c not in named.claims
-                )
-            )
-        ),
+        frozenset(atom for claim in all_claims if claim.polarity == "absent" for atom in _atoms(claim))
+        | frozenset(_Atom(name, "", "") for names in normal for name in names),
+        normal,
     )
+
+
+def told_together(findings: Sequence[Finding]) -> dict[str, frozenset[str]]:
+    """Each finding by name, and those that one phrase says to be absent together with it: all of the pleura, say.
+
+    A phrase that denies everything, such as "normal chest", joins nothing.
+    """
+    phrases = {finding.name: frozenset(finding.normal) - frozenset(NORMAL_CHEST) for finding in findings}
+    return {
+        name: frozenset({name, *(other for other in phrases if phrases[other] & phrases[name])}) for name in phrases
+    }
 
 
 def _atoms(claim: Claim) -> Iterator[_Atom]:
