@@ -142,6 +142,26 @@ def test_a_batch_puts_each_films_own_indication_into_its_question(
     assert "another table of indications" in capsys.readouterr().err
 
 
+def test_rows_of_the_table_of_indications_without_a_film_are_counted_and_told(
+    bundle: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "why.csv", tmp_path / "out"
+    table.write_text("path,text\nfilm.png,fever\nFILM.png,cough\n./nearly-square.png,fall\n")
+    words = ["batch", str(film.parent), "--out", str(out), "--indications", str(table), "--bundle", str(bundle)]
+    assert app.run([*words, "--max-tokens", "3", "--trust", "off"]) == 0
+    told = capsys.readouterr().err
+    assert "W-BAT-002" in told
+    assert "(2)" in told
+    assert "cough" not in told
+    assert json.loads((out / "summary.json").read_text())["last_run"]["reasons_left_over"] == 2
+    shards = []
+    for number in (0, 1):
+        share = tmp_path / str(number)
+        assert app.run([*words[:3], str(share), *words[4:], "--shard", f"{number}/2", "--max-tokens", "3"]) == 0
+        shards.append(json.loads((share / "summary.json").read_text())["last_run"]["reasons_left_over"])
+    assert sum(shards) == 2
+
+
 @pytest.mark.parametrize(
     ("table", "why"),
     [

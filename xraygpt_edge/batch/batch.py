@@ -125,12 +125,14 @@ class _Batch:
     began_s: float = field(default_factory=time.monotonic)
     _unread: dict[str, Unread] = field(default_factory=dict)
     """Kind that is not read → its files."""
+    _reasons_left_over: int = 0
     _files: dict[int, _File] = field(default_factory=dict)
     """Task number → its file, as long as a question has no record."""
 
     def answer_all(self) -> Run:
         """Walk, ask, record; returns what this run did."""
         self.progress.total = sum(1 for _ in self.job.found(self.out))
+        self._reasons_left_over = self.job.reasons_left_over(found.path for found in self.job.found(self.out))
         host = self.make_host(load_of(self.job, self.running, self.progress.total))
         tasks = self._tasks()
         first = next(tasks, None)
@@ -153,6 +155,7 @@ class _Batch:
             restarts=host.restarts,
             engine={"parallel": ready.slots, "device": ready.device, "threads": ready.threads} if ready else {},
             cut_bytes=self.ledger.cut_bytes,
+            reasons_left_over=self._reasons_left_over,
         )
 
     def _tasks(self) -> Iterator[Task]:

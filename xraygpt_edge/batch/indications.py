@@ -46,6 +46,10 @@ class Indications:
         """The question about a film, with the reason for its exam where there are a place and a reason."""
         return self._filled(question, self.texts.get(path.replace(os.sep, "/"), ""))
 
+    def has_one_for(self, path: str) -> bool:
+        """Whether the table has a row for a film."""
+        return path.replace(os.sep, "/") in self.texts
+
     def longest(self, question: str) -> str:
         """The question with the longest reason: what room is made for."""
         return self._filled(question, max(self.texts.values(), key=len, default=""))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -60,6 +61,14 @@ class Job:
         """What is asked about a film, by its path below the folder."""
         reasons = self.indications
         return tuple(reasons.put_into(question, path) for question in self.questions) if reasons else self.questions
+
+    def reasons_left_over(self, paths: Iterable[str]) -> int:
+        """Rows of the table of indications whose film is not among these paths, although it would be ours."""
+        reasons = self.indications
+        if reasons is None:
+            return 0
+        ours = sum(self.shard.holds(path.replace("/", os.sep)) for path in reasons.texts)
+        return ours - sum(map(reasons.has_one_for, paths))
 
     @property
     def longest_questions(self) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ class Run:
     """Device, threads, and questions answered at the same time; empty when no model was needed."""
     cut_bytes: int
     """Of a record that a crash had cut off; its radiograph was done again."""
+    reasons_left_over: int = 0
+    """Rows of the table of indications whose film was not found."""
 
 
 @dataclass(frozen=True, slots=True)

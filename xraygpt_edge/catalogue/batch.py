@@ -90,4 +90,12 @@ BATCH: dict[str, Entry] = {
         "Save such pictures as DICOM or PNG, or unpack the archives, and run the same command again.",
         _KEPT,
     ),
+    "W-BAT-002": Entry(
+        0,
+        "rows of the table of indications belong to no film of the folder",
+        "Their films were asked about without the reason for the exam, or are not there. A path in the table is that "
+        "of the film below the folder, with forward slashes, in the same letters.",
+        "Compare the table's paths with those in records.jsonl, mend the table, and write to another folder.",
+        _KEPT,
+    ),
 }

@@ -66,6 +66,8 @@ def finished(summary: batch.Summary, out: str) -> None:
     if unread := summary.run.unread:
         kinds = ", ".join(f"{kind}: {found.files}" for kind, found in unread.items())
         print(f"warning W-BAT-001: {CATALOGUE['W-BAT-001'].what} ({kinds})", file=sys.stderr)
+    if rows := summary.run.reasons_left_over:
+        print(f"warning W-BAT-002: {CATALOGUE['W-BAT-002'].what} ({rows})", file=sys.stderr)
     films = summary.films
     if films.has_drifted:
         what = f"{CATALOGUE['W-TRU-003'].what} ({films.unlike} of {films.measured})"
