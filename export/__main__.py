@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 VISION = "fp32,fp16,int8"
 LANGUAGE = "F16,Q8_0,Q5_K_M,Q4_K_M"
 DEMO_CHECKPOINTS = Path("build/demo-checkpoints")
+DEMO_REWRITER = Path("build/demo-rewriter")
 EXAMPLE_CHECKPOINTS = Path("examples/checkpoints")
 GATE = Path("xraygpt_edge/imaging/gate")
 
@@ -199,6 +200,52 @@ def evaluate_summaries() -> None:
     scores = report_evaluation.evaluate()
     report_evaluation.show(scores)
     raise typer.Exit(bool(report_evaluation.missed(scores)))
+
+
+@app.command()
+def rewriter(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a language model, in Hugging Face's layout.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle that it goes into.")],
+    prompt: Annotated[Path, typer.Option(help="File with its words around a report, and {report} in them.")],
+    language: Annotated[str, typer.Option(help="Its precision: F16, Q8_0, ... Q2_K.")] = "Q8_0",
+    threads: Threads = None,
+) -> None:
+    """Put a language model that rewrites reports into a bundle: what `summarize --mode rewrite` asks."""
+    from export import rewriter as rewriters
+    from xraygpt_edge.proof import table
+
+    with refusals():
+        words_around = prompt.read_text("utf-8")
+        show(table.tables(rewriters.put(checkpoint, bundle, words_around, language, threads or usable_cpus()), {}))
+
+
+@app.command()
+def demo_rewriter(
+    bundle: Bundle = Path("models/demo"),
+    checkpoint: Annotated[Path, typer.Option(help="Where the trained checkpoint is, or will be.")] = DEMO_REWRITER,
+    seed: Seed = 0,
+    *,
+    trained: Annotated[bool, typer.Option("--trained", help="Export the checkpoint that is there.")] = False,
+) -> None:
+    """Teach a small language model to rewrite synthetic reports, and put it into the demonstration bundle."""
+    from export import demo as trainer
+    from export import rewriter as rewriters
+    from xraygpt_edge.proof import table
+
+    if not trained:
+        trainer.teach_rewriting(checkpoint, seed)
+    with refusals():
+        figures = rewriters.put(checkpoint, bundle, trainer.rewriting_prompt(), "Q8_0", usable_cpus())
+        show(table.tables(figures, {}))
+
+
+@app.command()
+def evaluate_rewriter(bundle: Bundle = Path("models/demo")) -> None:
+    """Let a bundle rewrite 300 synthetic reports that it never saw: how many pass the check."""
+    from export.demo import rewriter_evaluation
+
+    with refusals():
+        rewriter_evaluation.show(rewriter_evaluation.evaluate(bundle))
 
 
 @app.command()

@@ -75,7 +75,7 @@ class StreamedLlama:
 
     def _embeddings_of(self, ids: Sequence[int]) -> Tensor:
         ((_, table),) = self._vicuna.tensors(["model.embed_tokens.weight"])
-        return table[torch.tensor(ids)].float()
+        return table[torch.tensor(ids, dtype=torch.long)].float()
 
     def _through_layers(self, hidden: list[Tensor], caches: list[DynamicCache]) -> list[Tensor]:
         starts = [cache.get_seq_length() for cache in caches]

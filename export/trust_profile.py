@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from export.bundle_writer import enter
 from export.demo import reference_films
 from xraygpt_edge import LoadOptions, XrayGPT
-from xraygpt_edge import bundle as bundles
-from xraygpt_edge.bundle import MANIFEST, FileEntry
 from xraygpt_edge.engine import EncodedImage
 from xraygpt_edge.errors import UsageError
-from xraygpt_edge.files import replacing, sha256_of
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.trust import checking, metrics, profile, reference
 from xraygpt_edge.trust.checking import Row
@@ -86,23 +83,8 @@ def write(bundle: Path) -> Profile:
         observed = observed_phantoms(model, seeds, badly=False)
         found = reference.make(model, observed, reference_films.labels(seeds), SOURCE, created=CREATED)
     profile.save(found, bundle / FILE)
-    (bundle / FILE).chmod(0o644)
-    list_in_manifest(bundle)
+    enter(bundle, bundle / FILE, profile.ROLE)  # the profile does not depend on the manifest's own hash
     return found
-
-
-def list_in_manifest(bundle: Path) -> None:
-    """Enter the profile into the manifest; the profile does not depend on the manifest's own hash."""
-    path = bundle / FILE
-    manifest = bundles.opened(bundle).manifest
-    entry = FileEntry(path=FILE, role="profile", size=path.stat().st_size, sha256=sha256_of(path))
-    others = [file for file in manifest.files if file.path != FILE]
-    after = next((k for k, file in enumerate(others) if file.role == "receipts"), len(others) - 1) + 1
-    files = (*others[:after], entry, *others[after:])
-    with replacing(bundle / MANIFEST) as stream:
-        changed = msgspec.structs.replace(manifest, files=files)
-        stream.write(msgspec.json.format(msgspec.json.encode(changed), indent=1) + b"\n")
-    (bundle / MANIFEST).chmod(0o644)
 
 
 def observed_phantoms(model: XrayGPT, seeds: Iterable[int], *, badly: bool) -> Observed:

@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from export.demo.findings import Case, sample_case
+from export.demo.report_folder import write_folder
+from export.demo.reports import sample_report
+from export.demo.rewriting import rewritten
 from export.demo.table import FINDINGS
 from export.demo.texts import Finding, findings_of, sentence_of
 from export.demo.wording import ABSENT
 from tests.tiny import write_bundle
 from xraygpt_edge.cli.app import run as run_command
 from xraygpt_edge.errors import UnusableOutput
+from xraygpt_edge.findings import CHEXPERT
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.generation.request import Request
 from xraygpt_edge.summarize import records
 from xraygpt_edge.summarize.check import differences
 from xraygpt_edge.summarize.records import Failed, Summarized
 from xraygpt_edge.summarize.rewrite import Rewriter, require_place
+from xraygpt_edge.summarize.rules import clean
 from xraygpt_edge.summarize.run import Job, run
 from xraygpt_edge.summarize.sources import Source
 
@@ -196,23 +201,85 @@ def test_the_share_that_passed_is_in_the_summary(tmp_path: Path) -> None:
     assert (totals.rewritten, totals.passed, totals.to_dict()["share_passed"]) == (4, 3, 0.75)
 
 
-def test_a_prompt_says_once_where_the_report_goes(
-    tmp_path: Path, demo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_prompt_says_once_where_the_report_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert require_place("a {report} b") == "a {report} b"
+    bundle = write_bundle(tmp_path / "tiny")
     (tmp_path / "1.txt").write_text(REPORT, "utf-8")
-    words = [
-        "summarize",
-        str(tmp_path / "1.txt"),
-        "--out",
-        str(tmp_path / "out"),
-        "--mode",
-        "rewrite",
-        "--bundle",
-        str(demo),
-    ]
-    assert run_command(words) == 2  # the demonstration was not taught to rewrite
+    words = ["summarize", str(tmp_path / "1.txt"), "--out", str(tmp_path / "out"), "--mode", "rewrite"]
+    assert run_command([*words, "--bundle", str(bundle)]) == 2  # its model was not taught to rewrite
     assert "E-SUM-006" in capsys.readouterr().err
+
+
+def test_the_demonstration_is_taught_to_change_no_claim_and_to_say_each_finding_once() -> None:
+    texts = (clean(sample_report(seed).text) for seed in range(65_000_000, 65_000_200))
+    for text in [cleaned.text for cleaned in texts if cleaned.reason is None]:
+        told = rewritten(text)
+        assert differences(text, told, FINDINGS) == (), (text, told)
+        sentences = [sentence.rstrip(".") for sentence in told.split(". ")]
+        assert len(sentences) == len(set(sentences))
+        assert rewritten(told) == told
+
+
+def test_the_demonstration_rewrites_reports_that_it_never_saw(tmp_path: Path, demo: Path) -> None:
+    """Taught on others. Of 300, 78 % pass the check and 59 % are word for word what it was taught: 30 may scatter."""
+    write_folder(tmp_path, 30, 66_000_000)
+    words = ["summarize", str(tmp_path / "reports"), "--out", str(tmp_path / "out"), "--mode", "rewrite", "--quiet"]
+    assert run_command([*words, "--bundle", str(demo)]) == 0
+    kept = [one for one in records.rows(tmp_path / "out") if isinstance(one, Summarized)]
+    passed = [one for one in kept if one.rewriting.passed]
+    assert len(kept) > 20
+    assert len(passed) >= 0.6 * len(kept)
+    assert all(one.text == one.rules_text for one in kept if not one.rewriting.passed)
+    assert all(one.text == one.rewriting.text for one in passed)
+    assert sum(one.text == rewritten(one.rules_text) for one in passed) >= 0.4 * len(kept)
+
+
+UNKNOWN = (
+    "There is a displaced fracture of the left clavicle. A catheter ends in the right ventricle. No pacemaker.",
+    "Left effusion, right effusion, nodule in the right upper zone, nodule in the left upper zone, and no pacemaker.",
+)
+"""Findings in words and in company that no report of the demonstration has."""
+
+
+@pytest.mark.parametrize("findings", UNKNOWN)
+def test_what_the_demonstration_cannot_rewrite_is_refused_and_the_rules_text_stays(
+    tmp_path: Path, demo: Path, findings: str
+) -> None:
+    (tmp_path / "1.txt").write_text(f"FINDINGS: {findings}\n\nIMPRESSION: As described above here.\n", "utf-8")
+    words = ["summarize", str(tmp_path / "1.txt"), "--out", str(tmp_path / "out"), "--mode", "rewrite", "--quiet"]
+    assert run_command([*words, "--bundle", str(demo)]) == 0
+    (kept,) = records.rows(tmp_path / "out")
+    assert isinstance(kept, Summarized)
+    assert not kept.rewriting.passed
+    assert kept.text == kept.rules_text
+
+
+@pytest.mark.parametrize(
+    ("given", "rewriting"),
+    [
+        ("No consolidation or nodule is seen.", "The lungs are clear."),
+        ("The lungs are clear.", "There is no nodule."),
+        ("Normal pleura without effusion or pneumothorax.", "There is no pleural effusion or pneumothorax."),
+        ("The pleural spaces are free of fluid and air.", "There is no pleural effusion or pneumothorax."),
+        ("There is no pneumothorax.", "The pleura is normal."),
+    ],
+)
+def test_a_normal_phrase_stands_for_what_such_phrases_deny_together(given: str, rewriting: str) -> None:
+    assert differences(given, rewriting, CHEXPERT) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "rewriting"),
+    [
+        ("No fracture is seen.", "The lungs are clear."),
+        ("The lungs are clear.", "The heart is normal in size."),
+        ("There is no pneumothorax.", "The lungs are clear."),
+        ("There is a nodule in the right lung.", "The lungs are clear."),
+        ("The pleural spaces are clear.", "There is a small right effusion."),
+    ],
+)
+def test_no_normal_phrase_stands_for_another_organ_or_hides_what_is_there(given: str, rewriting: str) -> None:
+    assert differences(given, rewriting, CHEXPERT)
 
 
 def test_a_real_language_model_that_knows_nothing_is_refused_and_the_rules_text_stays(tmp_path: Path) -> None:

@@ -113,6 +113,14 @@ def begin_language(plan: LoadPlan) -> Scheduler:
     return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, repack=plan.memory == "fast")
 
 
+def begin_rewriter(plan: LoadPlan) -> Scheduler:
+    """Begin to open the language model that rewrites reports: the bundle's own for that, else the one that answers."""
+    rewriter = plan.bundle.rewriter
+    if rewriter is None:
+        return begin_language(plan)
+    return Scheduler(plan.bundle.path_of(rewriter), plan.device, CoreOptions(plan.capacity))
+
+
 def saved_starts(plan: LoadPlan) -> SavedStarts:
     """Where this bundle's constant starts are kept for this build, processor and these settings."""
     bundle, file = plan.bundle, plan.language_file

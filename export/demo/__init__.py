@@ -22,6 +22,20 @@ def train(folder: Path, seed: int = 0, form: Form = "paper") -> None:
     train_all(folder, seed, form)
 
 
+def teach_rewriting(folder: Path, seed: int = 0) -> None:
+    """Train the language model that rewrites synthetic reports, and write it in the published layout into folder."""
+    from .train_rewriter import train as train_it
+
+    train_it(folder, seed)
+
+
+def rewriting_prompt() -> str:
+    """The words around a report that it was trained with."""
+    from .train_rewriter import PROMPT
+
+    return PROMPT
+
+
 def source(checkpoints: Path, form: Form = "paper") -> Source:
     """What the exporter is given: trained checkpoints, read as it reads the published ones of that form."""
     import msgspec

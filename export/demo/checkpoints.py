@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import LlamaForCausalLM
 
 from export import released
 
-from .train_language import Speaker, small_llama
+from .train_language import Speaker
 from .train_released import DEPTH, QFORMER, ReleasedEncoder
 from .train_vision import Eye
 
@@ -37,13 +38,11 @@ TOKENIZER = {"add_bos_token": True, "add_eos_token": False, "tokenizer_class": "
 
 def write(encoder: Eye, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
     """Write the encoder's files, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
-    vicuna = folder / "vicuna"
-    vicuna.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     write_encoder(encoder, folder)
     projector = {f"llama_proj.{name}": value for name, value in speaker.projector.state_dict().items()}
     torch.save({"model": projector, "epoch": 1}, folder / CHECKPOINT)
-    _write_language(speaker, vicuna)
-    (vicuna / "tokenizer.model").write_bytes(vocabulary)
+    write_language(speaker.language, vocabulary, folder / "vicuna")
 
 
 def write_encoder(encoder: Eye, folder: Path) -> None:
@@ -73,9 +72,12 @@ def _named(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]
     return {theirs: state[ours].clone() for theirs, ours in names.items()}
 
 
-def _write_language(speaker: Speaker, folder: Path) -> None:
-    weights = {name: value.half() for name, value in speaker.language.state_dict().items()}
-    config = small_llama(speaker.vocabulary.get_piece_size()).to_dict()
+def write_language(language: LlamaForCausalLM, vocabulary: bytes, folder: Path) -> None:
+    """Write a language model as Hugging Face's folders have it, weights as fp16, with its vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(vocabulary)
+    weights = {name: value.half() for name, value in language.state_dict().items()}
+    config = language.config.to_dict()
     facts = {name: config[name] for name in CONFIG}
     facts |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float16"}
     _write_json(folder / "config.json", facts)

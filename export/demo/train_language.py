@@ -71,13 +71,13 @@ ROUNDS = (
 )
 
 
-def small_llama(vocabulary: int) -> LlamaConfig:
+def small_llama(vocabulary: int, layers: int = 4) -> LlamaConfig:
     """The layout of Vicuna with small figures; width and MLP are multiples of 256 for the quantizer."""
     return LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=WIDTH,
         intermediate_size=768,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=2048,

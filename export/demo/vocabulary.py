@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 
 import numpy as np
 import sentencepiece
@@ -30,12 +31,19 @@ def after(template: str, turns: list[tuple[str, str]], asked: str) -> str:
     return f"</Img>{told} {asked} ###Doctor: "
 
 
+EVERY_CHARACTER = " ".join(chr(code) for code in range(33, 127))
+
+
 def train_vocabulary(seed: int, cases: int = 3000) -> bytes:
     """Train the vocabulary on prompts, questions and answers; returns the bytes of tokenizer.model."""
-    rng = np.random.default_rng((seed, 3))
+    return vocabulary_of(_corpus(np.random.default_rng((seed, 3)), cases))
+
+
+def vocabulary_of(lines: Iterable[str]) -> bytes:
+    """Train a vocabulary on lines of text; returns the bytes of tokenizer.model."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(_corpus(rng, cases)),
+        sentence_iterator=iter(lines),
         model_writer=model,
         model_type="bpe",
         vocab_size=VOCABULARY,
@@ -57,7 +65,7 @@ def train_vocabulary(seed: int, cases: int = 3000) -> bytes:
 
 
 def _corpus(rng: np.random.Generator, cases: int) -> list[str]:
-    lines = [" ".join(chr(code) for code in range(33, 127))]
+    lines = [EVERY_CHARACTER]
     for seed in range(cases):
         case = sample_case(seed)
         lines.append(DEMO_BEFORE)

@@ -41,6 +41,11 @@ class Bundle:
         found = ", ".join(str(precision) for precision in entries) or "none"
         raise BundleIncompatible("E-BND-022", f"wanted {role} {' or '.join(precisions)}, it has {found}")
 
+    @property
+    def rewriter(self) -> FileEntry | None:
+        """The language model that rewrites reports, where it is not the one that answers."""
+        return next((entry for entry in self.manifest.files if entry.role == "rewriter"), None)
+
     def path_of(self, entry: FileEntry) -> Path:
         """Where the file is."""
         return self.root / entry.path

@@ -74,7 +74,8 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     """What its reports state and deny; the fourteen of CheXpert when left out."""
     rewrite: str = ""
-    """Words around a report that is to be rewritten, with {report} in them; it was not taught that when left out."""
+    """Words around a report that is to be rewritten, with {report} in them: for the bundle's rewriter, or for its
+    language model where it has none. Nobody was taught that when left out."""
     questions: tuple[UsualQuestion, ...] = ()
     """Those that it was trained with, for people to choose from."""
     space_after_control: bool = True
@@ -86,7 +87,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
     path: str
     """Relative to the bundle, with forward slashes."""
-    role: Literal["vision", "language", "external-data", "receipts", "licence", "parity", "profile"]
+    role: Literal["vision", "language", "external-data", "receipts", "licence", "parity", "profile", "rewriter"]
     size: int
     sha256: str
     precision: str | None = None

@@ -10,6 +10,7 @@ from xraygpt_edge.proof.parity import Parity
 TITLES = {
     "vision": "Image rows against the original in torch, float32",
     "language": "Answers along the original's own, with the original's image embeddings",
+    "rewriter": "Rewritings along the original's own",
     "together": "The same, with the exported encoder's image embeddings",
 }
 WORDS = {

@@ -42,11 +42,11 @@ def opened(
     plan = loading.choose(find_bundle(bundle), options)
     recipe = plan.bundle.manifest.prompt
     words = require_place(recipe.rewrite if prompt is None else prompt)
-    with _closing(loading.begin_language(plan)) as scheduler:
+    with _closing(loading.begin_rewriter(plan)) as scheduler:
         wording = Wording(recipe.stop, recipe.clean_up)
         findings = recipe.findings or CHEXPERT
         rewriter = Rewriter(scheduler.submit, words, sampling, wording, findings, at_once=SHARED.most_slots)
-        yield rewriter, _facts(plan.language_file.sha256, words, sampling)
+        yield rewriter, _facts((plan.bundle.rewriter or plan.language_file).sha256, words, sampling)
 
 
 @contextmanager
