@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from tests.node import (
-    UIDS,
     Clinic,
     Node,
     children_of,
@@ -92,17 +93,25 @@ def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
     assert sorted(kept.iterdir()) == sent
 
 
-def test_nothing_of_a_patient_is_in_queue_trail_status_or_records(node: Node, phantom: Path, tmp_path: Path) -> None:
-    before = node.settled(0)["all"]["received"]
-    canary = film(9, phantom, tmp_path, PatientName="CANARY^NAME", PatientID="CANARYID", AccessionNumber="CANARYACC")
-    assert send(node.port, canary).returncode == 0
-    node.settled(before + 1)
-    until(lambda: not list((node.root / "in").glob("*.dcm")) and not list((node.root / "out").iterdir()), 30, "deleted")
-    told = (b"CANARY", *(str(pydicom.dcmread(canary)[uid].value).encode() for uid in UIDS))
-    written = [path for path in node.root.rglob("*") if path.is_file() and path.suffix != ".partial"]
-    assert {"queue.sqlite3", "audit.jsonl", "status.json", "status.html", "records.jsonl"} <= {p.name for p in written}
-    assert [path.name for path in written if any(each in path.read_bytes() for each in told)] == []
-    assert {path.stat().st_mode & 0o077 for path in written} == {0}
+def test_a_film_that_comes_ten_times_at_once_over_four_associations_is_one_film_with_one_record_and_one_report(
+    node: Node, kept: Path, phantom: Path, tmp_path: Path
+) -> None:
+    before, sent = node.settled(0)["all"], film(10, phantom, tmp_path)
+    records, start = len(node.records()), threading.Barrier(4)
+
+    def modality(times: int) -> str:
+        start.wait()
+        return send(node.port, *[sent] * times).stderr
+
+    with ThreadPoolExecutor(4) as modalities:
+        said = "".join(modalities.map(modality, (3, 3, 2, 2)))
+    assert said.count("Received Store Response (Success)") == 10
+    after = node.settled(before["received"] + 1)["all"]
+    assert after["received"] - before["received"] == after["answered"] - before["answered"] == 1
+    assert after["duplicates"] - before["duplicates"] == 9
+    assert len(node.records()) == records + 1
+    assert [str(pydicom.dcmread(path).PatientID) for path in kept.iterdir()].count("ID10") == 1
+    until(lambda: not list((node.root / "in").glob("*.dcm")), 30, "and no copy of its file is left")
 
 
 def test_the_receiver_can_open_no_connection(node: Node) -> None:
