@@ -27,8 +27,10 @@ from tests.node import (
     send,
     until,
 )
-from tests.tiny import write_bundle
+from tests.test_questions import PLACED, QUESTIONS
+from tests.tiny import TEMPLATES, write_bundle
 from xraygpt_edge import seccomp
+from xraygpt_edge.bundle.questions import PLACE
 from xraygpt_edge.node import audit
 
 pytestmark = needs("storescu", "storescp", "echoscu")
@@ -36,7 +38,8 @@ pytestmark = needs("storescu", "storescp", "echoscu")
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    asked = {"default": "demo", "stop": ["###"], "templates": TEMPLATES, "questions": QUESTIONS}
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", prompt=asked)
 
 
 @pytest.fixture
@@ -129,7 +132,8 @@ def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_
     tiny: Path, phantom: Path, tmp_path: Path
 ) -> None:
     box = tmp_path / "box"
-    node = Node(tmp_path, tiny, f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n').start()
+    result = f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n'
+    node = Node(tmp_path, tiny, result, questions=["@findings"], indication="Screening").start()
     children = children_of(node.process.pid)
     assert send(node.port, film(7, phantom, tmp_path)).returncode == 0
     for pid in (node.process.pid, *children.values()):
@@ -140,7 +144,8 @@ def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_
     assert (found["all"]["received"], found["running"]) == (1, False)
     with running(node):
         node.settled(1)
-    assert [record["status"] for record in node.records()] == ["ok"]
+    asked = PLACED.replace(PLACE, "Screening")
+    assert [(record["status"], record["question"]) for record in node.records()] == [("ok", asked)]
     suffixes = Counter(path.name.partition(".")[2] for path in box.iterdir())
     assert suffixes == {"dcm": 2, "fhir.json": 1, "json": 1, "html": 1}
     assert audit.verify(node.root) is None

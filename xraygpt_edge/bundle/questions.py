@@ -40,7 +40,11 @@ def asked(prompt: PromptRecipe, question: str, indication: str = "") -> str:
     indication = checked_indication(indication)
     text = _named_text(named(prompt), question.removeprefix(AT), indication) if question.startswith(AT) else ""
     if bool(indication) != (PLACE in text):
-        why = "the question has no place for one" if indication else "the question needs one: --indication TEXT"
+        why = (
+            "the question has no place for one"
+            if indication
+            else "the question needs one: --indication TEXT, in a node's settings `indication`"
+        )
         raise UsageError("E-USE-011", why)
     return text.replace(PLACE, indication) or question
 
