@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from tests.node import (
-    UIDS,
     Clinic,
     Node,
     children_of,
@@ -26,8 +27,10 @@ from tests.node import (
     send,
     until,
 )
-from tests.tiny import write_bundle
+from tests.test_questions import PLACED, QUESTIONS
+from tests.tiny import TEMPLATES, write_bundle
 from xraygpt_edge import seccomp
+from xraygpt_edge.bundle.questions import PLACE
 from xraygpt_edge.node import audit
 
 pytestmark = needs("storescu", "storescp", "echoscu")
@@ -35,7 +38,8 @@ pytestmark = needs("storescu", "storescp", "echoscu")
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    asked = {"default": "demo", "stop": ["###"], "templates": TEMPLATES, "questions": QUESTIONS}
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", prompt=asked)
 
 
 @pytest.fixture
@@ -92,17 +96,25 @@ def test_what_is_no_chest_radiograph_is_a_refused_record_and_nothing_is_sent(
     assert sorted(kept.iterdir()) == sent
 
 
-def test_nothing_of_a_patient_is_in_queue_trail_status_or_records(node: Node, phantom: Path, tmp_path: Path) -> None:
-    before = node.settled(0)["all"]["received"]
-    canary = film(9, phantom, tmp_path, PatientName="CANARY^NAME", PatientID="CANARYID", AccessionNumber="CANARYACC")
-    assert send(node.port, canary).returncode == 0
-    node.settled(before + 1)
-    until(lambda: not list((node.root / "in").glob("*.dcm")) and not list((node.root / "out").iterdir()), 30, "deleted")
-    told = (b"CANARY", *(str(pydicom.dcmread(canary)[uid].value).encode() for uid in UIDS))
-    written = [path for path in node.root.rglob("*") if path.is_file() and path.suffix != ".partial"]
-    assert {"queue.sqlite3", "audit.jsonl", "status.json", "status.html", "records.jsonl"} <= {p.name for p in written}
-    assert [path.name for path in written if any(each in path.read_bytes() for each in told)] == []
-    assert {path.stat().st_mode & 0o077 for path in written} == {0}
+def test_a_film_that_comes_ten_times_at_once_over_four_associations_is_one_film_with_one_record_and_one_report(
+    node: Node, kept: Path, phantom: Path, tmp_path: Path
+) -> None:
+    before, sent = node.settled(0)["all"], film(10, phantom, tmp_path)
+    records, start = len(node.records()), threading.Barrier(4)
+
+    def modality(times: int) -> str:
+        start.wait()
+        return send(node.port, *[sent] * times).stderr
+
+    with ThreadPoolExecutor(4) as modalities:
+        said = "".join(modalities.map(modality, (3, 3, 2, 2)))
+    assert said.count("Received Store Response (Success)") == 10
+    after = node.settled(before["received"] + 1)["all"]
+    assert after["received"] - before["received"] == after["answered"] - before["answered"] == 1
+    assert after["duplicates"] - before["duplicates"] == 9
+    assert len(node.records()) == records + 1
+    assert [str(pydicom.dcmread(path).PatientID) for path in kept.iterdir()].count("ID10") == 1
+    until(lambda: not list((node.root / "in").glob("*.dcm")), 30, "and no copy of its file is left")
 
 
 def test_the_receiver_can_open_no_connection(node: Node) -> None:
@@ -120,7 +132,8 @@ def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_
     tiny: Path, phantom: Path, tmp_path: Path
 ) -> None:
     box = tmp_path / "box"
-    node = Node(tmp_path, tiny, f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n').start()
+    result = f'[[result]]\nname = "box"\nfolder = "box"\nas = {json.dumps(KINDS)}\n'
+    node = Node(tmp_path, tiny, result, questions=["@findings"], indication="Screening").start()
     children = children_of(node.process.pid)
     assert send(node.port, film(7, phantom, tmp_path)).returncode == 0
     for pid in (node.process.pid, *children.values()):
@@ -131,7 +144,8 @@ def test_an_acknowledged_film_outlives_the_kill_of_every_process_and_every_kind_
     assert (found["all"]["received"], found["running"]) == (1, False)
     with running(node):
         node.settled(1)
-    assert [record["status"] for record in node.records()] == ["ok"]
+    asked = PLACED.replace(PLACE, "Screening")
+    assert [(record["status"], record["question"]) for record in node.records()] == [("ok", asked)]
     suffixes = Counter(path.name.partition(".")[2] for path in box.iterdir())
     assert suffixes == {"dcm": 2, "fhir.json": 1, "json": 1, "html": 1}
     assert audit.verify(node.root) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +18,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian
 from pynetdicom import ae, evt
 
-from tests.node import film, free_port, no_film
+from tests.node import free_port
 from tests.test_node_parts import MINIMAL, answered, arrival, read
-from xraygpt_edge.imaging.isolated import Reader
-from xraygpt_edge.node import deliveries, films, sender, spool, watching
+from xraygpt_edge.node import deliveries, films, sender, spool
 from xraygpt_edge.node.database import Database
 from xraygpt_edge.node.door import ANYBODY
 from xraygpt_edge.node.receiver import Receiver
-from xraygpt_edge.node.settings import Destination, Settings, Watch
+from xraygpt_edge.node.settings import Destination, Settings
 from xraygpt_edge.reports.dicom_object import encoded
 
 
@@ -220,81 +219,3 @@ def test_an_archive_that_refuses_our_title_is_asked_once_an_hour_and_used_when_i
         assert try_once(tmp_path, queue, port)["state"] == "waiting"
         assert asked == ["echo"]
         assert try_once(tmp_path, queue, port)["state"] == "done"
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with closing(Reader()) as found:
-        yield found
-
-
-@pytest.fixture
-def watched(tmp_path: Path, queue: Database, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Any]:
-    monkeypatch.setattr(watching, "STILL_S", 0.0)
-    monkeypatch.setattr(watching, "LOOK_S", 0.0)
-    folder = tmp_path / "incoming"
-    folder.mkdir()
-    place = spool.Spool(tmp_path / "data")
-    settings = small(tmp_path)
-    return (
-        folder,
-        lambda after: watching.Watching(settings, Watch(str(folder), after), queue, place, reader, place.secret()),
-    )
-
-
-def test_a_watched_file_is_taken_when_it_is_whole_and_once(
-    watched: tuple[Path, Any], queue: Database, phantom: Path, tmp_path: Path
-) -> None:
-    folder, watching_with = watched
-    whole = film(1, phantom, tmp_path).read_bytes()
-    (folder / "cut.dcm").write_bytes(whole[:5000])
-    (folder / "half.dcm.part").write_bytes(whole)
-    (folder / ".hidden.dcm").write_bytes(whole)
-    (folder / "notes.txt").write_text("words")
-    (folder / "link.dcm").symlink_to(tmp_path / "film-1.dcm")
-    watch = watching_with("keep")
-    for _ in range(3):
-        watch.look()
-    assert films.n_waiting(queue) == 0
-    (folder / "cut.dcm").write_bytes(whole)
-    for _ in range(3):
-        watch.look()
-    watching_with("keep").look()
-    assert films.n_waiting(queue) == 1
-    assert (folder / "cut.dcm").exists()
-
-
-def test_a_file_that_stays_cut_is_taken_after_ten_minutes_so_that_somebody_hears_of_it(
-    watched: tuple[Path, Any], queue: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, watching_with = watched
-    (folder / "cut.dcm").write_bytes(no_film(1, tmp_path).read_bytes())
-    watch = watching_with("keep")
-    watch.look()
-    watch.look()
-    assert films.n_waiting(queue) == 0
-    monkeypatch.setattr(watching, "CUT_S", 0.0)
-    watch.look()
-    assert films.n_waiting(queue) == 1
-
-
-@pytest.mark.parametrize("after", ["move", "delete"])
-def test_a_watched_file_is_put_away_when_its_results_have_arrived_and_not_before(
-    watched: tuple[Path, Any], queue: Database, phantom: Path, tmp_path: Path, after: str
-) -> None:
-    folder, watching_with = watched
-    (folder / "a.dcm").write_bytes(film(1, phantom, tmp_path).read_bytes())
-    watch = watching_with(after)
-    watch.look()
-    watch.look()
-    made = [films.Made("pacs", "dicom-sr", "sr.dcm", "a")]
-    films.settle(queue, films.next_film(queue, []), films.State.ANSWERED, made)
-    watch.look()
-    assert (folder / "a.dcm").exists()
-    with queue.change() as cursor:
-        cursor.execute("UPDATE deliveries SET state = 'done'")
-    watch.look()
-    assert not (folder / "a.dcm").exists()
-    assert (folder / "done" / "a.dcm").exists() == (after == "move")
-    watch.look()
-    assert queue.value("SELECT count(*) FROM films") == 1

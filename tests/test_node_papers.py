@@ -7,11 +7,12 @@ import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.node import needs
 from tests.test_node_parts import MINIMAL, PEER, read
-from xraygpt_edge.node import conformance, contexts, service
+from xraygpt_edge.node import conformance, contexts, service, settings
 
 
 def test_the_statement_names_exactly_the_classes_and_syntaxes_that_are_taken(tmp_path: Path) -> None:
@@ -51,3 +52,10 @@ def test_the_task_for_windows_is_well_formed_and_starts_again(tmp_path: Path) ->
     task = ET.fromstring(text.partition("?>")[2])
     assert [each.text for each in task.iter() if each.tag.endswith("Interval")] == ["PT1M"]
     assert any("a & b.toml" in (each.text or "") for each in task.iter())
+
+
+@pytest.mark.parametrize("table", [settings.NodeTable, settings.Peer, settings.Destination])
+def test_every_key_of_the_settings_is_in_the_docs(root: Path, table: type) -> None:
+    docs = (root / "docs" / "node.md").read_text("utf-8")
+    keys = [field.encode_name for field in msgspec.structs.fields(table)]
+    assert [key for key in keys if f"`{key}`" not in docs] == []

@@ -1,10 +1,11 @@
-"""What the node does between receiving and sending: studies, refusals, full disks, watched folders that are full."""
+"""What the node does between receiving and sending: studies, refusals, full disks."""
 
 # ruff: noqa: F811 - fixtures of another file are imported by their names
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +19,23 @@ pytest.importorskip("pynetdicom", reason="the extra node is not installed")
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from tests.node import dcm_errors, film, needs, no_film
-from tests.test_node_ends import queue, reader, small  # noqa: F401 - fixtures
+from tests.test_node_ends import queue, small  # noqa: F401 - fixtures
 from tests.test_node_parts import arrival
 from xraygpt_edge.errors import InputRefused, OutputError
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import row_of
-from xraygpt_edge.node import audit, database, deliveries, films, grouping, results, spool, watching, working
+from xraygpt_edge.node import audit, database, deliveries, films, grouping, results, spool, working
 from xraygpt_edge.node.database import QUEUE, Database, note
 from xraygpt_edge.node.running import _Loop
-from xraygpt_edge.node.settings import Settings, Watch
+from xraygpt_edge.node.settings import Settings
 from xraygpt_edge.records import PRODUCT, Failure
 from xraygpt_edge.reports.source import identity_in
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with closing(Reader()) as found:
+        yield found
 
 
 @pytest.fixture
@@ -169,63 +176,6 @@ def test_a_page_of_ours_is_known_by_its_header_whatever_its_uid_and_a_drawn_phan
         "it is: a page of text that this program made",
     )
     reader.read(as_bytes(dataset(chest(), Manufacturer="Siemens", DeviceSerialNumber="1")))
-
-
-def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watched file is believed at the second look, however soon that is."""
-    monkeypatch.setattr(watching, "STILL_S", 0.0)
-    monkeypatch.setattr(watching, "LOOK_S", 0.0)
-
-
-def test_a_watched_folder_that_is_full_keeps_nobody_waiting_and_waits_itself_when_there_is_no_room(
-    queue: Database,
-    place: spool.Spool,
-    reader: Reader,
-    phantom: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    without_waiting(monkeypatch)
-    folder = tmp_path / "incoming"
-    folder.mkdir()
-    for number in range(4):
-        (folder / f"{number}.dcm").write_bytes(film(number, phantom, tmp_path).read_bytes())
-    watch = watching.Watching(
-        small(tmp_path, "queue_limit = 2"), Watch(str(folder)), queue, place, reader, place.secret()
-    )
-    monkeypatch.setattr(watching, "TAKING_S", -1.0)
-    watch.look()
-    watch.look()
-    assert films.n_waiting(queue) == 0, "the time for taking is over"
-    monkeypatch.setattr(watching, "TAKING_S", 60.0)
-    watch.look()
-    assert films.n_waiting(queue) == 2, "as many as the queue takes"
-    with queue.change() as cursor:
-        cursor.execute("UPDATE films SET state = 'answered'")
-    monkeypatch.setattr(spool.Spool, "free_bytes", lambda _: 500_000)
-    watch.look()
-    assert films.n_waiting(queue) == 0, "no room"
-    monkeypatch.undo()
-    without_waiting(monkeypatch)
-    watch.look()
-    assert films.n_waiting(queue) == 2
-
-
-def test_a_watched_file_that_is_whole_and_no_radiograph_is_taken_at_once(
-    queue: Database,
-    place: spool.Spool,
-    reader: Reader,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    without_waiting(monkeypatch)
-    folder = tmp_path / "incoming"
-    folder.mkdir()
-    (folder / "ct.dcm").write_bytes(as_bytes(dataset(chest(), SOPClassUID="1.2.840.10008.5.1.4.1.1.2")))
-    watch = watching.Watching(small(tmp_path), Watch(str(folder)), queue, place, reader, place.secret())
-    watch.look()
-    watch.look()
-    assert films.n_waiting(queue) == 1
 
 
 def loop(settings: Settings, place: spool.Spool, failing: OutputError, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -13,6 +13,7 @@ FINDINGS = "findings"
 """What is asked where no question is given and the bundle has one of this name."""
 WITH_INDICATION = "-indication"
 PLACE = "{indication}"
+NEEDED = "the question needs one: --indication TEXT, or `indication` in the settings of a node"
 INDICATION_MAX_CHARACTERS = 500
 _WHITE = re.compile(r"\s+")
 
@@ -40,8 +41,7 @@ def asked(prompt: PromptRecipe, question: str, indication: str = "") -> str:
     indication = checked_indication(indication)
     text = _named_text(named(prompt), question.removeprefix(AT), indication) if question.startswith(AT) else ""
     if bool(indication) != (PLACE in text):
-        why = "the question has no place for one" if indication else "the question needs one: --indication TEXT"
-        raise UsageError("E-USE-011", why)
+        raise UsageError("E-USE-011", "the question has no place for one" if indication else NEEDED)
     return text.replace(PLACE, indication) or question
 
 

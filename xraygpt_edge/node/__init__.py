@@ -11,7 +11,7 @@ server       pynetdicom's listener; door says who may come in, connection reads 
 receiver     the listening process
 archive      one association with a destination; retries says when again
 sender       the sending process
-working      films through the model; answers are their records, results the objects about them
+working      films through the model; asking says what, answers are their records, results the objects about them
 running      the process that owns the queue; children keeps the others going, keeping deletes
 audit        who sent what when, in a chain
 status       what can be seen from outside

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xraygpt_edge import bundle
-from xraygpt_edge.bundle.store import find_bundle
 from xraygpt_edge.errors import ExitCode, OutputError, UsageError, XrayGPTError
 from xraygpt_edge.ledger import is_claimed
-from xraygpt_edge.node import archive, keeping, server, tls
+from xraygpt_edge.node import archive, asking, keeping, server, tls
 from xraygpt_edge.node.settings import Destination, Settings, endpoint
 from xraygpt_edge.node.spool import Spool
 
@@ -31,7 +29,7 @@ def examine(settings: Settings) -> Iterator[Found]:
     server.quiet()
     yield _asked("folder", lambda: keeping.require_local(settings.root), "on a disk of this computer")
     yield _disk(settings)
-    yield _asked("model", lambda: bundle.opened(find_bundle(settings.node.bundle)), settings.node.bundle)
+    yield _asked("model", lambda: asking.opened(settings.node), settings.node.bundle)
     yield _port(settings)
     yield from _certificates(settings)
     if warning := in_the_clear(settings):

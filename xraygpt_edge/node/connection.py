@@ -98,12 +98,12 @@ class Connection:
             return True
         return bool(select.select([self._socket], [], [], 0)[0])
 
-    def recv(self, n_bytes: int) -> bytes:
-        """As a socket's; nothing when the peer has closed. Raises OSError."""
+    def recv(self, n_bytes: int) -> memoryview:
+        """As a socket's, without a copy; nothing when the peer has closed. Raises OSError."""
         if not self._pdu and n_bytes:
             self._read_pdu(PDU_S)
         given, self._pdu = self._pdu[:n_bytes], self._pdu[n_bytes:]
-        return bytes(given)
+        return given
 
     def send(self, data: bytes) -> int:
         """As a socket's. Raises OSError."""
@@ -132,34 +132,34 @@ class Connection:
 
     def _read_pdu(self, patience_s: float) -> None:
         until_s = time.monotonic() + patience_s
-        head = self._exactly(HEAD_BYTES, until_s)
-        if not head:
+        head = bytearray(HEAD_BYTES)
+        n_read = self._fill(memoryview(head), until_s)
+        if not n_read:
             return  # closed between two PDUs, as peers do
-        length = int.from_bytes(head[2:6], "big")
+        length = int.from_bytes(head[2:], "big")
         if length > self._limit_bytes:
             raise self._refusal("a PDU is too long")
-        pdu = head + self._exactly(length, until_s)
-        if len(pdu) != HEAD_BYTES + length:
+        pdu = memoryview(bytearray(HEAD_BYTES + length))
+        pdu[:HEAD_BYTES] = head
+        if n_read < HEAD_BYTES or self._fill(pdu[HEAD_BYTES:], until_s) < length:
             raise Unacceptable("cut off")
         if pdu[0] == P_DATA:
-            self._measure(memoryview(pdu)[HEAD_BYTES:])
-        self._pdu = memoryview(pdu)
+            self._measure(pdu[HEAD_BYTES:])
+        self._pdu = pdu
 
-    def _exactly(self, n_bytes: int, until_s: float) -> bytearray:
-        """So many bytes, or those that came before the peer closed."""
-        data = bytearray(n_bytes)
-        view, n_read = memoryview(data), 0
-        while n_read < n_bytes:
+    def _fill(self, room: memoryview, until_s: float) -> int:
+        """Read until the room is full, or the peer has closed; returns how many bytes came."""
+        n_read = 0
+        while n_read < len(room):
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise Unacceptable("too slow")
             self._socket.settimeout(left_s)
-            count = self._socket.recv_into(view[n_read:])
+            count = self._socket.recv_into(room[n_read:])
             if not count:
                 break
             n_read += count
-        del view
-        return data[:n_read] if n_read < n_bytes else data
+        return n_read
 
     def _measure(self, values: memoryview) -> None:
         """Count the fragments of a P-DATA-TF PDU: a length, a context, a header whose bits say command and last."""

@@ -138,6 +138,13 @@ def revive(cursor: Cursor, film: int) -> int:
     return cursor.rowcount
 
 
+def forget(cursor: Cursor, films: Collection[int]) -> None:
+    """Delete films from the queue. Files of a watched folder stay known: else they would be answered once more."""
+    ids = [(each,) for each in films]
+    cursor.executemany("UPDATE watched SET film = NULL WHERE film = ?", ids)
+    cursor.executemany("DELETE FROM films WHERE id = ?", ids)
+
+
 def n_waiting(database: Database) -> int:
     """Films that are not answered yet."""
     return int(database.value("SELECT count(*) FROM films WHERE state = 'waiting'"))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from xraygpt_edge.errors import UsageError
+from xraygpt_edge.node import films
 from xraygpt_edge.node.database import Database, note
 from xraygpt_edge.node.settings import Settings
 from xraygpt_edge.node.spool import Spool
@@ -32,6 +33,8 @@ SELECT id, file FROM deliveries WHERE file != '' AND ((state = 'done' AND ended_
     OR (state = 'dead' AND ended_s <= :failed))
 """
 
+FILMS_TO_FORGET = "SELECT id FROM films WHERE file = '' AND state != 'waiting' AND ended_s < :ended"
+
 
 def keep_house(settings: Settings, database: Database, place: Spool) -> None:
     """Delete what has served its purpose. Raises OutputError."""
@@ -40,8 +43,10 @@ def keep_house(settings: Settings, database: Database, place: Spool) -> None:
     _delete(database, place.films, "films", FILMS_TO_DELETE, films=kept["films"], failed=kept["failed"])
     _delete(database, place.results, "deliveries", RESULTS_TO_DELETE, done=kept["done"], failed=kept["failed"])
     _delete_answers(place.answers, now - settings.keep_answers_s)
-    with database.change() as cursor:
-        cursor.execute("DELETE FROM films WHERE file = '' AND state != 'waiting' AND ended_s < ?", (now - ROWS_S,))
+    old = database.rows(FILMS_TO_FORGET, ended=now - ROWS_S)
+    if old:
+        with database.change() as cursor:
+            films.forget(cursor, [row["id"] for row in old])
 
 
 def _delete(database: Database, folder: Path, table: str, query: str, **values: float) -> None:

@@ -59,7 +59,7 @@ def drop(root: Path, film: str) -> None:
             for path in (*(place.results / each["file"] for each in results), place.films / (row["file"] or "-")):
                 path.unlink(missing_ok=True)
             with database.change() as cursor:
-                cursor.execute("DELETE FROM films WHERE id = ?", (row["id"],))
+                films.forget(cursor, [row["id"]])
                 note(cursor, "dropped by hand", film=row["sha256"][:SHOWN_DIGITS])
     except Locked:
         raise Locked("E-NOD-007") from None

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from xraygpt_edge import batch, bundle
+from xraygpt_edge import batch
 from xraygpt_edge.batch.job import load_of
-from xraygpt_edge.bundle.store import find_bundle
 from xraygpt_edge.errors import Locked, OutputError
 from xraygpt_edge.host import Event, Fatal, ModelHost
 from xraygpt_edge.imaging.isolated import Reader
 from xraygpt_edge.ledger import claimed
-from xraygpt_edge.node import deliveries, facts, intake, keeping, notify, status, status_page
+from xraygpt_edge.node import asking, deliveries, facts, intake, keeping, notify, status, status_page
 from xraygpt_edge.node.answers import Answers
 from xraygpt_edge.node.audit import Trail
 from xraygpt_edge.node.check import certificate_ends
@@ -81,8 +80,8 @@ def run(settings: Settings, watcher: Watcher) -> None:
 def _working(
     settings: Settings, database: Database, place: Spool, told: SimpleQueue[Event], stack: ExitStack
 ) -> Working:
-    opened = bundle.opened(find_bundle(settings.node.bundle))
-    job = batch.Job(place.films, opened.root, opened.manifest_sha256, settings.node.questions)
+    opened, questions = asking.opened(settings.node)
+    job = batch.Job(place.films, opened.root, opened.manifest_sha256, questions)
     answers = stack.enter_context(closing(Answers(place.answers, job)))
     reader = stack.enter_context(closing(Reader()))
     host = stack.enter_context(ModelHost(load_of(job, batch.Running(), settings.node.parallel), READ_AHEAD))

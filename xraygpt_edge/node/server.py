@@ -67,13 +67,14 @@ class GuardedSocket(AssociationSocket):  # type: ignore[misc]
             self.event_queue.put("Evt17")
             return False
 
-    def recv(self, nr_bytes: int) -> bytearray:
+    def recv(self, nr_bytes: int) -> memoryview:
         """So many bytes of a PDU, or fewer when the peer has closed."""
         try:
-            return bytearray(self.socket.recv(nr_bytes))
+            received: memoryview = self.socket.recv(nr_bytes)
         except OSError:
             self.socket.close()
             raise
+        return received
 
 
 class Server(ThreadedAssociationServer):  # type: ignore[misc]

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from xraygpt_edge.batch import DEFAULT_QUESTION
 from xraygpt_edge.errors import UsageError
 
 AE_TITLE = re.compile(r"(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )")
@@ -58,7 +57,10 @@ class NodeTable(_Strict, frozen=True):
     dir: str
     bundle: str
     listen: str = "127.0.0.1:11112"
-    questions: tuple[str, ...] = (DEFAULT_QUESTION,)
+    questions: tuple[str, ...] | None = None
+    """`@NAME` is one of the bundle's own. None asks what the bundle is asked where nobody asks anything else."""
+    indication: str = ""
+    """The one reason for all exams, for questions that have a place for it."""
     parallel: int = 4
     """Radiographs that are answered at the same time, at most."""
     reserve: str = "5 GB"
@@ -176,7 +178,8 @@ def _checked(settings: Settings) -> Settings:
     host, _ = _endpoint("listen", node.listen)
     local = ipaddress.ip_address(host).is_loopback
     _require(local or settings.peers, "listen", "other computers can reach this address, so name at least one [[peer]]")
-    _require(node.questions and all(map(str.strip, node.questions)), "questions", "at least one, none empty")
+    asked = node.questions
+    _require(asked is None or (asked and all(map(str.strip, asked))), "questions", "at least one, none empty")
     _require(1 <= node.parallel <= 64, "parallel", "1 to 64")
     _require(node.queue_limit >= 1, "queue_limit", "1 or more")
     for key in ("alarm", "keep_films", "keep_answers"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ DONE = "done"
 PEER = "folder"
 MAX_BYTES = 1 << 30
 TAKING_S = 1.0
-"""For new files in one look: a folder that is full of them must not keep the model waiting."""
+"""For looking into files, each time: a folder that is full of them must not keep the model waiting."""
 PERHAPS_CUT = frozenset(
     {
         "E-DCM-001",
@@ -51,6 +52,8 @@ class _Seen:
     """Size and time."""
     since_s: float
     first_s: float
+    opened_s: float = float("-inf")
+    """When it was last looked into, and was not whole."""
 
 
 @dataclass(slots=True)
@@ -77,26 +80,43 @@ class Watching:
         if now - self._looked_s < LOOK_S:
             return
         self._looked_s = now
-        settled = {row["key"]: row["is_safe"] for row in self.database.rows(KNOWN)}
+        known = {row["key"]: row["is_safe"] for row in self.database.rows(KNOWN)}
         there: dict[str, _Seen] = {}
+        still: list[tuple[str, str]] = []
+        for path, look in self._files():
+            key = spool.keyed_hash(self.secret, f"{path.encode(errors='surrogateescape').hex()} {look}")
+            if key in known:
+                self._put_away(path, look, is_safe=bool(known[key]))
+                continue
+            before = self._seen.get(path)
+            if before is None or before.look != look:
+                there[path] = _Seen(look, now, before.first_s if before else now)
+            else:
+                there[path] = before
+                still += [(path, key)] if now - before.since_s >= STILL_S else []
+        self._seen = there
+        self._take_some(still, now)
+
+    def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Path, size and time of each file that may be meant for us."""
         for found in walk(self.folder, self.folder / DONE):
             if found.skip or found.unreadable or found.path.lower().endswith(UNFINISHED):
                 continue
             look = _look(self.folder / found.path)
-            if look is None:
-                continue
-            key = spool.keyed_hash(self.secret, f"{found.path.encode(errors='surrogateescape').hex()} {look}")
-            if key in settled:
-                self._put_away(found.path, look, is_safe=bool(settled[key]))
-                continue
-            seen = self._seen.get(found.path)
-            if seen is None or seen.look != look:
-                seen = _Seen(look, now, seen.first_s if seen else now)
-            may_take = now - seen.since_s >= STILL_S and time.monotonic() - now < TAKING_S
-            if may_take and self._take(found.path, seen, key, now):
-                continue
-            there[found.path] = seen
-        self._seen = there
+            if look is not None:
+                yield found.path, look
+
+    def _take_some(self, still: list[tuple[str, str]], now: float) -> None:
+        """As many as there is time for; whoever was looked into goes behind, so that no cut file is in the way."""
+        still.sort(key=lambda each: self._seen[each[0]].opened_s)
+        until_s = time.monotonic() + TAKING_S  # however long the walk has taken
+        for path, key in still:
+            if time.monotonic() >= until_s:
+                return
+            seen = self._seen[path]
+            if self._take(path, seen, key, now):
+                del self._seen[path]
+            seen.opened_s = now
 
     def _take(self, path: str, seen: _Seen, key: str, now: float) -> bool:
         """Whether a file that is still is done with: taken, or nothing for us."""

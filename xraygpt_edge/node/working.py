@@ -83,7 +83,7 @@ class Working:
         self.answers.close()
 
     def _begin(self, film: Film) -> None:
-        questions = self.settings.node.questions
+        questions = self.answers.job.questions
         folder = self.answers.folder_for(film)
         rows = self.answers.kept(folder, film) if film.answers else []
         if not film.answers:
