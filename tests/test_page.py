@@ -15,6 +15,8 @@ from tests import drawn_dicom
 from tests.browsing import SIZES, answered, ask, choose, drop, give, link, open_page, pixels, visit
 from tests.payloads import HTML
 from tests.serving import Serving, serving
+from tests.test_questions import QUESTIONS
+from tests.tiny import TEMPLATES, write_bundle
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
 
 pytestmark = pytest.mark.browser
@@ -35,6 +37,15 @@ def server(demo: Path) -> Iterator[Serving]:
 def slow_server(demo: Path) -> Iterator[Serving]:
     """Without a model: it says `repeat 5 cat` as such, a word every 20 ms, and anything else once."""
     with serving(demo, "--queue", "1", module="tests.serving", **PAGE) as found:
+        yield found.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def named_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """With a question that takes the reason for the exam."""
+    prompt = {"default": "demo", "stop": ["###"], "templates": TEMPLATES, "questions": QUESTIONS}
+    bundle = write_bundle(tmp_path_factory.mktemp("named") / "tiny", prompt=prompt)
+    with serving(bundle, module="tests.serving", **PAGE) as found:
         yield found.wait_until_ready()
 
 
@@ -551,3 +562,27 @@ def touch(page: Page, right: int, down: int) -> None:
     for kind, (left, top) in zip(kinds, points, strict=True):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": left, "y": top}]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+# The reason for the exam
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("by", ["click", "enter"])
+def test_a_usual_question_takes_the_reason_for_the_exam(
+    browser: Browser, named_server: Serving, phantom: Path, by: str
+) -> None:
+    with visit(browser, named_server, size=SIZES["phone"]) as page:
+        choose(page, phantom)
+        button = page.get_by_role("button", name="What is found given:")
+        button.click()
+        assert page.locator(".turn").count() == 0  # nothing is asked without a reason
+        page.get_by_label("Reason for the exam").fill("fever  and cough")
+        assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if by == "click":
+            button.click()
+        else:
+            page.keyboard.press("Enter")
+        answered(page)
+        expect(page.locator(".question")).to_contain_text("What is found given: fever and cough")

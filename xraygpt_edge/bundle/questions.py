@@ -27,6 +27,11 @@ def to_choose_from(prompt: PromptRecipe) -> tuple[UsualQuestion, ...]:
     return tuple(question for question in prompt.questions if PLACE not in question.text)
 
 
+def to_complete(prompt: PromptRecipe) -> tuple[UsualQuestion, ...]:
+    """Those that are asked by their name, with an indication."""
+    return tuple(question for question in prompt.questions if PLACE in question.text and question.name)
+
+
 def default(prompt: PromptRecipe) -> str | None:
     """What is asked where no question is given, by its name; None where one must be given."""
     return AT + FINDINGS if FINDINGS in named(prompt) else None
@@ -40,7 +45,7 @@ def asked(prompt: PromptRecipe, question: str, indication: str = "") -> str:
     indication = checked_indication(indication)
     text = _named_text(named(prompt), question.removeprefix(AT), indication) if question.startswith(AT) else ""
     if bool(indication) != (PLACE in text):
-        why = "the question has no place for one" if indication else "the question needs one: --indication TEXT"
+        why = "the question has no place for one" if indication else "the question needs one"
         raise UsageError("E-USE-011", why)
     return text.replace(PLACE, indication) or question
 

@@ -70,7 +70,7 @@ async def _received(request: Request) -> tuple[Chat, Seen]:
 
 def _understood(data: bytes, service: Service) -> tuple[Chat, bytes]:
     chosen = service.settings
-    return understood(data, chosen.bundle.manifest.id, chosen.sampling, chosen.reading)
+    return understood(data, chosen.bundle.manifest, chosen.sampling, chosen.reading)
 
 
 async def _answer(service: Service, session: str, chat: Chat, seen: Seen) -> Response:

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
-from xraygpt_edge.records import notice
+from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready, Task
+from xraygpt_edge.records import Answer, notice
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
@@ -100,8 +100,15 @@ class Service:
     def ask(
         self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
-        """As `Questions.ask`."""
-        return self.questions.ask(session, seen.view, question, asking, told)
+        """A question about a radiograph, as `Questions.ask`."""
+        task = Task(0, "", (question,), wants_text=True, view=seen.view, asking=asking)
+        return self.questions.ask(session, task, told)
+
+    def draw(
+        self, session: str, seen: Seen, answer: Answer, told: Callable[[Question], None] | None = None
+    ) -> AsyncGenerator[Happening]:
+        """Maps of what an answer about a radiograph states, as `Questions.ask`; the record is the answer with them."""
+        return self.questions.ask(session, Task(0, "", (answer.question,), view=seen.view, maps_of=answer), told)
 
     @property
     def notice(self) -> str:

@@ -9,8 +9,8 @@ import { words } from "./words.js";
 
 const said = words.answer;
 
-/** @param {{answer: any, film: any}} props */
-export function Answer({ answer, film }) {
+/** @param {{answer: any, film: any, maps: {note: string, isDrawing: boolean, draw: () => void} | null}} props */
+export function Answer({ answer, film, maps }) {
   const { marked } = answer;
   return html`<div class="answer">
     <p class="said" translate="no">${marked ? html`<${Marked} parts=${marked.parts} />` : visible(answer.text)}
@@ -18,7 +18,7 @@ export function Answer({ answer, film }) {
     <${Remarks} answer=${answer} />
     ${marked && html`<${Checks} marked=${marked} />`}
     <${Taking} answer=${answer} />
-    ${marked && html`<${Panel} marked=${marked} film=${film} profile=${answer.input.profile} />`}
+    ${marked && html`<${Panel} marked=${marked} film=${film} profile=${answer.input.profile} maps=${maps} />`}
     <details class="made"><summary>${said.made}</summary><${Made} answer=${answer} /></details>
   </div>`;
 }
