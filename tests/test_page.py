@@ -576,8 +576,9 @@ def test_a_usual_question_takes_the_reason_for_the_exam(
         choose(page, phantom)
         button = page.get_by_role("button", name="What is found given:")
         button.click()
-        assert page.locator(".turn").count() == 0  # nothing is asked without a reason
-        page.get_by_label("Reason for the exam").fill("fever  and cough")
+        expect(page.get_by_label("Reason for the exam")).to_be_focused()  # nothing is asked without one
+        assert page.locator(".turn").count() == 0
+        page.keyboard.type("fever  and cough")
         assert [each["id"] for each in Axe().run(page).response["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         if by == "click":
@@ -586,3 +587,22 @@ def test_a_usual_question_takes_the_reason_for_the_exam(
             page.keyboard.press("Enter")
         answered(page)
         expect(page.locator(".question")).to_contain_text("What is found given: fever and cough")
+
+
+# Maps
+
+
+@pytest.mark.long
+def test_maps_are_drawn_over_the_film_when_somebody_asks_for_them(film: Page) -> None:
+    film.get_by_role("button", name=DESCRIBE).click()
+    answered(film)
+    film.locator(".panel > summary").click()
+    assert film.locator(".maps figure").count() == 0
+    film.get_by_role("button", name="Draw maps").click()
+    film.locator(".maps figure").first.wait_for()
+    assert "outline: " in film.locator(".maps figure").first.get_attribute("aria-label")
+    expect(film.get_by_role("button", name="Draw maps")).to_have_count(0)
+    assert [each["id"] for each in Axe().run(film).response["violations"]] == []
+    film.reload()
+    film.locator(".panel > summary").click()
+    expect(film.locator(".maps figure").first).to_be_visible()

@@ -67,10 +67,12 @@ function Usual({ groups, indicated }) {
 
 /** @param {{questions: {name: string, text: string}[]}} props  Those that are asked with the reason for the exam in them. */
 function Indicated({ questions }) {
+  const field = useRef(/** @type {any} */ (null));
   const [indication, setIndication] = useState("");
   const given = indication.trim();
   const send = (/** @type {{name: string, text: string}} */ { name, text }) => {
     if (given) ask(filled(text, given), { question: `@${name}`, indication: given });
+    else field.current?.focus();
   };
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -78,9 +80,9 @@ function Indicated({ questions }) {
   };
   return html`<form class="group" onSubmit=${submit}>
     <label class="name" for="indication">${words.ask.indication}</label>
-    <input id="indication" value=${indication} spellcheck=${false} autocomplete="off" autocorrect="off" autocapitalize="off" translate="no"
+    <input id="indication" ref=${field} value=${indication} spellcheck=${false} autocomplete="off" autocorrect="off" autocapitalize="off" translate="no"
       onInput=${(/** @type {any} */ event) => setIndication(event.currentTarget.value)} />
-    <ul>${questions.map((each) => html`<li key=${each.name}><button type="button" aria-disabled=${!given} onClick=${() => send(each)}>${visible(filled(each.text, given || "…"))}</button></li>`)}</ul>
+    <ul>${questions.map((each) => html`<li key=${each.name}><button type="button" onClick=${() => send(each)}>${visible(filled(each.text, given || "…"))}</button></li>`)}</ul>
   </form>`;
 }
 
