@@ -8,11 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import drawn_dicom
-from tests.browsing import SIZES, answered, ask, choose, drop, give, link, open_page, pixels, visit
+from tests.browsing import (
+    SIZES,
+    answered,
+    ask,
+    axe,
+    choose,
+    drop,
+    give,
+    link,
+    open_page,
+    pixels,
+    tab_to,
+    too_small,
+    visit,
+)
 from tests.payloads import HTML
 from tests.serving import Serving, serving
 from tests.test_questions import QUESTIONS
@@ -416,6 +429,19 @@ def test_a_model_that_cannot_be_loaded_is_told_with_its_id(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("cannot answer")
 
 
+def test_a_menu_closes_with_escape_and_when_somebody_goes_on_elsewhere(page: Page) -> None:
+    more, print_it = page.get_by_label("More", exact=True), page.get_by_role("button", name="Print")
+    for leave in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.get_by_role("heading", name="Drop a chest").click(),
+        lambda: page.get_by_role("button", name="Choose a file").focus(),
+    ):
+        more.click()
+        expect(print_it).to_be_visible()
+        leave()
+        expect(print_it).to_be_hidden()
+
+
 # Hostile words
 
 
@@ -496,12 +522,6 @@ def about(page: Page) -> None:
     expect(page.get_by_role("heading", name="Checks")).to_be_visible()
 
 
-def axe(page: Page) -> list[str]:
-    """Findings, each with where it is."""
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
-
-
 @pytest.mark.long
 def test_a_story_by_keyboard_alone(page: Page, phantom: Path) -> None:
     with page.expect_file_chooser() as coming:
@@ -520,30 +540,11 @@ def test_a_story_by_keyboard_alone(page: Page, phantom: Path) -> None:
     expect(page.get_by_label("Your question")).to_be_focused()
 
 
-NAME = """each => each.labels?.[0]?.textContent || each.getAttribute('aria-label') || each.textContent"""
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press Tab until something of this name has the focus, and can be seen to have it."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        at = page.locator(":focus")
-        if at.count() and at.evaluate(NAME).strip() == name:
-            assert at.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
-            return
-    raise AssertionError(f"Tab does not lead to {name}")
-
-
 @pytest.mark.long
 def test_a_story_by_touch(browser: Browser, server: Serving, phantom: Path) -> None:
     with visit(browser, server, size=(390, 844), has_touch=True, is_mobile=True) as page:
         choose(page, phantom)
-        small = [
-            each.inner_text()
-            for each in page.locator("button:visible, select:visible, summary:visible").all()
-            if min(each.bounding_box()["width"], each.bounding_box()["height"]) < 44
-        ]
-        assert small == []
+        assert too_small(page) == []
         before = numbers(page)
         page.get_by_role("button", name="Finger moves").tap()
         touch(page, 60, 60)
@@ -579,7 +580,7 @@ def test_a_usual_question_takes_the_reason_for_the_exam(
         expect(page.get_by_label("Reason for the exam")).to_be_focused()  # nothing is asked without one
         assert page.locator(".turn").count() == 0
         page.keyboard.type("fever  and cough")
-        assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+        assert axe(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         if by == "click":
             button.click()
@@ -602,7 +603,7 @@ def test_maps_are_drawn_over_the_film_when_somebody_asks_for_them(film: Page) ->
     film.locator(".maps figure").first.wait_for()
     assert "outline: " in film.locator(".maps figure").first.get_attribute("aria-label")
     expect(film.get_by_role("button", name="Draw maps")).to_have_count(0)
-    assert [each["id"] for each in Axe().run(film).response["violations"]] == []
+    assert axe(film) == []
     film.reload()
     film.locator(".panel > summary").click()
     expect(film.locator(".maps figure").first).to_be_visible()

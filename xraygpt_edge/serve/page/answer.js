@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { announce } from "./state.js";
 import { copy, FORMATS, save } from "./taking.js";
 import { Marked, Checks, Panel } from "./trust.js";
-import { html, Icon, visible } from "./view.js";
+import { html, Icon, Menu, visible } from "./view.js";
 import { words } from "./words.js";
 
 const said = words.answer;
@@ -49,11 +49,8 @@ function Taking({ answer }) {
   const made = { seed: engine.seed, temperature: engine.temperature, tokens: timing.tokens, seconds: timing.total_s.toFixed(1) };
   return html`<div class="taking">
     <button type="button" class="quiet" onClick=${() => taken(copy(answer.answer))}><${Icon} name="copy" />${said.copy}</button>
-    <details class="menu"><summary class="quiet"><${Icon} name="save" />${said.save}</summary>
-      <ul>${FORMATS.map((format) => html`<li key=${format}><button type="button" onClick=${(/** @type {any} */ event) => {
-        event.currentTarget.closest("details").open = false;
-        taken(save(answer.answer, format));
-      }}>${said.formats[/** @type {"text"} */ (format)]}</button></li>`)}</ul></details>
+    <${Menu} look="quiet" items=${FORMATS.map((format) => [said.formats[/** @type {"text"} */ (format)], () => taken(save(answer.answer, format))])}>
+      <${Icon} name="save" />${said.save}<//>
     <span class="meta">${said.meta(made)}</span>
     ${told && html`<p class="told">${told}</p>`}
   </div>`;
