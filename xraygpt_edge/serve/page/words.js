@@ -189,7 +189,7 @@ export const words = {
     none: "none",
     nothing: "nothing",
     draw: "Draw maps",
-    drawCosts: "Outlines of where the model’s answers come from. It takes longer than an answer.",
+    drawCosts: "Outlines of what the model’s answers depend on, not of disease. It takes longer than an answer.",
     drawing: "Drawing maps …",
     drawn: "Maps have been drawn",
     mapLabel: (/** @type {string} */ finding) => `The radiograph with an outline: ${finding}`,
