@@ -15,6 +15,8 @@ from benchmarks.pictures import draw_folder
 from benchmarks.task import Task
 
 OURS = "xraygpt-edge"
+SMALLER = 4
+"""How many times, for a film that costs the server next to nothing."""
 WORDS = (
     Metric("serve_first_s", "serve: from the question to the first word", "s", higher_is_better=False),
     Metric("ask_first_s", "ask: from the question to the first word", "s", higher_is_better=False),
@@ -38,10 +40,8 @@ def contests(task: Task) -> Iterator[Contest]:
         folder = Folder(task, Path(scratch))
         sides = (Side("serve", partial(_folder, task, folder)), Side("batch", folder.batch))
         yield Contest("serve, a folder", (METRIC,), sides, ("both from the start of the process to the last record",))
-        clients = task.sizes.clients
-        note = f"{clients} ask at once, each with the film; the state is asked for again and again meanwhile"
-        load = Side(OURS, partial(_called, task, "under_load", film=str(films[0]), clients=clients))
-        yield Contest("serve, many clients", LOAD, (load,), (note,), has_peers=False)
+        (small,) = draw_folder(Path(scratch) / "small", 1, task.sizes.image_px // SMALLER)
+        yield from (_load(task, film) for film in (small, films[0]))
 
 
 def _words(task: Task, films: list[Path]) -> Contest:
@@ -51,6 +51,13 @@ def _words(task: Task, films: list[Path]) -> Contest:
     )
     measured = partial(_called, task, "beside_ask", films=[str(film) for film in films])
     return Contest("serve, one client", WORDS, (Side(OURS, measured),), notes, has_peers=False)
+
+
+def _load(task: Task, film: Path) -> Contest:
+    size_mb, clients = film.stat().st_size / 1e6, task.sizes.clients
+    note = f"{clients} ask at once, each with the film; the state is asked for again and again meanwhile"
+    side = Side(OURS, partial(_called, task, "under_load", film=str(film), clients=clients))
+    return Contest(f"serve, many clients, {size_mb:.1f} MB", LOAD, (side,), (note,), has_peers=False)
 
 
 def _folder(task: Task, folder: Folder) -> Raw:

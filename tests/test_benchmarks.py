@@ -299,7 +299,7 @@ def test_several_runs_of_one_bundle_make_one_table_and_others_do_not(task, tmp_p
 
 @pytest.mark.long
 def test_a_server_is_measured_beside_ask_beside_batch_and_under_load(task, tmp_path):
-    one, folder, many = results.load(run(task, ["serve"], 1, tmp_path, anyway=True))["measurements"]
+    one, folder, many, _ = results.load(run(task, ["serve"], 1, tmp_path, anyway=True))["measurements"]
     words = one["rounds"][0]["xraygpt-edge"]
     assert words["same_words"] is True
     assert words["values"]["serve_first_s"] > 0

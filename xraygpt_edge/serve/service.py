@@ -47,6 +47,8 @@ class Service:
     seen_at_s: float = field(default_factory=time.monotonic)
     """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    one_body: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Large bodies are understood one after another: several at once would keep everybody else from being answered."""
     on_ready: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
