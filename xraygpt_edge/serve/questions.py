@@ -187,7 +187,7 @@ class Questions:
                 self._end(asked, event)
 
     def _end(self, asked: Question, event: Event) -> None:
-        if isinstance(event, Record) and event.answer:
+        if isinstance(event, Record) and event.answer and asked.task.maps_of is None:
             self._took_s.append(time.monotonic() - asked.began_s)
         if asked is self._running:
             self._running = None
