@@ -67,8 +67,10 @@ class Client:
         raise SideFailed("the server's answer had no end")
 
     def wait_until_ready(self) -> None:
-        """Until the model is loaded."""
-        while self.call("GET", "status")["model"]["state"] != "ready":
+        """Until the model is loaded; raises SideFailed where it cannot be."""
+        while (model := self.call("GET", "status")["model"])["state"] != "ready":
+            if model["error"]:
+                raise SideFailed(model["error"]["message"])
             time.sleep(0.05)
 
     @contextmanager
