@@ -28,7 +28,7 @@ NOTES = (
 def contests(task: Task) -> Iterator[Contest]:
     """One contest; the pictures are drawn once and go with it."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _Folder(task, Path(scratch))
+        folder = Folder(task, Path(scratch))
         sides = [Side("batch", folder.batch), Side("ask", folder.ask)]
         scale = twin_scale(task.opened.manifest)
         if scale:
@@ -38,7 +38,7 @@ def contests(task: Task) -> Iterator[Contest]:
         yield Contest("folder", (METRIC,), tuple(sides), notes if scale else (*notes, NO_TWIN))
 
 
-class _Folder:
+class Folder:
     """Drawn radiographs, and the ways to have them answered."""
 
     def __init__(self, task: Task, scratch: Path) -> None:

@@ -20,6 +20,7 @@ from benchmarks import (
     prompt,
     results,
     reuse,
+    serve,
     start,
     trust,
     vision,
@@ -48,6 +49,7 @@ MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "trust": trust.contests,
     "busy": busy.contests,
     "node": node.contests,
+    "serve": serve.contests,
 }
 BESIDE_LLAMA_CPP = {"prompt", "decode", "repacked", "many"}
 

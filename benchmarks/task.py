@@ -51,6 +51,8 @@ class Sizes:
     """Of 8 MB, that a node is sent."""
     small_films: int = 2000
     """Of 0.5 MB."""
+    clients: int = 50
+    """Who ask a server at once."""
 
 
 class Task:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import BROWSER
@@ -102,3 +103,30 @@ def pixels(page: Page, name: str = "Chest radiograph") -> list[int]:
             done([...pen.getImageData(0, 0, 16, 16).data].filter((_, i) => i % 4 === 0));
         })))"""
     )
+
+
+def axe(page: Page) -> list[str]:
+    """Findings, each with where it is."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
+
+
+NAME = """each => each.labels?.[0]?.textContent || each.getAttribute('aria-label') || each.textContent"""
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until something of this name has the focus, and can be seen to have it."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        at = page.locator(":focus")
+        if at.count() and at.evaluate(NAME).strip() == name:
+            assert at.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
+            return
+    raise AssertionError(f"Tab does not lead to {name}")
+
+
+def too_small(page: Page) -> list[str]:
+    """What a finger would miss."""
+    seen = page.locator("button:visible, select:visible, summary:visible, input:visible").all()
+    boxes = {each.inner_text() or each.get_attribute("id") or "": each.bounding_box() for each in seen}
+    return [name for name, box in boxes.items() if box and min(box["width"], box["height"]) < 44]

@@ -165,8 +165,9 @@ def chat(film: Path | None, question: str = "findings?", **more: Any) -> dict[st
 if __name__ == "__main__":
     from xraygpt_edge.cli import main
     from xraygpt_edge.host import process as model_process
+    from xraygpt_edge.sandbox import bound_command
     from xraygpt_edge.serve import sessions
 
     sessions.SESSION_IDLE_S = float(os.environ.get("TEST_SESSION_IDLE_S", sessions.SESSION_IDLE_S))
-    model_process.COMMAND = (sys.executable, "-m", "tests.slow_model")
+    model_process.COMMAND = bound_command("tests.slow_model")
     main()

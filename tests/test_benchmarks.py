@@ -107,6 +107,7 @@ SMALL = Sizes(
     answer_tokens=4,
     memory_tokens=4,
     starts=1,
+    clients=3,
 )
 SPEED = Metric("speed", "speed", "tokens/s", higher_is_better=True)
 TIME = Metric("time", "time", "s", higher_is_better=False)
@@ -294,6 +295,19 @@ def test_several_runs_of_one_bundle_make_one_table_and_others_do_not(task, tmp_p
     other = run(Task(task.demo, task.demo, 1, SMALL), ["vision"], 1, tmp_path / "other", anyway=True)
     with pytest.raises(ValueError, match="another bundle"):
         results.merged([files[0], other])
+
+
+@pytest.mark.long
+def test_a_server_is_measured_beside_ask_beside_batch_and_under_load(task, tmp_path):
+    one, folder, many, _ = results.load(run(task, ["serve"], 1, tmp_path, anyway=True))["measurements"]
+    words = one["rounds"][0]["xraygpt-edge"]
+    assert words["same_words"] is True
+    assert words["values"]["serve_first_s"] > 0
+    assert folder["sides"] == ["serve", "batch"]
+    assert folder["rounds"][0]["serve"]["counts"] == {"ok": SMALL.images}
+    load = many["rounds"][0]["xraygpt-edge"]
+    assert load["statuses"] == {"200": SMALL.clients}
+    assert load["values"]["slowest_ms"] >= load["values"]["median_ms"] > 0
 
 
 def test_a_busy_machine_is_refused_or_marked(task, tmp_path, monkeypatch):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from xraygpt_edge import sandbox
+
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "phantom-1-effusion-right.dcm"
 
@@ -200,3 +202,15 @@ def test_without_namespaces_doctor_says_that_a_filter_holds() -> None:
     assert "state='ok'" in found
     assert "filter of system calls" in found
     assert os.linesep not in found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes tell no end there unasked")
+def test_a_process_of_ours_whose_parent_has_gone_ends_before_it_imports_anything() -> None:
+    command = sandbox.bound_command("no.such.module")
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading) as orphaned:
+        ended = subprocess.run(command, stdin=orphaned, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as watched:
+        assert b"No module named 'no'" in watched.stderr.read()

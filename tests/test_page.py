@@ -8,13 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import drawn_dicom
-from tests.browsing import SIZES, answered, ask, choose, drop, give, link, open_page, pixels, visit
+from tests.browsing import (
+    SIZES,
+    answered,
+    ask,
+    axe,
+    choose,
+    drop,
+    give,
+    link,
+    open_page,
+    pixels,
+    tab_to,
+    too_small,
+    visit,
+)
 from tests.payloads import HTML
 from tests.serving import Serving, serving
+from tests.test_questions import QUESTIONS
+from tests.tiny import TEMPLATES, write_bundle
 from xraygpt_edge.records import DEMO_NOTICE, NOTICE
 
 pytestmark = pytest.mark.browser
@@ -35,6 +50,15 @@ def server(demo: Path) -> Iterator[Serving]:
 def slow_server(demo: Path) -> Iterator[Serving]:
     """Without a model: it says `repeat 5 cat` as such, a word every 20 ms, and anything else once."""
     with serving(demo, "--queue", "1", module="tests.serving", **PAGE) as found:
+        yield found.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def named_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """With a question that takes the reason for the exam."""
+    prompt = {"default": "demo", "stop": ["###"], "templates": TEMPLATES, "questions": QUESTIONS}
+    bundle = write_bundle(tmp_path_factory.mktemp("named") / "tiny", prompt=prompt)
+    with serving(bundle, module="tests.serving", **PAGE) as found:
         yield found.wait_until_ready()
 
 
@@ -405,6 +429,19 @@ def test_a_model_that_cannot_be_loaded_is_told_with_its_id(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("cannot answer")
 
 
+def test_a_menu_closes_with_escape_and_when_somebody_goes_on_elsewhere(page: Page) -> None:
+    more, print_it = page.get_by_label("More", exact=True), page.get_by_role("button", name="Print")
+    for leave in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.get_by_role("heading", name="Drop a chest").click(),
+        lambda: page.get_by_role("button", name="Choose a file").focus(),
+    ):
+        more.click()
+        expect(print_it).to_be_visible()
+        leave()
+        expect(print_it).to_be_hidden()
+
+
 # Hostile words
 
 
@@ -485,12 +522,6 @@ def about(page: Page) -> None:
     expect(page.get_by_role("heading", name="Checks")).to_be_visible()
 
 
-def axe(page: Page) -> list[str]:
-    """Findings, each with where it is."""
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
-
-
 @pytest.mark.long
 def test_a_story_by_keyboard_alone(page: Page, phantom: Path) -> None:
     with page.expect_file_chooser() as coming:
@@ -509,30 +540,11 @@ def test_a_story_by_keyboard_alone(page: Page, phantom: Path) -> None:
     expect(page.get_by_label("Your question")).to_be_focused()
 
 
-NAME = """each => each.labels?.[0]?.textContent || each.getAttribute('aria-label') || each.textContent"""
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press Tab until something of this name has the focus, and can be seen to have it."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        at = page.locator(":focus")
-        if at.count() and at.evaluate(NAME).strip() == name:
-            assert at.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
-            return
-    raise AssertionError(f"Tab does not lead to {name}")
-
-
 @pytest.mark.long
 def test_a_story_by_touch(browser: Browser, server: Serving, phantom: Path) -> None:
     with visit(browser, server, size=(390, 844), has_touch=True, is_mobile=True) as page:
         choose(page, phantom)
-        small = [
-            each.inner_text()
-            for each in page.locator("button:visible, select:visible, summary:visible").all()
-            if min(each.bounding_box()["width"], each.bounding_box()["height"]) < 44
-        ]
-        assert small == []
+        assert too_small(page) == []
         before = numbers(page)
         page.get_by_role("button", name="Finger moves").tap()
         touch(page, 60, 60)
@@ -551,3 +563,47 @@ def touch(page: Page, right: int, down: int) -> None:
     for kind, (left, top) in zip(kinds, points, strict=True):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": left, "y": top}]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+# The reason for the exam
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("by", ["click", "enter"])
+def test_a_usual_question_takes_the_reason_for_the_exam(
+    browser: Browser, named_server: Serving, phantom: Path, by: str
+) -> None:
+    with visit(browser, named_server, size=SIZES["phone"]) as page:
+        choose(page, phantom)
+        button = page.get_by_role("button", name="What is found given:")
+        button.click()
+        expect(page.get_by_label("Reason for the exam")).to_be_focused()  # nothing is asked without one
+        assert page.locator(".turn").count() == 0
+        page.keyboard.type("fever  and cough")
+        assert axe(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if by == "click":
+            button.click()
+        else:
+            page.keyboard.press("Enter")
+        answered(page)
+        expect(page.locator(".question")).to_contain_text("What is found given: fever and cough")
+
+
+# Maps
+
+
+@pytest.mark.long
+def test_maps_are_drawn_over_the_film_when_somebody_asks_for_them(film: Page) -> None:
+    film.get_by_role("button", name=DESCRIBE).click()
+    answered(film)
+    film.locator(".panel > summary").click()
+    assert film.locator(".maps figure").count() == 0
+    film.get_by_role("button", name="Draw maps").click()
+    film.locator(".maps figure").first.wait_for()
+    assert "outline: " in film.locator(".maps figure").first.get_attribute("aria-label")
+    expect(film.get_by_role("button", name="Draw maps")).to_have_count(0)
+    assert axe(film) == []
+    film.reload()
+    film.locator(".panel > summary").click()
+    expect(film.locator(".maps figure").first).to_be_visible()

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.browsing import SIZES, answered, ask, choose, visit
+from tests.browsing import SIZES, answered, ask, axe, choose, tab_to, too_small, visit
 from tests.serving import Serving, serving
 from tests.tiny import write_bundle
 
@@ -101,10 +100,10 @@ def test_a_folder_is_listed_asked_searched_opened_and_saved(page: Page, films: P
 
 
 def test_several_dropped_files_are_a_folder_after_one_question(page: Page, films: Path) -> None:
-    page.locator("input[type=file]").first.set_input_files([films / "film 1.dcm", films / "film 2.dcm"])
+    give_two(page, films)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
-    page.locator("input[type=file]").first.set_input_files([films / "film 1.dcm", films / "film 2.dcm"])
+    give_two(page, films)
     page.get_by_role("button", name="List them").click()
     expect(page.locator(".large")).to_have_text("2 radiographs")
 
@@ -175,8 +174,129 @@ def test_axe_finds_nothing_in_a_folder_and_nothing_scrolls_sideways(
         }
         for state, reach in states.items():
             reach()
-            found = Axe().run(page).response["violations"]
-            assert [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]] == [], state
+            assert axe(page) == [], state
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
         page.get_by_role("button", name="Forget this run").click()
+        expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "scheme"), [("phone", "dark"), ("phone", "light"), ("desk", "dark"), ("desk", "light")]
+)
+def test_axe_finds_nothing_in_what_seldom_happens_to_a_folder(
+    browser: Browser, server: Serving, films: Path, size: str, scheme: str
+) -> None:
+    with visit(browser, server, size=SIZES[size], color_scheme=scheme) as page:
+
+        def button(name: str) -> None:
+            page.get_by_role("button", name=name).first.click()
+
+        def without_a_question() -> None:
+            button("Cancel")
+            listed(page, films)
+            button("Remove: ")
+
+        def paused() -> None:
+            page.get_by_label("Or one of your own").fill("repeat 100 cat")
+            page.keyboard.press("Enter")
+            button("Ask about")
+            page.locator("tr.ok, tr.failed").first.wait_for()
+            button("Pause")
+
+        def explained() -> None:
+            page.get_by_label("Search names and answers").fill("")
+            button("Failed")
+            button("E-IMG")
+
+        def stopped() -> None:
+            button("Close")
+            button("Stop")
+            expect(page.get_by_text("stopped; drop the folder again")).to_be_visible()
+
+        def loaded_again() -> None:
+            button("Show")
+            page.reload()
+            expect(page.get_by_text("Drop the same folder again")).to_be_visible()
+
+        states = {
+            "several files": lambda: give_two(page, films),
+            "without a question": without_a_question,
+            "paused": paused,
+            "nothing found": lambda: page.get_by_label("Search names and answers").fill("nobody"),
+            "explained": explained,
+            "stopped": stopped,
+            "saving": page.get_by_text("Save as").click,
+            "earlier runs": lambda: (page.keyboard.press("Escape"), button("Another folder")),
+            "loaded again": loaded_again,
+        }
+        for state, reach in states.items():
+            reach()
+            assert axe(page) == [], state
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
+
+
+def give_two(page: Page, films: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files([films / "film 1.dcm", films / "film 2.dcm"])
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def press(page: Page, name: str) -> None:
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.slow
+def test_a_folder_by_keyboard_alone(page: Page, films: Path) -> None:
+    press(page, "Folder")
+    with page.expect_file_chooser() as coming:
+        press(page, "Choose a folder")
+    coming.value.set_files(films)
+    expect(page.get_by_role("heading", name="What is in it")).to_be_visible()
+    page.get_by_role("button", name="Remove: ").focus()
+    page.keyboard.press("Enter")
+    tab_to(page, "Or one of your own")
+    page.keyboard.type("Is it clear?")
+    page.keyboard.press("Enter")
+    press(page, "Ask about 4 radiographs")
+    complete(page)
+    press(page, "Failed 1")
+    assert names(page) == ["Thorax/broken.dcm"]
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    tab_to(page, "Search names and answers")
+    page.keyboard.type("film 2")
+    press(page, "Thorax/film 2.dcm")
+    answered(page)
+    press(page, "Folder")
+    press(page, "Save as")
+    with page.expect_download() as saved:
+        press(page, "CSV table")
+    assert saved.value.path().read_bytes().count(b"\r\n") == 1 + 4
+
+
+@pytest.mark.slow
+def test_a_folder_by_touch(browser: Browser, server: Serving, films: Path) -> None:
+    with visit(browser, server, size=(390, 844), has_touch=True, is_mobile=True) as page:
+
+        def tap(name: str) -> None:
+            assert too_small(page) == []
+            page.get_by_role("button", name=name).first.tap()
+
+        tap("Folder")
+        page.locator("input[webkitdirectory]").set_input_files(films)
+        expect(page.get_by_role("heading", name="What is in it")).to_be_visible()
+        tap("Ask about 4 radiographs")
+        complete(page)
+        tap("Failed")
+        assert names(page) == ["Thorax/broken.dcm"]
+        tap("All")
+        tap("Thorax/film 1.dcm")
+        answered(page)
+        tap("Folder")
+        page.get_by_text("Save as").tap()
+        with page.expect_download() as saved:
+            tap("CSV table")
+        assert saved.value.path().read_bytes()
+        tap("Forget this run")
         expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()

@@ -6,6 +6,7 @@ Each is tried alone; where the system has no such thing the report says so and t
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from xraygpt_edge import seccomp
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 
+
+BOUND = "from xraygpt_edge.sandbox import end_with_parent; end_with_parent(); from {} import main; main()"
 
 NetworkCut = Literal["namespace", "filter"]
 """How the kernel keeps a process from the network: an empty network namespace, or a filter of system calls."""
@@ -31,6 +34,25 @@ class Protection:
     dies_with_parent: bool
     no_network: NetworkCut | None
     """What takes the network away; None where nothing does."""
+
+
+def bound_command(module: str) -> tuple[str, ...]:
+    """What starts `main` of a module in a process that ends with this one, from its first moment on.
+
+    Its standard input must be a pipe of ours. Where only that tells of our end, it is told once `main` reads from it.
+    """
+    return sys.executable, "-c", BOUND.format(module)
+
+
+def end_with_parent() -> bool:
+    """Have the kernel end this process with the thread that has started it, whatever it does; whether the kernel can.
+
+    Call it before what takes long is imported. If the other end of standard input is gone, this process ends here.
+    """
+    holds = _holds(lambda: _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL)))
+    if _is_orphan():
+        os._exit(0)
+    return holds
 
 
 def leave_network() -> NetworkCut | None:
@@ -61,7 +83,7 @@ def protect(memory_bytes: int, cut: Callable[[], NetworkCut | None] = leave_netw
     return Protection(
         memory_limited=_holds(lambda: _limit("RLIMIT_AS", memory_bytes)),
         no_core_dump=_holds(_no_core_dump),
-        dies_with_parent=_holds(lambda: _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))),
+        dies_with_parent=end_with_parent(),
         no_network=cut(),
     )
 
@@ -72,6 +94,15 @@ def _holds(limit: Callable[[], None]) -> bool:
     except (AttributeError, ImportError, OSError, ValueError):
         return False
     return True
+
+
+def _is_orphan() -> bool:
+    """Whether nobody holds the other end of standard input any more; False where the system does not tell."""
+    if not hasattr(select, "poll"):
+        return False
+    looking = select.poll()
+    looking.register(0, 0)  # an end is told unasked
+    return any(event & select.POLLHUP for _, event in looking.poll(0))
 
 
 def _limit(name: str, value: int) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.browsing import answered, choose, chromium, visit
+from tests.browsing import answered, choose, chromium, open_page, visit
 from tests.conftest import ROOT
 from tests.serving import serving
+from tests.tiny import write_bundle
+from tests.warding import warding
 
 DESCRIBE = "Describe the given chest x-ray image in detail."
 PHANTOM = ROOT / "examples" / "phantom-1-effusion-right.dcm"
-SIZE = (1200, 760)
+SIZE, LOW = (1200, 760), (1200, 420)
 
 
 def asked(page: Page) -> None:
@@ -45,6 +48,19 @@ SHOTS: dict[str, tuple[Callable[[Page], None], tuple[int, int], str]] = {
 }
 
 
+def sign_in(folder: Path) -> None:
+    """The page of a ward, before anybody is in."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_bundle(Path(scratch) / "tiny")
+        with (
+            warding(Path(scratch) / "tiny", Path(scratch)) as ward,
+            chromium() as browser,
+            open_page(browser, f"https://127.0.0.1:{ward.port}/", size=LOW, ignore_https_errors=True) as page,
+        ):
+            page.get_by_label("Password").wait_for()
+            page.screenshot(path=folder / "serve-sign-in.png")
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, serving(ROOT / "models" / "demo", entrance="--no-browser") as server:
@@ -54,6 +70,7 @@ def main(folder: Path) -> None:
                 reach(page)
                 page.wait_for_timeout(300)
                 page.screenshot(path=folder / f"{name}.png")
+    sign_in(folder)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ FINDINGS = "findings"
 """What is asked where no question is given and the bundle has one of this name."""
 WITH_INDICATION = "-indication"
 PLACE = "{indication}"
-NEEDED = "the question needs one: --indication TEXT, or `indication` in the settings of a node"
 INDICATION_MAX_CHARACTERS = 500
 _WHITE = re.compile(r"\s+")
 
@@ -26,6 +25,11 @@ def named(prompt: PromptRecipe) -> dict[str, str]:
 def to_choose_from(prompt: PromptRecipe) -> tuple[UsualQuestion, ...]:
     """Those that can be asked as they stand."""
     return tuple(question for question in prompt.questions if PLACE not in question.text)
+
+
+def to_complete(prompt: PromptRecipe) -> tuple[UsualQuestion, ...]:
+    """Those that are asked by their name, with an indication."""
+    return tuple(question for question in prompt.questions if PLACE in question.text and question.name)
 
 
 def default(prompt: PromptRecipe) -> str | None:
@@ -41,7 +45,8 @@ def asked(prompt: PromptRecipe, question: str, indication: str = "") -> str:
     indication = checked_indication(indication)
     text = _named_text(named(prompt), question.removeprefix(AT), indication) if question.startswith(AT) else ""
     if bool(indication) != (PLACE in text):
-        raise UsageError("E-USE-011", "the question has no place for one" if indication else NEEDED)
+        why = "the question has no place for one" if indication else "the question needs one"
+        raise UsageError("E-USE-011", why)
     return text.replace(PLACE, indication) or question
 
 

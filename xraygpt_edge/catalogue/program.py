@@ -76,7 +76,8 @@ PROGRAM: dict[str, Entry] = {
         "the indication and the question do not go together",
         "Only some models take the reason for the exam, in a place of their own questions; put anywhere else it would "
         "be something that they were never trained with.",
-        "Ask a question that has a place for it, such as @findings where the bundle has one, or leave it out.",
+        "Ask a question that has a place for it, such as @findings where the bundle has one, or leave it out. One "
+        "that holds {indication} needs it: --indication TEXT, or `indication` in the settings of a node.",
         "Nothing was asked.",
     ),
     "E-USE-012": Entry(

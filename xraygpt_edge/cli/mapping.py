@@ -19,13 +19,13 @@ def wanted(draw: bool, out: Path | None, level: TrustLevel, loading: LoadOptions
         return False
     from xraygpt_edge import bundle as bundles
     from xraygpt_edge.reports.job import make_folder
-    from xraygpt_edge.trust import maps
+    from xraygpt_edge.trust.measured import require_measured
 
     if level == "off":
         raise UsageError("E-USE-001", "--map goes with --trust fast or full")
     if loading.memory == "low":
         raise UsageError("E-USE-001", "--map does not go with --memory low: the encoder has left by then")
-    maps.require_measured(bundles.opened(bundle).manifest.n_image_tokens)
+    require_measured(bundles.opened(bundle).manifest.n_image_tokens)
     if out:
         make_folder(out)
     return True

@@ -100,6 +100,8 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     view: View | None = None
     asking: Asking | None = None
     """None asks as `Load` says."""
+    maps_of: Answer | None = None
+    """What was answered before: nothing is asked, maps are drawn of what it states, and the record has both."""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

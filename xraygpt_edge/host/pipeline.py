@@ -28,6 +28,7 @@ from xraygpt_edge.generation.request import Piece
 from xraygpt_edge.generation.sequence import Event as AnswerEvent
 from xraygpt_edge.host.answering import Answering
 from xraygpt_edge.host.assessing import Assessing
+from xraygpt_edge.host.drawing import Drawings, Drawn
 from xraygpt_edge.host.known_images import Known, KnownImages
 from xraygpt_edge.host.messages import Cancel, Command, Load, Ready, Room, StageTimes, Stop, Task
 from xraygpt_edge.host.read_ahead import Read, ReadAhead
@@ -37,7 +38,7 @@ from xraygpt_edge.host.shared_request import SharedRequest
 from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.loading import Memory
 from xraygpt_edge.native import Deadline
-from xraygpt_edge.records import Trust
+from xraygpt_edge.records import Answer, Trust
 from xraygpt_edge.trust.assess import Told
 from xraygpt_edge.trust.assessor import Assessor
 from xraygpt_edge.trust.profile import findings_of
@@ -60,7 +61,7 @@ class Assessed:
     trust: Trust
 
 
-Inbox: TypeAlias = SimpleQueue[Command | Read | Advance | Assessed]
+Inbox: TypeAlias = SimpleQueue[Command | Read | Advance | Assessed | Drawn]
 
 
 @dataclass(slots=True)
@@ -81,9 +82,11 @@ class Pipeline:
     """Those that wait and those in work."""
     _images: KnownImages = field(default_factory=KnownImages)
     _cache: ResultCache = field(init=False)
+    _drawings: Drawings = field(init=False)
 
     def __post_init__(self) -> None:
         self._cache = ResultCache(self.settings.remembers)
+        self._drawings = Drawings(self.answering, self.assessing, self.reporter)
 
     @classmethod
     def load(cls, settings: Load, say: Say) -> Pipeline:
@@ -149,23 +152,30 @@ class Pipeline:
             self.answering.note(self.reporter.times)
             self.reporter.beat()
 
-    def _take(self, message: Command | Read | Advance | Assessed, inbox: Inbox, reader: ReadAhead) -> None:
+    def _take(self, message: Command | Read | Advance | Assessed | Drawn, inbox: Inbox, reader: ReadAhead) -> None:
         match message:
-            case Task():
-                self.reporter.add(message)
-                reader.submit(message)
-            case Room():
-                self.answering.wanted = message
-            case Cancel():
-                self._cancel(message.task)
-            case Stop():
-                self._stop(message.task)
             case Read():
                 self._reads.append(message)
             case Advance():
                 self._advance(message.request, message.event, inbox)
             case Assessed():
                 self._end(message.request, message.generation, message.trust)
+            case Drawn():
+                self._drawings.end(message)
+            case _:
+                self._obey(message, reader)
+
+    def _obey(self, command: Command, reader: ReadAhead) -> None:
+        match command:
+            case Task():
+                self.reporter.add(command)
+                reader.submit(command)
+            case Room():
+                self.answering.wanted = command
+            case Cancel():
+                self._cancel(command.task)
+            case Stop():
+                self._stop(command.task)
 
     def _begin_answers(self, inbox: Inbox, reader: ReadAhead) -> None:
         """Fill the free slots; nothing is decoded meanwhile, so that all who come begin together."""
@@ -181,16 +191,19 @@ class Pipeline:
             reader.release()
             if self.reporter.is_open(read.task):  # else it was cancelled
                 self.reporter.times.read_s += read.read_s
-                self._meet(read)
+                self._meet(read, inbox)
             self._take_messages(inbox, reader)
 
-    def _meet(self, read: Read) -> None:
+    def _meet(self, read: Read, inbox: Inbox) -> None:
         """A radiograph is encoded for those of its questions that nobody has asked about it before."""
         if isinstance(read.found, XrayGPTError):
             source = read.found.source if isinstance(read.found, InputRefused) else None
             self.reporter.refuse(read.task, read.task.questions, read.found, source)
             return
         subscriber, pixels = Subscriber(read.task, read.found.source, read.read_s), pixel_hash(read.found)
+        if read.task.maps_of is not None:
+            self._draw(subscriber, pixels, read.found, read.task.maps_of, inbox)
+            return
         keys = [(pixels, question, read.task.asking) for question in read.task.questions]
         new = [key for key in keys if not self._join(key, subscriber)]
         if new:
@@ -221,6 +234,18 @@ class Pipeline:
         for key in keys:
             self._requests[key] = SharedRequest(key, image, prefix, deadline, [subscriber], asking, known)
             self._waiting.append(self._requests[key])
+
+    def _draw(
+        self, subscriber: Subscriber, pixels: bytes, radiograph: Radiograph, answer: Answer, inbox: Inbox
+    ) -> None:
+        """Encode, and have maps drawn of what an answer states."""
+        task = subscriber.task
+        try:
+            _, image = self._encoded(pixels, radiograph, subscriber.read_s, Deadline(None))
+        except ONE_TASK as error:
+            self.reporter.refuse(task, task.questions, error, radiograph.source)
+        else:
+            self._drawings.begin(task, answer, image, inbox.put)
 
     def _encoded(
         self, pixels: bytes, radiograph: Radiograph, read_s: float, deadline: Deadline
@@ -294,6 +319,7 @@ class Pipeline:
         """End a task, and with it every request that nobody else waits for."""
         if not self.reporter.cancel(number):
             return
+        self._drawings.cancel(number)
         for request in list(self._requests.values()):
             request.subscribers = [each for each in request.subscribers if each.task.number != number]
             if not request.subscribers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import IO
 
 from xraygpt_edge.errors import ResourceExhausted
 from xraygpt_edge.host.messages import Command, Event, Garbled, Load, packed, unpacked
+from xraygpt_edge.sandbox import bound_command
 
-COMMAND = (sys.executable, "-m", "xraygpt_edge.host.child")
+COMMAND = bound_command("xraygpt_edge.host.child")
 LAST_WORDS_S = 5.0
 """A process that has closed its pipe is about to end; longer is not waited for its exit code."""
 

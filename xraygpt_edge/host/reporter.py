@@ -12,7 +12,7 @@ from xraygpt_edge.findings import Finding
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.host.messages import Asking, Cancelled, Event, Heartbeat, Record, StageTimes, Started, Task, Text
 from xraygpt_edge.provenance import answer_of
-from xraygpt_edge.records import BundleFacts, EngineFacts, Failure, Source, Timing, Trust
+from xraygpt_edge.records import Answer, BundleFacts, EngineFacts, Failure, Source, Timing, Trust
 from xraygpt_edge.trust import assess
 
 Say: TypeAlias = Callable[[Event], None]
@@ -89,6 +89,11 @@ class Reporter:
         answer = answer_of(subscriber.source, question, generation, self.bundle, facts, before)
         own = trust and assess.about_file(trust, answer, self.findings)
         self._record(Record.of(task.number, question, replace(answer, trust=own), generation.n_prompt, forgotten))
+
+    def with_maps(self, task: Task, answer: Answer) -> None:
+        """An answer that was given before, with maps now, unless nobody waits for them any more."""
+        if self.is_open(task):
+            self._record(Record.of(task.number, answer.question, answer))
 
     def refuse(self, task: Task, questions: Iterable[str], error: XrayGPTError, source: Source | None = None) -> None:
         """A failure of each question; an error that concerns more than this task is raised again."""

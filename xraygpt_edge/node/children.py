@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 from typing import IO
 
@@ -13,6 +12,7 @@ from xraygpt_edge.errors import ResourceExhausted, WorkerCrashed, XrayGPTError
 from xraygpt_edge.host.process import environment
 from xraygpt_edge.node.lifeline import READY
 from xraygpt_edge.node.settings import Settings, packed
+from xraygpt_edge.sandbox import bound_command
 
 PAUSE_MAX_S = 60.0
 STEADY_S = 60.0
@@ -37,7 +37,7 @@ class Child:
         """Start it and wait until it is ready; raises what it says, or WorkerCrashed."""
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"xraygpt_edge.node.{self._module}"],
+                bound_command(f"xraygpt_edge.node.{self._module}"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # a library could write a patient's name there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from xraygpt_edge.errors import UsageError
 from xraygpt_edge.host import Asking, Cancelled, Fatal, Record, Started, Text
 from xraygpt_edge.serve import asked
 from xraygpt_edge.serve.bodies import small_json
@@ -26,6 +27,7 @@ from xraygpt_edge.serve.marked import marked
 from xraygpt_edge.serve.questions import Happening, Moved, Question
 from xraygpt_edge.serve.service import Service, service_of, session_of
 from xraygpt_edge.serve.telling import ended, told
+from xraygpt_edge.trust.measured import require_measured
 
 
 class Sampled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +43,9 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question; without a conversation it begins one."""
 
     question: str
+    """`@NAME` stands for the bundle's own of that name."""
+    indication: str = ""
+    """Why the exam was asked for, where the question has a place for it."""
     conversation: str | None = None
     sampling: Sampled = Sampled()
 
@@ -59,12 +64,11 @@ class Turning:
     held: Held
     answer: str
     conversation: str
-    question: str
-    asking: Asking
+    before: Kept | None = None
+    """The answer as it was told, where maps of it are drawn."""
 
-    async def frames(self) -> AsyncGenerator[bytes]:
+    async def frames(self, happenings: AsyncGenerator[Happening]) -> AsyncGenerator[bytes]:
         """What happens, until the answer; it is held from then on."""
-        happenings = self.service.ask(self.held.session, self.held.seen, self.question, self.asking, self._has_place)
         try:
             async with aclosing(happenings):
                 async for happening in happenings:
@@ -72,7 +76,8 @@ class Turning:
         finally:
             self.service.under_way.pop(self.answer, None)
 
-    def _has_place(self, question: Question) -> None:
+    def has_place(self, question: Question) -> None:
+        """It can be stopped from here on."""
         self.service.under_way[self.answer] = (self.held.session, question)
 
     def _frame(self, happening: Happening) -> bytes:
@@ -91,6 +96,7 @@ class Turning:
                 except Refused as refused:
                     return frame(refused.to_dict(), "failed")
                 kept = Kept(end.answer, datetime.now(UTC), self.conversation, end.forgotten)
+                kept = replace(self.before, answer=end.answer) if self.before else kept
                 self.held.answers[self.answer] = kept  # later turns see it
                 return frame(finished(self.answer, kept), "done")
 
@@ -116,10 +122,31 @@ async def ask(request: Request) -> Response:
         "sampling.max_tokens",
     )
     history = held.turns(wanted.conversation) if wanted.conversation is not None else ()
-    question = asked.question(wanted.question, "question")
+    prompt = service.settings.bundle.manifest.prompt
+    question = asked.question(prompt, wanted.question, "question", wanted.indication)
     conversation = wanted.conversation or new_id("c")
-    turning = Turning(service, held, new_id("a"), conversation, question, Asking(sampling, history))
-    return await until_left(request.receive, streamed(turning.frames()))
+    turning = Turning(service, held, new_id("a"), conversation)
+    happenings = service.ask(session, held.seen, question, Asking(sampling, history), turning.has_place)
+    return await until_left(request.receive, streamed(turning.frames(happenings)))
+
+
+async def draw(request: Request) -> Response:
+    """`POST answers/{a}/maps`: the same answer with maps of what it states; events as of a question."""
+    service, session, name = service_of(request), session_of(request), request.path_params["a"]
+    held, kept = service.held.answer(session, name)
+    trust = kept.answer.trust
+    if trust is None or trust.profile is None:
+        raise Refused.because("E-TRU-006")
+    try:
+        require_measured(service.settings.bundle.manifest.n_image_tokens)
+    except UsageError as error:
+        raise Refused.of(error) from None
+    source = kept.answer.input
+    options = replace(held.options, profile=source.profile, frame=source.frame, force=source.forced)
+    seen = await until_left(request.receive, service.reading.read(session, held.data, options))
+    turning = Turning(service, held, name, kept.conversation, kept)
+    happenings = service.draw(session, seen, kept.answer, turning.has_place)
+    return await until_left(request.receive, streamed(turning.frames(happenings)))
 
 
 async def stop(request: Request) -> Response:
@@ -155,4 +182,5 @@ ROUTES: tuple[Any, ...] = (
     Route("/api/v1/radiographs/{r}/answers", ask, methods=["POST"]),
     Route("/api/v1/answers/{a}", stop, methods=["DELETE"]),
     Route("/api/v1/answers/{a}/export", export, methods=["POST"]),
+    Route("/api/v1/answers/{a}/maps", draw, methods=["POST"]),
 )

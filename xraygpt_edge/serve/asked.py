@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 
+from xraygpt_edge.bundle import questions
+from xraygpt_edge.bundle.manifest import PromptRecipe
 from xraygpt_edge.errors import UsageError
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.imaging.images import PROFILES, ReadOptions
@@ -27,12 +30,30 @@ def clean(text: str, param: str) -> str:
         raise Refused.of(error, param) from None
 
 
-def question(text: str, param: str) -> str:
-    """A question of at least one character; raises Refused."""
+def question(prompt: PromptRecipe, text: str, param: str, indication: str = "") -> str:
+    """The words of a question of at least one character, behind `@NAME` the bundle's own; raises Refused."""
     found = clean(text, param).strip()
     if not found:
         raise Refused.because("E-USE-004", param=param)
-    return found
+    try:
+        return questions.asked(prompt, found, indication)
+    except UsageError as error:
+        raise Refused.of(error, param if error.error_id == "E-USE-010" else "indication") from None
+
+
+def conversation(
+    prompt: PromptRecipe, earlier: Sequence[str], last: str, param: str, indication: str
+) -> tuple[list[str], str]:
+    """The words of earlier questions about one radiograph, and of the one that is asked; raises Refused as `question`.
+
+    The indication goes to each that has a place for it; where none has, the last one is refused. param: of that one.
+    """
+    fits = [questions.with_place(prompt, text) is not None for text in (*earlier, last)]
+    words = [
+        question(prompt, text, "messages", indication if has_place else "") if text else ""
+        for text, has_place in zip(earlier, fits, strict=False)
+    ]
+    return words, question(prompt, last, param, indication if fits[-1] or not any(fits) else "")
 
 
 def sampling(

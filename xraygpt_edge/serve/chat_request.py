@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from xraygpt_edge.bundle.manifest import Manifest, PromptRecipe
 from xraygpt_edge.generation.prompt import Turn
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.host import Asking
@@ -97,6 +98,8 @@ class Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frame: asked.Count | None = None
     force: bool = False
     notice: bool = True
+    indication: str = ""
+    """Why the exam was asked for; for every question of the conversation that has a place for it."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -139,17 +142,17 @@ class Chat:
     ignored: tuple[str, ...]
 
 
-def understood(body: bytes, model: str, sampling: Sampling, reading: ReadOptions) -> tuple[Chat, bytes]:
+def understood(body: bytes, manifest: Manifest, sampling: Sampling, reading: ReadOptions) -> tuple[Chat, bytes]:
     """The request and its picture; raises Refused, with the field that is wrong in `param`."""
     fields = decoded(body, dict[str, msgspec.Raw])
     _require_possible(fields)
     request = decoded(body, ChatRequest)
-    if request.model != model:
+    if request.model != manifest.id:
         raise Refused.because("E-SRV-016", param="model")
     if request.n not in (None, 1):
         raise Refused.because("E-SRV-012", param="n")
     places = _picture_places(request)
-    turns, question, left_out = _spoken(request)
+    turns, question, left_out = _spoken(request, manifest.prompt)
     most = request.max_completion_tokens or request.max_tokens
     wanted = asked.sampling(sampling, most, request.temperature, request.top_p, request.seed)
     param, picture = _one_picture(places)
@@ -226,7 +229,7 @@ def _bytes_of(url: str, param: str) -> bytes:
     raise Refused.because("E-SRV-008", "no data URL in base64", param)
 
 
-def _spoken(request: ChatRequest) -> tuple[tuple[Turn, ...], str, list[str]]:
+def _spoken(request: ChatRequest, prompt: PromptRecipe) -> tuple[tuple[Turn, ...], str, list[str]]:
     """Earlier turns, the question, and which messages cannot be honoured."""
     said: list[tuple[str, str]] = []
     left_out = []
@@ -245,9 +248,11 @@ def _spoken(request: ChatRequest) -> tuple[tuple[Turn, ...], str, list[str]]:
             said.append((message.role, text))
     if not said or said[-1][0] != "user":
         raise Refused.because("E-SRV-008", "the last message is the user's", "messages")
-    pairs = zip(said[:-1:2], said[1:-1:2], strict=True)
-    turns = tuple(Turn(question.strip(), ENDING.sub("", answer).strip()) for (_, question), (_, answer) in pairs)
-    return turns, asked.question(said[-1][1], f"messages[{len(request.messages) - 1}]"), left_out
+    *earlier, last = [text.strip() for _, text in said[::2]]
+    param = f"messages[{len(request.messages) - 1}]"
+    earlier, last = asked.conversation(prompt, earlier, last, param, request.xraygpt.indication)
+    answers = (ENDING.sub("", text).strip() for _, text in said[1::2])
+    return tuple(map(Turn, earlier, answers)), last, left_out
 
 
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ OPERATIONS = (
     Operation("post", f"{ONE}/answers", "Ask; events until done or failed.", gives=(EVENTS,), body=Asked),
     Operation("delete", f"{HERE}/answers/{{a}}", "Stop an answer.", 202, ()),
     Operation("post", f"{HERE}/answers/{{a}}/export", "An answer as a file.", gives=("*/*",), body=Export),
+    Operation("post", f"{HERE}/answers/{{a}}/maps", "Draw maps; events as of a question.", gives=(EVENTS,)),
     Operation("post", f"{HERE}/looks", "Why files of a folder are left out.", body=Heads),
     Operation("get", f"{HERE}/runs", "The session's folder runs."),
     Operation("post", f"{HERE}/runs", "Begin a folder run.", 201, body=Begin),

@@ -24,8 +24,15 @@ def marked(answer: Answer) -> dict[str, Any] | None:
         "source": words.source(trust),
         "panel": _panel(trust),
         "maps": [asdict(outline) for outline in outlines(trust.maps)],
+        "can_be_mapped": _can_be_mapped(trust),
         "maps_said": " ".join(words.maps(trust)),
     }
+
+
+def _can_be_mapped(trust: Trust) -> bool:
+    """Whether maps could be drawn of it that are not there."""
+    is_unlike = trust.film is not None and not trust.film.like
+    return trust.maps is None and trust.profile is not None and trust.failed is None and not is_unlike
 
 
 def _mark(mark: words.Mark | None) -> dict[str, str] | None:

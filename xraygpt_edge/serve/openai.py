@@ -57,7 +57,8 @@ async def _received(request: Request) -> tuple[Chat, Seen]:
     async with body(request, session, upload_bytes * 4 // 3 + settings.JSON_BYTES, service.held) as data:
         if service.questions.ready is None:
             raise Refused.because("E-SRV-014")
-        chat, picture = await asyncio.to_thread(_understood, data, service)
+        async with service.one_body:
+            chat, picture = await asyncio.to_thread(_understood, data, service)
         if len(picture) > upload_bytes:
             raise Refused.because("E-SRV-006", f"at most {upload_bytes >> 20} MB", chat.picture_param)
         try:
@@ -70,7 +71,7 @@ async def _received(request: Request) -> tuple[Chat, Seen]:
 
 def _understood(data: bytes, service: Service) -> tuple[Chat, bytes]:
     chosen = service.settings
-    return understood(data, chosen.bundle.manifest.id, chosen.sampling, chosen.reading)
+    return understood(data, chosen.bundle.manifest, chosen.sampling, chosen.reading)
 
 
 async def _answer(service: Service, session: str, chat: Chat, seen: Seen) -> Response:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from xraygpt_edge.errors import WorkerCrashed
-from xraygpt_edge.host import Asking, Cancelled, Event, Fatal, ModelHost, Ready, Record, Started, Task, Text, View
+from xraygpt_edge.host import Cancelled, Event, Fatal, ModelHost, Ready, Record, Started, Task, Text
 from xraygpt_edge.records import Failure
 from xraygpt_edge.serve.errors import DIED, Refused
 
@@ -97,13 +97,13 @@ class Questions:
         return self._running is not None and not self._running.has_said
 
     async def ask(
-        self, session: str, view: View, question: str, asking: Asking, told: Callable[[Question], None] | None = None
+        self, session: str, task: Task, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
         """Ask, and say what happens until the end; who stops listening has left. Raises Refused.
 
-        told: called with the question once it has a place.
+        task: about a view; it is given a number here. told: called with the question once it has a place.
         """
-        asked = self._enter(session, view, question, asking)
+        asked = self._enter(session, task)
         try:
             if told:
                 told(asked)
@@ -129,17 +129,16 @@ class Questions:
             asked.happenings.put_nowait(fatal or Cancelled(asked.task.number))
         self._waiting.clear()
 
-    def _enter(self, session: str, view: View, question: str, asking: Asking) -> Question:
+    def _enter(self, session: str, task: Task) -> Question:
         if self.fatal is not None:
             raise Refused.of(self.fatal.error, status=503)
         if self.ready is None:
             raise Refused.because("E-SRV-014")
-        if self._deaths[view.source.sha256] >= DEATHS_MAX:
+        if task.view and self._deaths[task.view.source.sha256] >= DEATHS_MAX:
             raise Refused.because("E-SRV-019")
         if self._running is not None and len(self._waiting) >= self._most_waiting:
             raise Refused.because("E-SRV-003", f"{len(self._waiting)}")
-        task = Task(next(self.numbers), "", (question,), wants_text=True, view=view, asking=asking)
-        asked = Question(task, session, self._turn_of(session))
+        asked = Question(replace(task, number=next(self.numbers)), session, self._turn_of(session))
         self.used_at_s = time.monotonic()
         place = bisect_right(self._waiting, asked.turn, key=attrgetter("turn"))
         self._waiting.insert(place, asked)
@@ -188,7 +187,7 @@ class Questions:
                 self._end(asked, event)
 
     def _end(self, asked: Question, event: Event) -> None:
-        if isinstance(event, Record) and event.answer:
+        if isinstance(event, Record) and event.answer and asked.task.maps_of is None:
             self._took_s.append(time.monotonic() - asked.began_s)
         if asked is self._running:
             self._running = None

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready
-from xraygpt_edge.records import notice
+from xraygpt_edge.host import Asking, Fatal, Load, ModelHost, Ready, Task
+from xraygpt_edge.records import Answer, notice
 from xraygpt_edge.sandbox import NetworkCut
 from xraygpt_edge.serve.codes import Codes, new_key
 from xraygpt_edge.serve.held import HeldFiles
@@ -47,6 +47,8 @@ class Service:
     seen_at_s: float = field(default_factory=time.monotonic)
     """When the latest request came."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    one_body: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Large bodies are understood one after another: several at once would keep everybody else from being answered."""
     on_ready: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
@@ -100,8 +102,15 @@ class Service:
     def ask(
         self, session: str, seen: Seen, question: str, asking: Asking, told: Callable[[Question], None] | None = None
     ) -> AsyncGenerator[Happening]:
-        """As `Questions.ask`."""
-        return self.questions.ask(session, seen.view, question, asking, told)
+        """A question about a radiograph, as `Questions.ask`."""
+        task = Task(0, "", (question,), wants_text=True, view=seen.view, asking=asking)
+        return self.questions.ask(session, task, told)
+
+    def draw(
+        self, session: str, seen: Seen, answer: Answer, told: Callable[[Question], None] | None = None
+    ) -> AsyncGenerator[Happening]:
+        """Maps of what an answer about a radiograph states, as `Questions.ask`; the record is the answer with them."""
+        return self.questions.ask(session, Task(0, "", (answer.question,), view=seen.view, maps_of=answer), told)
 
     @property
     def notice(self) -> str:

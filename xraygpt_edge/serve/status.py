@@ -10,11 +10,12 @@ import msgspec
 from xraygpt_edge.batch import DEFAULT_QUESTION
 from xraygpt_edge.batch.walk import IMAGE_ENDINGS
 from xraygpt_edge.bundle.manifest import UsualQuestion
-from xraygpt_edge.bundle.questions import to_choose_from
+from xraygpt_edge.bundle.questions import FINDINGS, to_choose_from, to_complete
 from xraygpt_edge.imaging.sniff import HEAD_BYTES
 from xraygpt_edge.records import SCHEMA
 from xraygpt_edge.serve.errors import Refused
 from xraygpt_edge.serve.service import Service
+from xraygpt_edge.trust.measured import N_IMAGE_TOKENS
 from xraygpt_edge.version import __version__
 
 QUESTIONS = (
@@ -30,7 +31,8 @@ QUESTIONS = (
 
 def status(service: Service) -> dict[str, Any]:
     """The object that `GET /api/v1/status` gives."""
-    settings = service.settings
+    settings, prompt = service.settings, service.settings.bundle.manifest.prompt
+    ready = to_choose_from(prompt)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -41,15 +43,17 @@ def status(service: Service) -> dict[str, Any]:
             "taken_bytes": service.held.taken_bytes,
             "max_tokens": settings.sampling.max_tokens,
         },
-        "questions": msgspec.to_builtins(to_choose_from(settings.bundle.manifest.prompt) or QUESTIONS),
+        "questions": msgspec.to_builtins(ready or QUESTIONS),
+        "questions_with_indication": msgspec.to_builtins(to_complete(prompt)),
         "defaults": _defaults(service),
         "folder": {
-            "question": DEFAULT_QUESTION,
+            "question": next((each.text for each in ready if each.name == FINDINGS), DEFAULT_QUESTION),
             "endings": IMAGE_ENDINGS,
             "head_bytes": HEAD_BYTES,
             "keeps": service.runs.keeps,
             "parallel": settings.parallel or "auto",
         },
+        "maps": settings.trust != "off" and settings.bundle.manifest.n_image_tokens == N_IMAGE_TOKENS,
         "protections": {"network": service.network, "loopback_only": settings.ward is None},
         "notice": service.notice,
     }

@@ -21,7 +21,7 @@ class Assessor:
     def __init__(self, model: XrayGPT, level: TrustLevel, *, maps: bool = False) -> None:
         """Level off says nothing; maps: draw them as well, where the level says anything."""
         self._model, self.level = model, level
-        self._mapper = Mapper(model) if maps else None
+        self._mapper, self._maps = Mapper(model), maps
         self._panels = Panels()
         self._found: tuple[Profile | None, str | None] | None = None
 
@@ -47,7 +47,14 @@ class Assessor:
         profile, failed = self._profile()
         trust = assess_told(self._model, told, profile, self.level, deadline, self._panels)
         trust = replace(trust, failed=trust.failed or failed)
-        return self._mapper.with_maps(told.image, trust, profile, deadline) if self._mapper else trust
+        return self._mapper.with_maps(told.image, trust, profile, deadline) if self._maps else trust
+
+    def with_maps(self, image: EncodedImage, answer: Answer, deadline: Deadline | None = None) -> Answer:
+        """Add maps to an answer that was assessed before, as `Mapper.with_maps`."""
+        if answer.trust is None:
+            return answer
+        trust = self._mapper.with_maps(image, answer.trust, self._profile()[0], deadline)
+        return replace(answer, trust=trust)
 
     def _profile(self) -> tuple[Profile | None, str | None]:
         """The profile, or why it cannot be used."""

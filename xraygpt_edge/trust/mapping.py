@@ -14,6 +14,7 @@ from xraygpt_edge.records import FindingMap, FindingTrust, MapTrust, Trust
 from xraygpt_edge.trust import maps
 from xraygpt_edge.trust.assess import why
 from xraygpt_edge.trust.maps import LastCovered, Map
+from xraygpt_edge.trust.measured import require_measured
 from xraygpt_edge.trust.profile import Profile
 
 DIGITS = 3
@@ -46,7 +47,7 @@ class Mapper:
     def _maps(self, image: EncodedImage, trust: Trust, profile: Profile | None, deadline: Deadline | None) -> MapTrust:
         if profile is None:
             raise UsageError("E-TRU-006")
-        maps.require_measured(len(image.embeddings))
+        require_measured(len(image.embeddings))
         recipe = self._model.parts.plan.bundle.manifest.image
         wanted = [number for number, finding in enumerate(trust.findings) if _is_wanted(finding)]
         if not wanted:

@@ -81,12 +81,6 @@ class Map:
         return fall >= FALL_LEAST or (self.z > 0 and fall >= FALL_SHARE_LEAST * self.z)
 
 
-def require_measured(n_image_tokens: int) -> None:
-    """Raise UsageError for a form of the model whose maps nobody has held against drawn findings."""
-    if n_image_tokens != 1:
-        raise UsageError("E-TRU-010", f"{n_image_tokens} image embeddings a film")
-
-
 def read_outs(features: Array, z: Array) -> Array:
     """The panel as a linear function of the features, (n_places, n + 1), by ridge regression without labels.
 

@@ -46,6 +46,7 @@ KEEP_OUT_OF_CACHE = ("-B",) if sys.dont_write_bytecode else ()
 """Isolated, the child does not see the variable that the program was told this by."""
 ENTRY = (
     "import json, sys; sys.path += [p for p in json.loads(sys.argv[1]) if p not in sys.path]; "
+    "from xraygpt_edge.sandbox import end_with_parent; end_with_parent(); "
     "from xraygpt_edge.imaging.isolated.child import serve; serve()"
 )
 

@@ -4,13 +4,13 @@ import { useState } from "preact/hooks";
 import { announce } from "./state.js";
 import { copy, FORMATS, save } from "./taking.js";
 import { Marked, Checks, Panel } from "./trust.js";
-import { html, Icon, visible } from "./view.js";
+import { html, Icon, Menu, visible } from "./view.js";
 import { words } from "./words.js";
 
 const said = words.answer;
 
-/** @param {{answer: any, film: any}} props */
-export function Answer({ answer, film }) {
+/** @param {{answer: any, film: any, maps: {note: string, isDrawing: boolean, draw: () => void} | null}} props */
+export function Answer({ answer, film, maps }) {
   const { marked } = answer;
   return html`<div class="answer">
     <p class="said" translate="no">${marked ? html`<${Marked} parts=${marked.parts} />` : visible(answer.text)}
@@ -18,7 +18,7 @@ export function Answer({ answer, film }) {
     <${Remarks} answer=${answer} />
     ${marked && html`<${Checks} marked=${marked} />`}
     <${Taking} answer=${answer} />
-    ${marked && html`<${Panel} marked=${marked} film=${film} profile=${answer.input.profile} />`}
+    ${marked && html`<${Panel} marked=${marked} film=${film} profile=${answer.input.profile} maps=${maps} />`}
     <details class="made"><summary>${said.made}</summary><${Made} answer=${answer} /></details>
   </div>`;
 }
@@ -49,11 +49,8 @@ function Taking({ answer }) {
   const made = { seed: engine.seed, temperature: engine.temperature, tokens: timing.tokens, seconds: timing.total_s.toFixed(1) };
   return html`<div class="taking">
     <button type="button" class="quiet" onClick=${() => taken(copy(answer.answer))}><${Icon} name="copy" />${said.copy}</button>
-    <details class="menu"><summary class="quiet"><${Icon} name="save" />${said.save}</summary>
-      <ul>${FORMATS.map((format) => html`<li key=${format}><button type="button" onClick=${(/** @type {any} */ event) => {
-        event.currentTarget.closest("details").open = false;
-        taken(save(answer.answer, format));
-      }}>${said.formats[/** @type {"text"} */ (format)]}</button></li>`)}</ul></details>
+    <${Menu} look="quiet" items=${FORMATS.map((format) => [said.formats[/** @type {"text"} */ (format)], () => taken(save(answer.answer, format))])}>
+      <${Icon} name="save" />${said.save}<//>
     <span class="meta">${said.meta(made)}</span>
     ${told && html`<p class="told">${told}</p>`}
   </div>`;

@@ -1,12 +1,12 @@
 /** The page: notice, header, one place at a time; and what is dropped or pasted anywhere on it. */
 
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { request } from "./api.js";
 import { showAgain, take } from "./film.js";
 import { close, open, signIn } from "./session.js";
 import { announce, clearAll, get, isHere, onChange, set, setTheme, shownTheme, watchStatus } from "./state.js";
-import { FileButton, html, Icon, visible } from "./view.js";
+import { FileButton, html, Icon, Menu, visible } from "./view.js";
 import { words } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -80,7 +80,7 @@ function Header({ state }) {
     ${state.radiograph && state.place === "radiograph" && html`<${FileButton} label=${words.drop.another} look="quiet" onFiles=${take} />`}
     <button type="button" class="quiet" onClick=${() => setTheme(shownTheme() === "dark" ? "light" : "dark")}
       aria-label=${shownTheme() === "dark" ? words.theme.toLight : words.theme.toDark}><${Icon} name="theme" /></button>
-    ${state.door === "open" && html`<${Menu} />`}
+    ${state.door === "open" && html`<${ServerMenu} />`}
   </header>`;
 }
 
@@ -164,14 +164,7 @@ function Sending({ sending }) {
 }
 
 /** What concerns the whole server or this browser. */
-function Menu() {
-  const box = useRef(/** @type {HTMLDetailsElement | null} */ (null));
-  const closing = (/** @type {() => any} */ work) => () => {
-    box.current?.removeAttribute("open");
-    box.current?.querySelector("summary")?.focus();
-    work();
-  };
-  const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && closing(() => {})();
+function ServerMenu() {
   const items = /** @type {[string, () => any][]} */ ([
     [words.menu.other, newCode],
     [words.menu.print, () => window.print()],
@@ -179,10 +172,7 @@ function Menu() {
       ? [[words.menu.forgetAll, forgetAll], [words.menu.quit, () => set({ dialog: { kind: "quit", go: quit } })]]
       : [[words.menu.signOut, signOut]]),
   ]);
-  return html`<details class="menu" ref=${box} onKeyDown=${escape}>
-    <summary class="quiet" aria-label=${words.more}><${Icon} name="more" /></summary>
-    <ul>${items.map(([said, work]) => html`<li key=${said}><button type="button" onClick=${closing(work)}>${said}</button></li>`)}</ul>
-  </details>`;
+  return html`<${Menu} look="quiet" label=${words.more} items=${items}><${Icon} name="more" /><//>`;
 }
 
 /** The whole page takes what is dropped; while something is over it, it says so. */

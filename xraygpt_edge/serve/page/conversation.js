@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Answer } from "./answer.js";
 import { Explained } from "./doubts.js";
-import { ask, askAgain, fresh, stop } from "./turns.js";
+import { ask, askAgain, draw, fresh, stop } from "./turns.js";
 import { html, visible } from "./view.js";
 import { words } from "./words.js";
 
@@ -14,15 +14,15 @@ const NEAR_END_PX = 80;
 export function Conversation({ state }) {
   const { turns, status, radiograph } = state;
   const isBusy = UNDER_WAY.has(turns.at(-1)?.kind ?? "");
-  const groups = grouped(status?.questions ?? []);
+  const usual = html`<${Usual} groups=${grouped(status?.questions ?? [])} indicated=${status?.questions_with_indication ?? []} />`;
   const list = useFollowed(turns);
   return html`<section class="conversation" aria-labelledby="conversation">
     <div class="heading"><h2 id="conversation">${words.ask.heading}</h2>
       ${turns.length > 0 && html`<button type="button" class="quiet" disabled=${isBusy} onClick=${fresh}>${words.ask.fresh}</button>`}</div>
     <div class="turns" ref=${list} tabindex="0" role="region" aria-label=${words.ask.turns}>
-      ${turns.map((turn, index) => html`<${OneTurn} key=${index} turn=${turn} film=${radiograph} isLast=${index === turns.length - 1} />`)}
-      ${turns.length ? !isBusy && html`<details class="usual"><summary>${words.ask.usual}</summary><${Usual} groups=${groups} /></details>`
-        : html`<div class="usual"><h3>${words.ask.usual}</h3><${Usual} groups=${groups} /></div>`}
+      ${turns.map((turn, index) => html`<${OneTurn} key=${index} turn=${turn} film=${radiograph} hasMaps=${status?.maps} isLast=${index === turns.length - 1} />`)}
+      ${turns.length ? !isBusy && html`<details class="usual"><summary>${words.ask.usual}</summary>${usual}</details>`
+        : html`<div class="usual"><h3>${words.ask.usual}</h3>${usual}</div>`}
     </div>
     <${Field} isBusy=${isBusy} isFirst=${turns.length === 0} />
   </section>`;
@@ -54,19 +54,47 @@ function useFollowed(turns) {
 /** @param {{group: string, text: string}[]} questions */
 const grouped = (questions) => [...Map.groupBy(questions, (each) => each.group)];
 
-/** @param {{groups: [string, {text: string}[]][]}} props  The questions that the model was trained with: one click asks. */
-function Usual({ groups }) {
-  return groups.map(([name, questions]) => html`<div class="group" key=${name} role="group" aria-label=${name}>
+/**
+ * The questions that the model was trained with: one click asks.
+ * @param {{groups: [string, {text: string}[]][], indicated: {name: string, text: string}[]}} props
+ */
+function Usual({ groups, indicated }) {
+  return html`${groups.map(([name, questions]) => html`<div class="group" key=${name} role="group" aria-label=${name}>
     <span class="name">${visible(name)}</span>
     <ul>${questions.map(({ text }) => html`<li key=${text}><button type="button" onClick=${() => ask(text)}>${visible(text)}</button></li>`)}</ul>
-  </div>`);
+  </div>`)}${indicated.length > 0 && html`<${Indicated} questions=${indicated} />`}`;
 }
 
-/** @param {{turn: import("./state.js").Turn, film: any, isLast: boolean}} props */
-function OneTurn({ turn, film, isLast }) {
+/** @param {{questions: {name: string, text: string}[]}} props  Those that are asked with the reason for the exam in them. */
+function Indicated({ questions }) {
+  const field = useRef(/** @type {any} */ (null));
+  const [indication, setIndication] = useState("");
+  const given = indication.trim();
+  const send = (/** @type {{name: string, text: string}} */ { name, text }) => {
+    if (given) ask(filled(text, given), { question: `@${name}`, indication: given });
+    else field.current?.focus();
+  };
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    send(questions[0]);
+  };
+  return html`<form class="group" onSubmit=${submit}>
+    <label class="name" for="indication">${words.ask.indication}</label>
+    <input id="indication" ref=${field} value=${indication} spellcheck=${false} autocomplete="off" autocorrect="off" autocapitalize="off" translate="no"
+      onInput=${(/** @type {any} */ event) => setIndication(event.currentTarget.value)} />
+    <ul>${questions.map((each) => html`<li key=${each.name}><button type="button" onClick=${() => send(each)}>${visible(filled(each.text, given || "…"))}</button></li>`)}</ul>
+  </form>`;
+}
+
+/** @param {string} text @param {string} indication */
+const filled = (text, indication) => text.replaceAll("{indication}", () => indication);
+
+/** @param {{turn: import("./state.js").Turn, film: any, hasMaps: boolean, isLast: boolean}} props */
+function OneTurn({ turn, film, hasMaps, isLast }) {
+  const maps = hasMaps ? { note: turn.note, isDrawing: turn.isDrawing ?? false, draw: () => draw(turn) } : null;
   return html`<article class="turn">
     <h3 class="question"><span class="unseen">${words.ask.question}: </span>${visible(turn.question)}</h3>
-    ${turn.kind === "done" ? html`<${Answer} answer=${turn.answer} film=${film} />` : html`<${Coming} turn=${turn} isLast=${isLast} />`}
+    ${turn.kind === "done" ? html`<${Answer} answer=${turn.answer} film=${film} maps=${maps} />` : html`<${Coming} turn=${turn} isLast=${isLast} />`}
   </article>`;
 }
 

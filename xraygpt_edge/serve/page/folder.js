@@ -6,7 +6,7 @@ import { forgetRun, list, showRun, start, steer, stop } from "./run.js";
 import { announce, get, leaveFolder, set } from "./state.js";
 import { Table } from "./table.js";
 import { exportRun, RUN_FORMATS } from "./taking.js";
-import { FileButton, html, Icon, visible } from "./view.js";
+import { FileButton, html, Icon, Menu, visible } from "./view.js";
 import { words } from "./words.js";
 
 const said = words.folder;
@@ -178,11 +178,9 @@ function Taking({ run, isEmpty }) {
     announce(what);
   };
   if (isEmpty) return null;
-  return html`<details class="menu"><summary><${Icon} name="save" />${words.answer.save}</summary>
-    <ul>${RUN_FORMATS.map((format) => html`<li key=${format}><button type="button" onClick=${(/** @type {any} */ event) => {
-      event.currentTarget.closest("details").open = false;
-      exportRun(run.id, format).then(tell, (error) => tell(visible(`${error.id} ${error.message}`).trim() || words.ask.lost));
-    }}>${said.formats[format]}</button></li>`)}</ul></details>
+  const take = (/** @type {typeof RUN_FORMATS[number]} */ format) =>
+    exportRun(run.id, format).then(tell, (error) => tell(visible(`${error.id} ${error.message}`).trim() || words.ask.lost));
+  return html`<${Menu} items=${RUN_FORMATS.map((format) => [said.formats[format], () => take(format)])}><${Icon} name="save" />${words.answer.save}<//>
     ${told && html`<span class="told">${told}</span>`}`;
 }
 

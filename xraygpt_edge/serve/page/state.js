@@ -4,7 +4,7 @@ import { json, Refusal } from "./api.js";
 import { shut } from "./session.js";
 
 /**
- * @typedef {{question: string, kind: "asked" | "queued" | "coming" | "done" | "failed", text: string, note: string,
+ * @typedef {{question: string, asked?: object, isDrawing?: boolean, kind: "asked" | "queued" | "coming" | "done" | "failed", text: string, note: string,
  *            answer: any, trouble: Refusal | null, id: string}} Turn
  * @typedef {{file: Blob, sent: number, options: object, stop: AbortController}} Sending
  * @typedef {{door: "opening" | "open" | "none" | "used" | "password" | "ended", place: "radiograph" | "folder" | "about", theme: string,

@@ -20,8 +20,8 @@ export function Checks({ marked }) {
     <p class="source">${visible(`${film} ${source}`.trim())}</p>`;
 }
 
-/** @param {{marked: any, film: any, profile: string}} props */
-export function Panel({ marked, film, profile }) {
+/** @param {{marked: any, film: any, profile: string, maps: {note: string, isDrawing: boolean, draw: () => void} | null}} props  maps: null where none can be had. */
+export function Panel({ marked, film, profile, maps: asked }) {
   const { panel, maps, legend } = marked;
   return html`<details class="panel"><summary>${panel.length ? said.panel : said.marks}</summary>
     <ul class="legend">${legend.map((/** @type {any} */ mark) => html`<li key=${mark.name}><span class=${`mark ${mark.name}`} aria-hidden="true">${mark.sign}</span> ${mark.meaning}</li>`)}</ul>
@@ -29,7 +29,10 @@ export function Panel({ marked, film, profile }) {
     ${panel.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${said.panel}><table>
       <thead><tr>${Object.values(said.columns).map((each) => html`<th scope="col" key=${each}>${each}</th>`)}</tr></thead>
       <tbody>${panel.map((/** @type {any} */ each) => html`<${Finding} key=${each.name} finding=${each} />`)}</tbody></table></div>`}
-    ${maps.length > 0 && html`<p class="source">${marked.maps_said}</p><div class="maps">${maps.map((/** @type {any} */ each) => html`<${Map} key=${each.finding} map=${each} film=${film} profile=${profile} />`)}</div>`}
+    ${marked.can_be_mapped && asked && html`<p class="row"><button type="button" aria-disabled=${asked.isDrawing} onClick=${asked.draw}>${said.draw}</button>
+      <span class="source" role="status">${asked.note || said.drawCosts}</span></p>`}
+    ${marked.maps_said && html`<p class="source">${marked.maps_said}</p>`}
+    ${maps.length > 0 && html`<div class="maps">${maps.map((/** @type {any} */ each) => html`<${Map} key=${each.finding} map=${each} film=${film} profile=${profile} />`)}</div>`}
   </details>`;
 }
 

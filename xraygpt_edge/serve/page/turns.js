@@ -11,15 +11,15 @@ let asking = null;
 /** Whether an answer is under way in this window. */
 export const isAsking = () => asking !== null;
 
-/** @param {string} question */
-export async function ask(question) {
+/** @param {string} question  As it is shown. @param {object} [asked]  As it is sent. */
+export async function ask(question, asked = { question }) {
   if (asking) return;
   asking = new AbortController();
   const { signal } = asking;
   const turns = get().turns;
-  set({ turns: [...turns, { question, kind: "asked", text: "", note: words.ask.sent, answer: null, trouble: null, id: "" }] });
+  set({ turns: [...turns, { question, asked, kind: "asked", text: "", note: words.ask.sent, answer: null, trouble: null, id: "" }] });
   try {
-    await inATab(() => untilTaken(question, signal));
+    await inATab(() => untilTaken(asked, signal));
   } catch (error) {
     fail(error);
   } finally {
@@ -45,7 +45,33 @@ export function fresh() {
 /** @param {import("./state.js").Turn} turn  One without an answer. */
 export function askAgain(turn) {
   set({ turns: get().turns.filter((each) => each !== turn) });
-  return ask(turn.question);
+  return ask(turn.question, turn.asked);
+}
+
+/**
+ * Have maps drawn of what an answer states: the answer stays, and gets them.
+ * @param {import("./state.js").Turn} turn
+ */
+export async function draw({ id, isDrawing }) {
+  if (isDrawing) return;
+  const change = (/** @type {Partial<import("./state.js").Turn>} */ changes) =>
+    set({ turns: get().turns.map((turn) => (turn.id === id ? { ...turn, ...changes } : turn)) });
+  change({ isDrawing: true, note: words.trust.drawing });
+  try {
+    await inATab(async () => {
+      for await (const { event, data } of events(`answers/${id}/maps`, {}, new AbortController().signal)) {
+        if (event === "queued") change({ note: words.ask.waiting(data.position, data.wait_s) });
+        if (event === "started") change({ note: words.trust.drawing });
+        if (event === "failed") throw refusal(data, 0);
+        if (event === "done") return change({ isDrawing: false, note: "", answer: data });
+      }
+      throw new Refusal({ status: 0 });
+    });
+    announce(words.trust.drawn);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    change({ isDrawing: false, note: error.message || words.ask.lost });
+  }
 }
 
 /**
@@ -63,11 +89,11 @@ async function inATab(work) {
   throw new Refusal({ status: 503, message: words.ask.tooMany });
 }
 
-/** @param {string} question @param {AbortSignal} signal */
-async function untilTaken(question, signal) {
+/** @param {object} asked @param {AbortSignal} signal */
+async function untilTaken(asked, signal) {
   for (;;) {
     try {
-      return await follow(question, signal);
+      return await follow(asked, signal);
     } catch (error) {
       if (!(error instanceof Refusal) || !error.after_s || error.status !== 503) throw error;
       await pause(error, signal);
@@ -85,10 +111,10 @@ async function pause(error, signal) {
   }
 }
 
-/** @param {string} question @param {AbortSignal} signal */
-async function follow(question, signal) {
+/** @param {object} asked @param {AbortSignal} signal */
+async function follow(asked, signal) {
   const { radiograph, conversation } = get();
-  const body = conversation ? { question, conversation } : { question };
+  const body = conversation ? { ...asked, conversation } : asked;
   const sentences = new Sentences();
   for await (const { event, data } of events(`radiographs/${radiograph.id}/answers`, body, signal)) {
     if (event === "queued") change({ kind: "queued", id: data.answer, note: words.ask.waiting(data.position, data.wait_s) });
@@ -106,7 +132,7 @@ async function follow(question, signal) {
 /** @param {any} answer @param {Sentences} sentences */
 function finish(answer, sentences) {
   sessionStorage.setItem("conversation", answer.conversation);
-  change({ kind: "done", text: answer.text, answer, note: "" });
+  change({ kind: "done", question: answer.question, text: answer.text, answer, note: "" });
   set({ conversation: answer.conversation });
   sentences.end();
 }

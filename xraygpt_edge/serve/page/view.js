@@ -1,7 +1,7 @@
 /** What every part of the page is drawn with. */
 
 import { h } from "preact";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import htm from "htm";
 
 export const html = htm.bind(h);
@@ -35,6 +35,34 @@ export function FileButton({ label, look = "main", folder = false, onFiles }) {
   };
   return html`<button type="button" class=${look} onClick=${() => input.current?.click()}>${label}</button>
     <input ref=${input} type="file" multiple webkitdirectory=${folder} hidden onChange=${chosen} />`;
+}
+
+/**
+ * A list of things to do behind a button; it closes with a choice, with Escape, and when somebody goes on elsewhere.
+ * @param {{look?: string, label?: string, children: any, items: [string, () => any][]}} props
+ */
+export function Menu({ look = "", label, children, items }) {
+  const box = useRef(/** @type {any} */ (null));
+  const close = () => {
+    box.current.open = false;
+  };
+  const back = () => {
+    close();
+    box.current.querySelector("summary").focus();
+  };
+  useEffect(() => {
+    const elsewhere = (/** @type {Event} */ event) => box.current.contains(event.target) || close();
+    for (const kind of ["pointerdown", "focusin"]) addEventListener(kind, elsewhere);
+    return () => {
+      for (const kind of ["pointerdown", "focusin"]) removeEventListener(kind, elsewhere);
+    };
+  }, []);
+  return html`<details class="menu" ref=${box} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && back()}>
+    <summary class=${look} aria-label=${label}>${children}</summary>
+    <ul>${items.map(([said, work]) => html`<li key=${said}><button type="button" onClick=${() => {
+      back();
+      work();
+    }}>${said}</button></li>`)}</ul></details>`;
 }
 
 /** @type {Record<string, string>} */

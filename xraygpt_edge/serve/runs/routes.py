@@ -61,7 +61,8 @@ async def begin(request: Request) -> Response:
     """`POST runs`: a run that waits for its films."""
     service, session = service_of(request), session_of(request)
     wanted = await small_json(request, session, Begin, service.held)
-    questions = tuple(dict.fromkeys(asked.question(each, "questions") for each in wanted.questions))
+    prompt = service.settings.bundle.manifest.prompt
+    questions = tuple(dict.fromkeys(asked.question(prompt, each, "questions") for each in wanted.questions))
     reading = asked.reading(service.settings.reading, wanted.profile, None, force=None)
     left_out = {asked.clean(reason, "left_out"): count for reason, count in wanted.left_out.items()}
     run = await service.runs.begin(session, Asked(questions, reading), wanted.files, left_out)
