@@ -19,8 +19,9 @@ goto ending
 set "name=%~2"
 set "name=%name:/=\%"
 if not "%name:~0,7%"=="python\" if not "%name:~-3%"==".py" exit /b 0
-certutil -hashfile "%kit%%name%" SHA256 2>nul | find /i "%~1" >nul && exit /b 0
-if not defined bad set "bad=%name%"
+set "same="
+for /f "skip=1 delims=" %%s in ('certutil -hashfile "%kit%%name%" SHA256 2^>nul') do if /i "%%s"=="%~1" set "same=yes"
+if not defined same if not defined bad set "bad=%name%"
 exit /b 0
 
 :damaged

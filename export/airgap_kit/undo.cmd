@@ -4,10 +4,12 @@ rem Models stay as they are.
 setlocal
 set "here=%~dp0"
 if not exist "%here%previous.cmd" goto nothing
-copy /y "%here%xraygpt-edge.cmd" "%here%back.next" >nul || goto failed
+copy /y "%here%xraygpt-edge.cmd" "%here%back.next" >nul
+if not exist "%here%back.next" goto failed
 rem From the next line on the other one answers.
-move /y "%here%previous.cmd" "%here%xraygpt-edge.cmd" >nul || goto failed
-move /y "%here%back.next" "%here%previous.cmd" >nul || goto failed
+move /y "%here%previous.cmd" "%here%xraygpt-edge.cmd" >nul
+if exist "%here%previous.cmd" goto failed
+move /y "%here%back.next" "%here%previous.cmd" >nul
 set /p bundle=<"%here%bundle"
 call "%here%xraygpt-edge.cmd" serve --shortcut --bundle "%bundle%" >nul 2>nul
 echo Now this program answers:

@@ -18,7 +18,7 @@ if exist "%here%versions" goto running
 if exist "%data%\Cache" rmdir /s /q "%data%\Cache" 2>nul
 if /i "%~1"=="models" if exist "%data%" rmdir /s /q "%data%" 2>nul
 if exist "%data%\bundles" echo The models stay in "%data%\bundles". Delete that folder if nobody needs them.
-del /q "%here%example.dcm" "%here%signer" "%here%bundle" "%here%.installing" "%here%undo.cmd" 2>nul
+del /q "%here%example.dcm" "%here%signer" "%here%bundle" "%here%.installing" "%here%undo.cmd" "%here%*.next" 2>nul
 del /q "%here%.installation" 2>nul
 echo xraygpt-edge is removed.
 rem One line, which cmd reads whole before this file goes.
