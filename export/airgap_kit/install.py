@@ -312,15 +312,15 @@ def install_version(folder: Path, kit: dict[str, str], signer: str, *, first: bo
         if brought:
             shutil.rmtree(brought, ignore_errors=True)
         raise
-    if program.ask("serve", "--shortcut", "--bundle", kit["KIT_BUNDLE"]):
-        say("There is no entry in the Start menu: the line above says why. The program works without it.")
+    failed = program.ask("serve", "--shortcut", "--bundle", kit["KIT_BUNDLE"])
+    say("  it has no entry in the Start menu: the line above says why" if failed else "  it is in the Start menu")
     return works
 
 
 def say_ready(folder: Path, bundle: str) -> None:
     """What to do next."""
     program = folder / LAUNCHER
-    say("Ready. It is in the Start menu: Chest radiographs, xraygpt-edge. Or ask here, about a drawn picture first:")
+    say("Ready. Ask about a drawn picture first, then about your own:")
     question = '"Describe the given chest x-ray image in detail."'
     print(f'\n    "{program}" ask "{folder / "example.dcm"}" {question} --bundle {bundle}\n')
 
