@@ -5,7 +5,6 @@ The installer is Python, so it runs here as well, with a Python of this computer
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -321,6 +320,8 @@ def test_the_installer_for_windows_takes_no_folder_with_other_files(kits, home):
 
 @pytest.mark.long
 def test_two_installers_do_not_meet_in_a_folder_of_windows(kits, home):
+    import fcntl
+
     place(home).mkdir(parents=True)
     (place(home) / ".installation").touch()
     with (place(home) / ".installing").open("a") as note:
