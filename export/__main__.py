@@ -371,7 +371,7 @@ def gate(
 
 
 @app.command()
-def airgap(
+def airgap(  # noqa: PLR0913, PLR0917 - a command has as many parameters as options
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle that goes along.")],
     out: Annotated[Path, typer.Option(help="Folder of the kit; must not exist yet.")],
     extra: Annotated[Literal["cpu", "cuda"], typer.Option(help="Which ONNX Runtime.")] = "cpu",
@@ -383,6 +383,12 @@ def airgap(
         str, typer.Option(help="Pythons of the other computers, as 3.11,3.12; by default all that can be served.")
     ] = "",
     sign: Annotated[Path | None, typer.Option(help="Sign it with this key (ssh-keygen -t ed25519).")] = None,
+    system: Annotated[
+        Literal["here", "windows"], typer.Option("--for", help="For a system as this computer's, or for Windows.")
+    ] = "here",
+    python: Annotated[
+        Path | None, typer.Option(help="Python's embeddable package (python-3.12.N-embed-amd64.zip), for Windows.")
+    ] = None,
 ) -> None:
     """Make the kit for a machine with no network and no compiler: wheels, bundle, installer."""
     from export import airgap as kits
@@ -391,9 +397,10 @@ def airgap(
 
     meter = Meter()
     with refusals():
-        kits.make(kits.Kit(bundle, extra, cpu, _listed(pythons), sign), out, meter)
+        kits.make(kits.Kit(bundle, extra, cpu, _listed(pythons), sign, system, python), out, meter)
         show([("What each step took", meter.rows())])
-        words.print(f"The kit is in {out}. Carry the whole folder over, and there: sh install.sh", soft_wrap=True)
+        there = "a double click on install.cmd" if system == "windows" else "sh install.sh"
+        words.print(f"The kit is in {out}. Carry the whole folder over, and there: {there}", soft_wrap=True)
         if sign:
             words.print(f"Send this on paper, or some other way than the kit: {fingerprint(sign)}", soft_wrap=True)
 

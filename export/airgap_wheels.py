@@ -3,7 +3,7 @@
 ours, llama.cpp ── pip download ──▶ wheels ── lacking ──▶ what the other computer needs beside ── again
                                       └────── pins ─────▶ requirements, by hash
 
-What pip takes must load on a Linux of 2018, whatever the computer is that makes the kit.
+What pip takes must load on a Linux of 2018, or on Windows, whatever the computer is that makes the kit.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Target:
     """The wheels that it can load, by pip's names; none: those of this computer, for the Python that runs us."""
     markers: Mapping[str, str] = field(default_factory=dict)
     """Where its system differs from this one, as wheels ask for it."""
+    beside: tuple[str, ...] = ()
+    """What its system lacks and no wheel asks for, by name."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -70,7 +72,7 @@ def collect(folder: Path, target: Target, extra: str, ours: Path, llama: Path) -
     options = ["--only-binary", ":all:", "--constraint", str(ROOT / "constraints.txt")]
     if target.platforms:
         options += ["--python-version", target.python, *(f"--platform={name}" for name in target.platforms)]
-    wanted = [f"{ours}[{extra}]", str(llama), "pip"]
+    wanted = [f"{ours}[{extra}]", str(llama), "pip", *target.beside]
     with tempfile.TemporaryDirectory() as scratch:
         while True:
             pip("download", *options, "--dest", scratch, *wanted)

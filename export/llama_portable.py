@@ -1,6 +1,6 @@
-"""A llama-cpp-python wheel for every x86-64 desktop with Linux: code for each kind of CPU, chosen when it runs.
+"""A llama-cpp-python wheel for every x86-64 desktop with one system: code for each kind of CPU, chosen when it runs.
 
-    source, repaired ── narrow ──▶ seven kinds of CPU ── zig, an old glibc ──▶ wheel
+    source, repaired ── narrow ──▶ seven kinds of CPU ── zig, for Linux or Windows ──▶ wheel
 
 `xraygpt_edge/generation/cpu_backend.py` chooses. Only the standard library, since it runs before anything is installed.
 """
@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.build_steps import SetupError, run_step
 
 ZIG = "ziglang==0.17.1"
-"""A C and C++ compiler as a wheel, which links against an older glibc than this computer's."""
-TARGET = "x86_64-linux-gnu.2.28"
-"""ONNX Runtime's own wheel asks for no older one."""
-TOOLS = {"C_COMPILER": f"cc -target {TARGET}", "CXX_COMPILER": f"c++ -target {TARGET}", "AR": "ar", "RANLIB": "ranlib"}
+"""A C and C++ compiler as a wheel, for other systems and for an older glibc than this computer's."""
+PACKER = "scikit-build-core==1.1.2"
+"""What llama-cpp-python's source is built with; it writes its own version into each wheel."""
 FLAGS = (
     "-DLLAVA_BUILD=OFF",
     "-DGGML_OPENMP=OFF",
@@ -36,6 +36,7 @@ LEFT_OUT = (
     "lib/**",
     "llama_cpp/lib/cmake/**",
     "llama_cpp/lib/pkgconfig/**",
+    "llama_cpp/lib/*.a",  # what another program would be linked with, on Windows
 )
 COMMON_FILE, COMMON = "CMakeLists.txt", "set(LLAMA_BUILD_COMMON ON CACHE"
 """What llama.cpp's own programs share: 53 of 236 files to compile, and nothing of ours uses it."""
@@ -44,24 +45,74 @@ NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "coo
 """AMX ends the process (decision 0001); numpy asks for SSE 4.2; the others gain little over their neighbours."""
 LEAST_FEATURES = ["sse4_2"]
 """What a CPU must have, as Linux spells it."""
-RECIPE = (ZIG, TARGET, *NOT_BUILT, COMMON)
-"""What a wheel depends on beside the flags and the source."""
 DATED = "1767225600"
 """Of every file in the wheel, in seconds: else each build is another."""
 
 
-def build(source: Path, scratch: Path, log: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a wheel is for."""
+
+    title: str
+    target: str
+    """By zig's name."""
+    tag: str
+    """By pip's name."""
+    flags: tuple[str, ...]
+    """All that CMake is told which does not depend on a folder."""
+    exporting: tuple[str, ...] = ()
+    """Headers that must name what their library exports."""
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """What a wheel depends on beside the flags and the source."""
+        return (ZIG, PACKER, self.target, *NOT_BUILT, COMMON, *self.exporting)
+
+
+EXPORTING, EXPORTING_REPAIRED = "defined(_WIN32) && !defined(__MINGW32__)", "defined(_WIN32)"
+"""A library that names none exports everything, C's `atexit` too: zig's linker then finds it twice."""
+SYSTEMS = {
+    "linux": System(
+        "Linux",
+        "x86_64-linux-gnu.2.28",  # ONNX Runtime's own wheel asks for no older glibc
+        "linux_x86_64",
+        FLAGS,
+    ),
+    "windows": System(
+        "Windows",
+        "x86_64-windows-gnu",
+        "win_amd64",
+        (*FLAGS, "-DCMAKE_SYSTEM_NAME=Windows", "-DCMAKE_SYSTEM_PROCESSOR=AMD64"),
+        tuple(
+            f"vendor/llama.cpp/{name}"
+            for name in ("ggml/include/ggml.h", "ggml/include/ggml-backend.h", "include/llama.h")
+        ),
+    ),
+}
+
+
+def system_of(flags: list[str]) -> System | None:
+    """The system that a wheel of these flags is for; None for one that has code for one kind of CPU alone."""
+    return next((system for system in SYSTEMS.values() if list(system.flags) == flags), None)
+
+
+def build(system: System, source: Path, scratch: Path, log: Path) -> None:
     """Put the wheel into scratch. source: as `llama_source.fetch` leaves it. Raises SetupError."""
     narrow(source)
+    export_by_name(system, source)
     build_folder = scratch / "build"
     places = {source: ".", build_folder: "build", scratch / "zig": "zig"}
     everywhere = " ".join(["-g0", *(f"-ffile-prefix-map={place}={name}" for place, name in places.items())])
-    tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(scratch, log).items()]
-    flags = [*FLAGS, *tools, f"-DCMAKE_C_FLAGS={everywhere}", f"-DCMAKE_CXX_FLAGS={everywhere}"]
+    tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(system, scratch, log).items()]
+    flags = [*system.flags, *tools, f"-DCMAKE_C_FLAGS={everywhere}", f"-DCMAKE_CXX_FLAGS={everywhere}"]
     command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
     command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=true"]
-    command += ["-C", f"wheel.exclude={';'.join(LEFT_OUT)}", "--wheel-dir", str(scratch), str(source)]
+    command += ["-C", f"wheel.tags=py3-none-{system.tag}", "-C", f"wheel.exclude={';'.join(LEFT_OUT)}"]
+    command += ["--wheel-dir", str(scratch), str(source)]
+    pins = scratch / "pins.txt"
+    pins.write_text(f"{PACKER}\n", "utf-8")
     environment = {"CMAKE_ARGS": shlex.join(flags), "SOURCE_DATE_EPOCH": DATED}
+    environment |= {"PIP_CONSTRAINT": str(pins), "PIP_BUILD_CONSTRAINT": str(pins)}  # pip before 25.3, and since
     run_step(command, log, "llama.cpp could not be built", environment)
 
 
@@ -72,6 +123,12 @@ def narrow(source: Path) -> None:
     _change(source / COMMON_FILE, re.escape(COMMON), COMMON.replace(" ON ", " OFF "), "LLAMA_BUILD_COMMON")
 
 
+def export_by_name(system: System, source: Path) -> None:
+    """Let libraries export what their headers name, and no more. Raises SetupError for a source that is another."""
+    for header in system.exporting:
+        _change(source / header, re.escape(EXPORTING), EXPORTING_REPAIRED, "__MINGW32__")
+
+
 def _change(file: Path, pattern: str, new: str, name: str) -> None:
     """Replace what a file of the source must hold exactly once."""
     text, found = re.subn(pattern, new, file.read_text("utf-8") if file.is_file() else "", flags=re.MULTILINE)
@@ -80,13 +137,15 @@ def _change(file: Path, pattern: str, new: str, name: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def _tools(scratch: Path, log: Path) -> dict[str, Path]:
+def _tools(system: System, scratch: Path, log: Path) -> dict[str, Path]:
     """Zig's compilers and archivers as CMake takes them: one program each."""
     home = scratch / "zig"
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     run_step([*command, "--target", str(home), ZIG], log, "The compiler could not be downloaded")
+    compiling = f"-target {system.target}"
+    tools = {"C_COMPILER": f"cc {compiling}", "CXX_COMPILER": f"c++ {compiling}", "AR": "ar", "RANLIB": "ranlib"}
     found = {}
-    for name, words in TOOLS.items():
+    for name, words in tools.items():
         found[name] = scratch / f"zig-{name.lower()}"
         found[name].write_text(f'#!/bin/sh\nexec {shlex.quote(str(home / "ziglang" / "zig"))} {words} "$@"\n', "utf-8")
         found[name].chmod(0o755)

@@ -16,6 +16,8 @@ from export.build_steps import SetupError, run_step
 
 LLAMA_VERSION = "0.3.36"
 """The release that we build; pyproject.toml pins the same."""
+SOURCE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+"""Of its source archive."""
 
 REPAIRED_FILE = "vendor/llama.cpp/ggml/src/ggml-cpu/ggml-cpu.c"
 WAITING = """\
@@ -39,8 +41,10 @@ WAITING_REPAIRED = """\
 
 def fetch(scratch: Path, log: Path) -> Path:
     """The folder of llama-cpp-python's source inside scratch, repaired. Raises SetupError."""
+    wanted = scratch / "source.txt"
+    wanted.write_text(f"llama-cpp-python=={LLAMA_VERSION} --hash=sha256:{SOURCE_SHA256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
-    command += ["--no-binary", "llama-cpp-python", "--dest", str(scratch), f"llama-cpp-python=={LLAMA_VERSION}"]
+    command += ["--no-binary", "llama-cpp-python", "--dest", str(scratch), "--require-hashes", "-r", str(wanted)]
     run_step(command, log, "The source of llama.cpp could not be downloaded")
     (archive,) = scratch.glob("llama_cpp_python-*.tar.gz")
     with tarfile.open(archive) as packed:

@@ -29,6 +29,7 @@ from typing import Literal
 
 from export import llama_portable, llama_source
 from export.build_steps import SetupError, run_step, say
+from export.llama_portable import SYSTEMS, system_of
 from export.llama_source import LLAMA_VERSION
 
 Cpu = Literal["native", "portable"]
@@ -96,23 +97,18 @@ def this_cpu() -> frozenset[str]:
     return cpu_features(cpuinfo.read_text("utf-8", "replace")) if cpuinfo.exists() else frozenset()
 
 
-def chooses(flags: list[str]) -> bool:
-    """Whether a wheel of these flags has code for many kinds of CPU, and chooses when it runs."""
-    return set(llama_portable.FLAGS) <= set(flags)
-
-
 def flags_here(cpu: Cpu = "native") -> list[str]:
     """Flags for this computer, then those the user adds in CMAKE_ARGS, which win; none are added for many CPUs."""
     here = platform.system(), platform.machine()
     if cpu == "portable" and here == ("Linux", "x86_64"):
-        return list(llama_portable.FLAGS)
+        return list(SYSTEMS["linux"].flags)
     ours = portable_flags(*here) if cpu == "portable" else cmake_flags(*here, this_cpu())
     return ours + shlex.split(os.environ.get("CMAKE_ARGS", ""))
 
 
 def needed_features(flags: list[str]) -> list[str]:
     """What an x86 CPU must have to run a wheel of these flags, as Linux spells it; the last word of a flag counts."""
-    if chooses(flags):
+    if system_of(flags):
         return llama_portable.LEAST_FEATURES
     switches = dict(flag.removeprefix("-D").split("=", 1) for flag in flags if "=" in flag)
     return sorted({need for flag, needs in X86_FLAGS.items() if switches.get(flag) == "ON" for need in needs})
@@ -121,16 +117,16 @@ def needed_features(flags: list[str]) -> list[str]:
 def wheel_key(flags: list[str], features: frozenset[str]) -> str:
     """Name of the cache folder: equal only where the same wheel runs.
 
-    The wheel serves every Python 3 but not every C library. A native build depends on the CPU's
-    own list of features; otherwise the flags and our repair of the source say everything.
+    The wheel serves every Python 3; one that this computer's compiler has built does not serve every C library. A
+    native build depends on the CPU's own list of features; otherwise the flags and our repairs say everything.
     """
     fixed = [flag for flag in flags if flag.startswith("-DGGML_NATIVE=")][-1:] == ["-DGGML_NATIVE=OFF"]
     native = "" if fixed else " ".join(sorted(features))
-    recipe = llama_portable.RECIPE if chooses(flags) else ()
-    made_of = "\n".join([*flags, native, llama_source.WAITING_REPAIRED, *recipe])
+    system = system_of(flags)
+    made_of = "\n".join([*flags, native, llama_source.WAITING_REPAIRED, *(system.recipe if system else ())])
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    libc = "".join(platform.libc_ver())
-    return "-".join(part for part in (LLAMA_VERSION, sysconfig.get_platform(), libc, digest) if part)
+    where = (system.tag,) if system else (sysconfig.get_platform(), "".join(platform.libc_ver()))
+    return "-".join(part for part in (LLAMA_VERSION, *where, digest) if part)
 
 
 def key_here(cpu: Cpu = "native") -> str:
@@ -204,9 +200,9 @@ def build(folder: Path, flags: list[str]) -> Path:
     for left in folder.glob(f"{SCRATCH}*"):  # by a build that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch:
-        if chooses(flags):
-            say("Building llama.cpp for every x86-64 desktop with Linux: about 10 minutes on two idle cores, once.")
-            llama_portable.build(llama_source.fetch(Path(scratch), log), Path(scratch), log)
+        if system := system_of(flags):
+            say(f"Building llama.cpp for every x86-64 desktop with {system.title}: 10 minutes on two idle cores, once.")
+            llama_portable.build(system, llama_source.fetch(Path(scratch), log), Path(scratch), log)
         else:
             _build_here(Path(scratch), log, flags)
         (wheel,) = Path(scratch).glob("llama_cpp_python-*.whl")
@@ -226,12 +222,17 @@ def _build_here(scratch: Path, log: Path, flags: list[str]) -> None:
 
 def built_wheel(cpu: Cpu = "native") -> Path:
     """The wheel for this computer, or for all of its kind: the kept one, or a new one."""
-    folder = cache_folder() / key_here(cpu)
+    return wheel_of(flags_here(cpu))
+
+
+def wheel_of(flags: list[str]) -> Path:
+    """The wheel of these flags: the kept one, or a new one."""
+    folder = cache_folder() / wheel_key(flags, this_cpu())
     with alone(folder):
         kept = kept_wheel(folder)
         if kept:
             say(f"Using the llama.cpp that was built on this computer before: {kept}")
-        return kept or build(folder, flags_here(cpu))
+        return kept or build(folder, flags)
 
 
 def install(wheel: Path) -> None:
@@ -270,14 +271,16 @@ def main() -> int:
     parser.add_argument("step", choices=("path", "key", "install", "prove"), nargs="?", default="path")
     parser.add_argument("--model", type=Path, help="a GGUF file for prove")
     parser.add_argument("--cpu", choices=("native", "portable"), default="native", help="for which CPUs")
+    parser.add_argument("--for", dest="system", choices=sorted(SYSTEMS), help="for every desktop with this system")
     options = parser.parse_args()
+    flags = list(SYSTEMS[options.system].flags) if options.system else flags_here(options.cpu)
     try:
         if options.step == "path":
-            print(built_wheel(options.cpu))
+            print(wheel_of(flags))
         elif options.step == "key":
-            print(key_here(options.cpu))
+            print(wheel_key(flags, this_cpu()))
         elif options.step == "install":
-            install(built_wheel(options.cpu))
+            install(wheel_of(flags))
         else:
             prove(options.model)
     except SetupError as error:

@@ -18,6 +18,7 @@ import pytest
 
 from export import airgap, airgap_wheels
 from export.airgap import Kit
+from export.llama_portable import system_of
 from export.measure import Meter
 from tests.test_bundle import write
 
@@ -45,6 +46,8 @@ def main():
         case ["doctor"]:
             print("what works here")
             return {doctor}
+        case ["serve", "--shortcut", *options]:
+            Path.home().joinpath("menu").write_text(" ".join([sys.executable, *options]))
 """
 
 
@@ -58,7 +61,7 @@ for line in Path(options["-r"]).read_text().splitlines():
     name = line.split()[0].replace("==", "-")
     (wheel,) = Path(options["--find-links"]).glob(f"{name}-*.whl")
     ZipFile(wheel).extractall(sysconfig.get_path("purelib"))
-program = Path(sys.prefix, "bin", "xraygpt-edge")
+program = Path(sysconfig.get_path("scripts"), "xraygpt-edge")
 program.write_text(f"#!{sys.executable}\\nimport sys, xraygpt_edge\\nsys.exit(xraygpt_edge.main())\\n")
 program.chmod(0o755)
 """
@@ -87,6 +90,7 @@ def program_wheel(folder: Path, version: str, doctor: int = 0) -> Path:
     code = PROGRAM.format(version=version, doctor=doctor)
     files = {
         "xraygpt_edge/__init__.py": code,
+        "xraygpt_edge/__main__.py": "import sys, xraygpt_edge\nsys.exit(xraygpt_edge.main())\n",
         "xraygpt_edge/bundle/__init__.py": "",
         "xraygpt_edge/bundle/store.py": "from xraygpt_edge import bundle_store\n",
         f"xraygpt_edge-{version}.dist-info/entry_points.txt": "[console_scripts]\nxraygpt-edge = xraygpt_edge:main\n",
@@ -103,8 +107,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, llama: Path, wheels: Sequence[Path
     """Put these wheels in place of what pip and the compiler would bring; the list of what they are asked."""
     asked: list[tuple[str, ...]] = []
 
-    def built(cpu: str) -> Path:
-        asked.append(("llama", cpu))
+    def built(flags: list[str]) -> Path:
+        system = system_of(flags)
+        asked.append(("llama", system.tag if system else "for this computer"))
         return llama
 
     def pip(step: str, *arguments: str) -> None:
@@ -113,7 +118,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, llama: Path, wheels: Sequence[Path
         for wheel in wheels[:1] if step == "wheel" else [*wheels, llama]:
             shutil.copy(wheel, folder)
 
-    monkeypatch.setattr(airgap, "built_wheel", built)
+    monkeypatch.setattr(airgap, "wheel_of", built)
     monkeypatch.setattr(airgap_wheels, "pip", pip)
     return asked
 

@@ -107,6 +107,20 @@ def test_where_no_code_works_one_line_says_what_was_tried(folder, monkeypatch):
         computer.start(folder.parent)
 
 
+def test_a_crash_on_windows_is_named_as_one(folder, monkeypatch):
+    illegal_instruction = 0xC000001D
+    status = dict.fromkeys(("zen4", "icelake", "haswell", "sse42"), cpu_backend.UNSUPPORTED)
+    computer = Computer(monkeypatch, **{**status, "zen4": illegal_instruction})
+    with pytest.raises(RuntimeMissing, match="zen4: ended by exception 0xc000001d"):
+        computer.start(folder)
+
+
+def test_libraries_of_windows_are_found_by_their_names(tmp_path):
+    for name in ("ggml-base.dll", "ggml.dll", "libllama.dll", "ggml-cpu-zen4.dll", "ggml-cpu-sse42.dll"):
+        (tmp_path / name).touch()
+    assert [variant.name for variant in cpu_backend.variants(tmp_path)] == ["zen4", "sse42"]
+
+
 def test_code_that_was_kept_and_does_not_load_is_not_blamed_on_the_bundle(folder, monkeypatch):
     computer = Computer(monkeypatch, zen4=0, icelake=0, haswell=0, sse42=0)
     computer.start(folder)

@@ -347,8 +347,32 @@ def test_the_wheel_for_many_cpus_asks_for_the_least_and_is_kept_beside_the_nativ
     monkeypatch.setattr(llama_wheel.platform, "system", lambda: "Linux")
     monkeypatch.setattr(llama_wheel.platform, "machine", lambda: "x86_64")
     many = llama_wheel.flags_here("portable")
-    assert llama_wheel.chooses(many)
+    assert llama_portable.system_of(many) is llama_portable.SYSTEMS["linux"]
     assert needed_features(many) == ["sse4_2"]
-    assert not llama_wheel.chooses(llama_wheel.flags_here("native"))
+    assert llama_portable.system_of(llama_wheel.flags_here("native")) is None
     assert llama_wheel.key_here("portable") != llama_wheel.key_here("native")
-    assert "-DGGML_OPENMP=OFF" in many
+    assert all("-DGGML_OPENMP=OFF" in system.flags for system in llama_portable.SYSTEMS.values())
+
+
+def test_the_wheel_for_windows_is_another_and_can_be_asked_for_anywhere(root: Path) -> None:
+    command = [sys.executable, "-m", "export.llama_wheel", "key", "--for"]
+    keys = [subprocess.check_output([*command, system], cwd=root, text=True) for system in ("linux", "windows")]
+    assert ["linux_x86_64" in keys[0], "win_amd64" in keys[1]] == [True, True]
+
+
+def a_header(folder: Path, name: str, text: str) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_libraries_for_windows_export_what_their_headers_name(tmp_path: Path) -> None:
+    windows, before = llama_portable.SYSTEMS["windows"], "#    if defined(_WIN32) && !defined(__MINGW32__)\n"
+    headers = [a_header(tmp_path, name, before) for name in windows.exporting]
+    llama_portable.export_by_name(llama_portable.SYSTEMS["linux"], tmp_path)
+    assert {file.read_text() for file in headers} == {before}
+    llama_portable.export_by_name(windows, tmp_path)
+    assert {file.read_text() for file in headers} == {"#    if defined(_WIN32)\n"}
+    with pytest.raises(SetupError, match="names __MINGW32__ 0 times"):
+        llama_portable.export_by_name(windows, tmp_path)

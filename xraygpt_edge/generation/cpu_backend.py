@@ -31,6 +31,8 @@ VARIANTS = ("zen4", "icelake", "skylakex", "alderlake", "haswell", "sandybridge"
 PROOF_S = 120
 UNSUPPORTED, NO_MODEL = 3, 4
 """What the child ends with where this CPU lacks what a library is made of, and where the file is no model."""
+EXCEPTION = 0xC0000000
+"""What a process that has crashed on Windows ends with begins here."""
 PROOF = """
 import sys
 from pathlib import Path
@@ -130,6 +132,8 @@ def _tried(variant: Variant, model: Path) -> int | None:
 def _words(status: int | None) -> str:
     if status is None:
         return f"no decode in {PROOF_S} s"
+    if status >= EXCEPTION:
+        return f"ended by exception {status:#x}"
     return f"ended by signal {-status}" if status < 0 else "could not decode"
 
 
