@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -263,12 +264,12 @@ def children_of(pid: int) -> dict[str, int]:
             continue
         try:
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
         except (OSError, ValueError):
             continue
-        module = next((word.rsplit(".", 1)[-1] for word in words if word.startswith("xraygpt_edge.")), None)
+        module = re.search(r"xraygpt_edge\.(?:node|host)\.(\w+)", words)
         if parent == pid and module:
-            found[module] = int(entry.name)
+            found[module[1]] = int(entry.name)
     return found
 
 
