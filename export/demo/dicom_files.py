@@ -198,4 +198,12 @@ Ask one:
 ```console
 $ xraygpt-edge ask examples/phantom-1-effusion-right.dcm "Is there a right pleural effusion?"
 ```
+
+`reports/` holds synthetic reports about other phantoms, with what real ones have besides: comparisons, views, marks of
+de-identification, missing sections (`python -m export reports` makes more). Clean them, and let the demonstration
+rewrite what is left:
+
+```console
+$ xraygpt-edge summarize examples/reports --out DIR --mode rewrite --to html
+```
 """

@@ -7,8 +7,11 @@ import json
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.conftest import ROOT
+from xraygpt_edge import bundle as bundles
 from xraygpt_edge.generation.request import Sampling
 from xraygpt_edge.imaging.images import DEFAULT
 from xraygpt_edge.serve.chat_request import understood
@@ -17,6 +20,7 @@ from xraygpt_edge.serve.errors import Refused
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 BODY = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "q"}, PICTURE]}]}
 CANARY = "CanaryAnna1984"
+MANIFEST = msgspec.structs.replace(bundles.opened(ROOT / "models" / "demo").manifest, id="m")
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**63, 2**70, 1e308, -0.0, "", "a", "\x00", "\ud800", CANARY, CANARY * 1000),
     *("data:", "data:;base64,", "data:image/png;base64,AAAA", "data:image/png;base64,\xe9", "http://x"),
@@ -66,7 +70,7 @@ def run(chance: random.Random, rounds: int) -> int:
 
 def refusal(data: bytes) -> Refused | None:
     try:
-        understood(data, "m", Sampling(), DEFAULT)
+        understood(data, MANIFEST, Sampling(), DEFAULT)
     except Refused as found:
         return found
     return None
