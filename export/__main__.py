@@ -10,7 +10,7 @@ import typer
 
 from export.console import refusals, show, show_goals, words
 from xraygpt_edge.devices import usable_cpus
-from xraygpt_edge.text import escape_unencodable
+from xraygpt_edge.text import decoded, escape_unencodable
 
 if TYPE_CHECKING:
     from export.pipeline import Source
@@ -215,7 +215,7 @@ def rewriter(
     from xraygpt_edge.proof import table
 
     with refusals():
-        words_around = prompt.read_text("utf-8")
+        words_around = decoded(prompt.read_bytes(), "--prompt")
         show(table.tables(rewriters.put(checkpoint, bundle, words_around, language, threads or usable_cpus()), {}))
 
 

@@ -84,23 +84,33 @@ def finish(folder: Path, contents: Contents, out: Path) -> None:
     sync_folder(out.parent)
 
 
-def enter(bundle: Path, path: Path, role: Any, precision: str | None = None, *, rewrite: str | None = None) -> None:
-    """List one more file of a finished bundle in its manifest, in place of those of its role; nothing else changes.
+def enter(
+    bundle: Path,
+    path: Path,
+    role: Any,
+    precision: str | None = None,
+    *,
+    instead_of: FileEntry | None = None,
+    rewrite: str | None = None,
+) -> None:
+    """List one more file of a finished bundle in its manifest, in place of an earlier one of its name.
 
-    rewrite: the words around a report, where the file is a rewriter.
+    instead_of: another file that leaves the bundle for it. rewrite: the words around a report, for a rewriter. Nothing
+    else changes.
     """
     path.chmod(0o644)
     manifest = bundles.opened(bundle).manifest
-    for former in {file.path for file in manifest.files if file.role == role} - {path.name}:
-        (bundle / former).unlink()
-    others = [file for file in manifest.files if file.role != role]
+    entry = _entry(bundle, path, role, precision)
+    others = [file for file in manifest.files if file.path != entry.path and file != instead_of]
     before = next((k for k, file in enumerate(others) if file.role == "parity"), len(others))
-    files = (*others[:before], _entry(bundle, path, role, precision), *others[before:])
+    files = (*others[:before], entry, *others[before:])
     prompt = manifest.prompt if rewrite is None else msgspec.structs.replace(manifest.prompt, rewrite=rewrite)
     changed = msgspec.structs.replace(manifest, files=files, prompt=prompt)
     with replacing(bundle / MANIFEST) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(changed), indent=1) + b"\n")
     (bundle / MANIFEST).chmod(0o644)
+    if instead_of is not None and instead_of.path != entry.path:
+        (bundle / instead_of.path).unlink()
 
 
 def source_facts(files: Mapping[str, Path]) -> tuple[dict[str, Any], ...]:

@@ -20,6 +20,7 @@ from export.receipts import original_ids
 from export.reference_llama import EmbeddedPrompt, StreamedLlama
 from export.staging import appearing
 from export.vicuna import Vicuna, open_vicuna
+from xraygpt_edge import bundle as bundles
 from xraygpt_edge.devices import Device
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.scheduler import Scheduler
@@ -43,9 +44,10 @@ def put(checkpoint: Path, bundle: Path, prompt: str, precision: str, threads: in
     """Convert a language model and make it the bundle's rewriter; returns how exact it is.
 
     checkpoint: a folder in Hugging Face's layout. prompt: its words around a report, with {report} in them. Raises
-    ExportRefused, or GateMissed when the file is too far from the original; the bundle is as it was then.
+    ExportRefused, NoBundle, or GateMissed when the file is too far from the original; the bundle is as it was then.
     """
     require_place(prompt)
+    former = bundles.load(bundle).rewriter
     if precision not in {BASE, *quantize.TYPES}:
         raise ExportRefused("This cannot be exported as asked.", [f"no language precision {precision!r}"])
     language = open_vicuna(checkpoint)
@@ -57,7 +59,7 @@ def put(checkpoint: Path, bundle: Path, prompt: str, precision: str, threads: in
             raise GateMissed("The exported rewriter is too far from the original.", problems)
         with appearing(bundle / made[precision].name) as unfinished:
             unfinished.write_bytes(made[precision].read_bytes())
-    enter(bundle, bundle / made[precision].name, ROLE, precision, rewrite=prompt)
+    enter(bundle, bundle / made[precision].name, ROLE, precision, instead_of=former, rewrite=prompt)
     return figures
 
 

@@ -79,3 +79,24 @@ def test_a_prompt_without_a_place_and_an_unknown_precision_are_refused(
     with pytest.raises((ExportRefused, UsageError)):
         rewriter.put(vicuna, bundle, prompt, precision, 2)
     assert bundles.load(bundle).rewriter is None
+
+
+def test_what_is_no_bundle_is_refused_and_nothing_is_written_there(tmp_path: Path, vicuna: Path) -> None:
+    from export import rewriter
+    from xraygpt_edge.errors import NoBundle
+
+    with pytest.raises(NoBundle):
+        rewriter.put(vicuna, tmp_path / "nowhere", PROMPT, "Q8_0", 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_profile_of_another_precision_stays_when_one_is_entered(tmp_path: Path) -> None:
+    from export.bundle_writer import enter
+
+    bundle = write_bundle(tmp_path / "tiny")
+    for name in ("one.npz", "two.npz", "two.npz"):
+        (bundle / name).write_bytes(name.encode())
+        enter(bundle, bundle / name, "profile")
+    listed = [file.path for file in bundles.load(bundle).manifest.files if file.role == "profile"]
+    assert listed == ["one.npz", "two.npz"]
+    assert bundles.verify(bundles.opened(bundle)) == []

@@ -37,8 +37,8 @@ VOCABULARY_PAIRS = 1_500
 LAYERS = 3
 BATCH = 16
 ROUNDS = ((1_500, 2e-3, 1_500), (1_050, 1.5e-3, 2_400), (450, 1.2e-3, 450))
-"""Steps, the learning rate that each round begins with, and the steps in which it would come down to zero. After the
-first round, a quarter of the rewritings still name a wrong side."""
+"""Steps, the learning rate that each round begins with, and the steps in which it would come down to zero. Of unseen
+texts, 113 of 150 passed the check after the first round, 233 of 300 after the last."""
 THREADS = 2
 
 
