@@ -50,6 +50,8 @@ class _Seen:
 
     look: tuple[int, int]
     """Size and time."""
+    key: str
+    """Of path, size and time, as the database has it."""
     since_s: float
     first_s: float
     opened_s: float = float("-inf")
@@ -82,53 +84,53 @@ class Watching:
         self._looked_s = now
         known = {row["key"]: row["is_safe"] for row in self.database.rows(KNOWN)}
         there: dict[str, _Seen] = {}
-        still: list[tuple[str, str]] = []
+        still: list[str] = []
         for path, look in self._files():
-            key = spool.keyed_hash(self.secret, f"{path.encode(errors='surrogateescape').hex()} {look}")
-            if key in known:
-                self._put_away(path, look, is_safe=bool(known[key]))
-                continue
             before = self._seen.get(path)
-            if before is None or before.look != look:
-                there[path] = _Seen(look, now, before.first_s if before else now)
-            else:
-                there[path] = before
-                still += [(path, key)] if now - before.since_s >= STILL_S else []
+            seen = there[path] = before if before and before.look == look else self._changed(path, look, before, now)
+            if seen.key in known:
+                self._put_away(path, look, is_safe=bool(known[seen.key]))
+            elif seen is before and now - seen.since_s >= STILL_S:
+                still.append(path)
         self._seen = there
         self._take_some(still, now)
 
+    def _changed(self, path: str, look: tuple[int, int], before: _Seen | None, now: float) -> _Seen:
+        """What is known of a file that is new or has changed."""
+        key = spool.keyed_hash(self.secret, f"{path.encode(errors='surrogateescape').hex()} {look}")
+        return _Seen(look, key, now, before.first_s if before else now)
+
     def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Path, size and time of each file that may be meant for us."""
+        folder = str(self.folder)
         for found in walk(self.folder, self.folder / DONE):
             if found.skip or found.unreadable or found.path.lower().endswith(UNFINISHED):
                 continue
-            look = _look(self.folder / found.path)
+            look = _look(os.path.join(folder, found.path))  # noqa: PTH118 - a Path takes longer than all else
             if look is not None:
                 yield found.path, look
 
-    def _take_some(self, still: list[tuple[str, str]], now: float) -> None:
+    def _take_some(self, still: list[str], now: float) -> None:
         """As many as there is time for; whoever was looked into goes behind, so that no cut file is in the way."""
-        still.sort(key=lambda each: self._seen[each[0]].opened_s)
+        still.sort(key=lambda path: self._seen[path].opened_s)
         until_s = time.monotonic() + TAKING_S  # however long the walk has taken
-        for path, key in still:
+        for path in still:
             if time.monotonic() >= until_s:
                 return
-            seen = self._seen[path]
-            if self._take(path, seen, key, now):
-                del self._seen[path]
-            seen.opened_s = now
+            self._take(path, self._seen[path], now)
+            self._seen[path].opened_s = now
 
-    def _take(self, path: str, seen: _Seen, key: str, now: float) -> bool:
-        """Whether a file that is still is done with: taken, or nothing for us."""
+    def _take(self, path: str, seen: _Seen, now: float) -> None:
+        """Take a file that is still, or note that it is nothing for us; one that is not whole waits."""
         file = self.folder / path
         if look_at(file).skip:
-            self._remember(key, None)
-            return True
+            self._remember(seen.key, None)
+            return
         if self._is_full(seen.look[0]):
-            return False
+            return
         data = _bytes(file, seen.look)
         if data is None or (now - seen.first_s < CUT_S and self._seems_cut(data)):
-            return False
+            return
         sha256 = spool.file_hash(data)
         keyed = spool.keyed_hash(self.secret, self._instance(data) or sha256)
         held = self.settings.node.group is not None
@@ -137,8 +139,7 @@ class Watching:
             arrival = replace(arrival, file=self._kept(data))
         if films.take(self.database, arrival) is not Taken.NEW and arrival.file:
             (self.place.films / arrival.file).unlink(missing_ok=True)
-        self._remember(key, sha256)
-        return True
+        self._remember(seen.key, sha256)
 
     def _is_full(self, n_bytes: int) -> bool:
         """Whether a film that is sent would be refused; a file can wait where it is."""
@@ -198,9 +199,9 @@ FROM watched
 """
 
 
-def _look(file: Path) -> tuple[int, int] | None:
+def _look(file: Path | str) -> tuple[int, int] | None:
     try:
-        facts = file.stat(follow_symlinks=False)
+        facts = os.stat(file, follow_symlinks=False)  # noqa: PTH116
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns
