@@ -82,10 +82,10 @@ slow: $(VENV)/tools.stamp  ## tests of minutes: 75 s offline, a kit for a machin
 	@env -u CI $(PY) -m pytest -m slow --timeout 1800 $(ARGS)
 
 fuzz: $(VENV)/tools.stamp  ## hostile input, for minutes
-	@$(PY) -m pytest -m fuzz $(ARGS)
+	@$(PY) -m pytest -m fuzz --timeout 7200 $(ARGS)
 
 fuzz-serve: $(VENV)/tools.stamp  ## 5,000 requests made from the description of serve's interfaces
-	@$(PY) -m pytest -m fuzz tests/test_serve_described.py $(ARGS)
+	@$(PY) -m pytest -m fuzz --timeout 7200 tests/test_serve_described.py $(ARGS)
 
 soak: $(VENV)/tools.stamp  ## kills, signals, thousands of radiographs, for hours
 	@$(PY) -m pytest -m soak --timeout 0 $(ARGS)
