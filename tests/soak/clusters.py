@@ -19,10 +19,13 @@ import psutil
 from ray.util import get_node_ip_address
 
 from tests.soak.folder import ROOT
+from xraygpt_edge.scale import guard
 
-SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_automatic_object_spilling_enabled": "0"}
+HASTE = {"RAY_worker_niceness": "0"}
+"""Ray's workers take what other programs leave (15), which beside other tests is nothing for minutes."""
+SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_automatic_object_spilling_enabled": "0", **guard.QUIET, **guard.PROXIES}
 STORE_BYTES = 80_000_000
-JOINED_S = 150.0
+JOINED, JOINED_S = b"Ray runtime started", 150.0
 
 
 class Cluster:
@@ -33,13 +36,19 @@ class Cluster:
         self._host = get_node_ip_address()
         self.address = f"{self._host}:{self.port}"
         self._temp = tempfile.mkdtemp(prefix="xr-", dir="/tmp")
-        self.environment = {**os.environ, **SETTINGS, "RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": str(ROOT)}
+        self.environment = {
+            **os.environ,
+            **SETTINGS,
+            **HASTE,
+            "no_proxy": f"{guard.PROXIES['no_proxy']},{self._host}",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "PYTHONPATH": str(ROOT),
+        }
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         words = (f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self._temp}")
         self.head = self._start("--head", *words)
-        until(lambda: answers(self._host, self.port))
         return self
 
     def __exit__(self, *_facts: object) -> None:
@@ -65,10 +74,13 @@ class Cluster:
         return scale(folder, out, bundle, "--address", self.address, *more, delay_s=delay_s, **self.environment)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        script = Path(sys.executable).with_name("ray")
+        """Wait until it has joined: two that begin at once on one computer take the same port, and one dies."""
+        script, said = Path(sys.executable).with_name("ray"), Path(self._temp) / f"machine-{len(self._nodes)}"
         command = [sys.executable, script, "start", *words, f"--object-store-memory={STORE_BYTES}", "--block"]
-        node = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with said.open("wb") as output:
+            node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
         self._nodes.append(node)
+        until(lambda: JOINED in said.read_bytes())
         return node
 
 
@@ -77,7 +89,7 @@ def scale(
 ) -> subprocess.Popen[bytes]:
     """`scale ray` with workers without a model; standard error is kept."""
     words = ["scale", "ray", str(folder), "--out", str(out), "--bundle", str(bundle), "--quiet", *more]
-    environment = {**os.environ, **settings, "FAKE_DELAY_S": str(delay_s), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **HASTE, **settings, "FAKE_DELAY_S": str(delay_s), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.soak.ray_driver", *words], cwd=ROOT, env=environment, stderr=subprocess.PIPE
     )
@@ -87,11 +99,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def answers(host: str, port: int) -> bool:
-    with socket.socket() as caller:
-        return caller.connect_ex((host, port)) == 0
 
 
 def until(holds: Any, limit_s: float = JOINED_S) -> None:

@@ -118,8 +118,8 @@ SCALE: dict[str, Entry] = {
     "E-SCA-021": Entry(
         20,
         "this cluster reports its use to Ray's makers",
-        "Ray's usage statistics are on by default.",
-        "Start every machine with RAY_USAGE_STATS_ENABLED=0, as docs/scale.md shows.",
+        "Ray's usage statistics are on by default, and `ray start` tells even that they are off.",
+        "Start every machine with the settings that docs/scale.md shows.",
         "No film was sent.",
     ),
     "E-SCA-022": Entry(

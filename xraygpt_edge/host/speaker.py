@@ -34,3 +34,10 @@ def own_stdout() -> IO[bytes]:
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return pipe
+
+
+def own_stderr() -> IO[str]:
+    """Standard error for our own words, line by line; what native code prints there goes nowhere."""
+    ours = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return ours

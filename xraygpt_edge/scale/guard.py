@@ -13,8 +13,18 @@ from ipaddress import ip_address
 from xraygpt_edge.errors import NotOffline
 
 BY_TOKEN = "token"  # noqa: S105 - the name of a way, and no password
-SETTINGS = {
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody listens."""
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # on by default; read when Ray is imported
+    # Where `ray start` has begun a cluster, Ray tells its makers even that it is off.
+    "RAY_USAGE_STATS_REPORT_URL": NOWHERE,
+}
+PROXIES = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "no_proxy": "127.0.0.1,localhost"}
+"""Off or not, Ray looks for the cloud that it may be in: at a link-local address, and by a name that is looked up."""
+SETTINGS = {
+    **QUIET,
+    **PROXIES,
     # Not only on those two systems: a cluster that we start listens on 127.0.0.1, and Ray asks nobody for an address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
@@ -36,22 +46,23 @@ def require_token(environment: Mapping[str, str], host: str) -> None:
 
 def facts() -> dict[str, str]:
     """What holds in this process, and in the machine's part of Ray that has started it."""
-    return {name: os.environ.get(name, "") for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED")}
+    return {name: os.environ.get(name, "") for name in ("RAY_AUTH_MODE", *QUIET)}
 
 
 def require_guarded(found: Mapping[str, str], host: str) -> None:
     """Raise NotOffline for what a machine of the cluster says about itself; host: its address."""
     if not is_loopback(host) and found.get("RAY_AUTH_MODE") != BY_TOKEN:
         raise NotOffline("E-SCA-020", "a machine was started without RAY_AUTH_MODE=token")
-    if found.get("RAY_USAGE_STATS_ENABLED") != "0":
-        raise NotOffline("E-SCA-021", "a machine was started without RAY_USAGE_STATS_ENABLED=0")
+    for name, wanted in QUIET.items():
+        if found.get(name) != wanted:
+            raise NotOffline("E-SCA-021", f"a machine was started without {name}={wanted}")
 
 
 def environment(ours: Mapping[str, str], address: str | None, token: str) -> dict[str, str]:
     """For the process that speaks to Ray; a cluster that it starts by itself takes a token of one run."""
     own = {"RAY_AUTH_MODE": BY_TOKEN, "RAY_AUTH_TOKEN": token} if address is None else {}
     local = address is None or is_loopback(host_of(address))
-    quiet = SETTINGS if local else {"RAY_USAGE_STATS_ENABLED": "0"}
+    quiet = SETTINGS if local else QUIET
     return {**ours, **quiet, **own}
 
 

@@ -29,7 +29,7 @@ from xraygpt_edge.catalogue import CATALOGUE
 from xraygpt_edge.errors import OutOfTime, RuntimeMissing, WorkerCrashed, XrayGPTError
 from xraygpt_edge.host import Fatal, Ready, Record, Started, Task
 from xraygpt_edge.host.messages import packed, unpacked
-from xraygpt_edge.host.speaker import Speaker, own_stdout
+from xraygpt_edge.host.speaker import Speaker, own_stderr, own_stdout
 from xraygpt_edge.scale import guard
 from xraygpt_edge.scale.films import Films
 from xraygpt_edge.scale.messages import Begun, Lost, Start, Wish
@@ -72,6 +72,7 @@ class _Worker:
 def main() -> None:
     """Serve one pool."""
     speaker = Speaker(own_stdout(), _leave)
+    sys.stderr = own_stderr()  # Ray's native part tells of a lost head there, beside our own line
     start: Start = unpacked(sys.stdin.buffer.readline(), Start)
     inbox: Inbox = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
