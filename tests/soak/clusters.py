@@ -31,7 +31,8 @@ JOINED, JOINED_S = b"Ray runtime started", 150.0
 class Cluster:
     """A head without CPUs of its own, and machines beside it; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay_s: float = 0.0) -> None:
+        """delay_s: what a film costs on its machines, which have their settings from their own start."""
         self.port = free_port()
         self._host = get_node_ip_address()
         self.address = f"{self._host}:{self.port}"
@@ -41,6 +42,7 @@ class Cluster:
             **SETTINGS,
             **HASTE,
             "no_proxy": f"{guard.PROXIES['no_proxy']},{self._host}",
+            "FAKE_DELAY_S": str(delay_s),
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": str(ROOT),
         }
@@ -69,9 +71,9 @@ class Cluster:
                     process.kill()
         node.wait()
 
-    def scale(self, folder: Path, out: Path, bundle: Path, *more: str, delay_s: float = 0.0) -> subprocess.Popen[bytes]:
+    def scale(self, folder: Path, out: Path, bundle: Path, *more: str) -> subprocess.Popen[bytes]:
         """`scale ray` over the cluster, with workers without a model."""
-        return scale(folder, out, bundle, "--address", self.address, *more, delay_s=delay_s, **self.environment)
+        return scale(folder, out, bundle, "--address", self.address, *more, **self.environment)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         """Wait until it has joined: two that begin at once on one computer take the same port, and one dies."""

@@ -83,9 +83,9 @@ def test_a_signal_ends_a_pool_within_2_s(tmp_path: Path, bundle: Path) -> None:
 
 def test_machines_that_die_join_and_die_again_cost_no_film_and_no_record(tmp_path: Path, bundle: Path) -> None:
     folder, out = write_folder(tmp_path / "films", 600), tmp_path / "out"
-    with Cluster() as cluster, timed("600 films, 0.1 s each, two of three machines killed, one added"):
+    with Cluster(delay_s=0.1) as cluster, timed("600 films, 0.1 s each, two of three machines killed, one added"):
         first, second = cluster.add(), cluster.add()
-        running = cluster.scale(folder, out, bundle, "--chunk", "8", delay_s=0.1)
+        running = cluster.scale(folder, out, bundle, "--chunk", "8")
         until(lambda: lines(out) > 30)
         cluster.kill(first)
         before = lines(out)
@@ -99,9 +99,9 @@ def test_machines_that_die_join_and_die_again_cost_no_film_and_no_record(tmp_pat
 
 def test_a_lost_head_ends_with_19_and_a_new_cluster_goes_on(tmp_path: Path, bundle: Path) -> None:
     folder, out = write_folder(tmp_path / "films", 3000), tmp_path / "out"
-    with Cluster() as cluster, timed("until the command ended after its head was killed"):
+    with Cluster(delay_s=0.2) as cluster, timed("until the command ended after its head was killed"):
         cluster.add()
-        running = cluster.scale(folder, out, bundle, delay_s=0.2)
+        running = cluster.scale(folder, out, bundle)
         until(lambda: lines(out) > 10)
         cluster.kill(cluster.head)
         _, said = running.communicate(timeout=180)
@@ -137,10 +137,10 @@ def test_eight_sleeping_workers_are_almost_eight_times_as_fast_as_one(tmp_path: 
     folder = write_folder(tmp_path / "films", 480)
     speeds = {}
     for cpus in (1, 8):
-        with Cluster() as cluster:
+        with Cluster(delay_s=0.25) as cluster:
             cluster.add(cpus)
             out = tmp_path / f"out-{cpus}"
-            running = cluster.scale(folder, out, bundle, "--cpus-per-worker", "1", "--chunk", "16", delay_s=0.25)
+            running = cluster.scale(folder, out, bundle, "--cpus-per-worker", "1", "--chunk", "16")
             until(lambda out=out: lines(out) > 0)
             began_s = time.monotonic()
             running.communicate(timeout=240)
