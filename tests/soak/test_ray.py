@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.soak.folder import command, content, finish, keys, write_bundle, write_folder
+from tests.soak.folder import ROOT, command, content, finish, keys, write_bundle, write_folder
 
 pytest.importorskip("ray")
 from tests.soak.clusters import Cluster, scale, timed, until
 
 pytestmark = pytest.mark.soak
+
+FILMS = int(os.environ.get("SCALE_FILMS", "10000"))
 
 
 @pytest.fixture
@@ -52,6 +56,24 @@ def test_a_pool_on_this_computer_leaves_what_a_batch_leaves_and_nothing_else(tmp
     )
     assert (tmp_path / "pool" / "job.json").read_bytes() == (tmp_path / "one" / "job.json").read_bytes()
     assert psutil.wait_procs(family, timeout=15)[1] == []
+
+
+def test_ten_thousand_films_have_the_same_records_from_one_batch_seven_shards_and_a_pool(
+    tmp_path: Path, bundle: Path
+) -> None:
+    """`SCALE_FILMS=500` makes it short."""
+    folder = write_folder(tmp_path / "films", FILMS, (b"OK", b"OK", b"BAD", b"OK"))
+    outs = [tmp_path / "shards" / str(number) for number in range(7)]
+    for number, out in enumerate(outs):
+        assert finish(command(folder, out, bundle, "--shard", f"{number}/7")) == 3
+    words = ["merge", *map(str, outs), "--out", str(tmp_path / "merged"), "--partial", "--quiet"]
+    assert subprocess.run([sys.executable, "-m", "xraygpt_edge", *words], cwd=ROOT).returncode == 3
+    assert finish(command(folder, tmp_path / "one", bundle)) == 3
+    pool = scale(folder, tmp_path / "pool", bundle)
+    _, said = pool.communicate()
+    assert (pool.returncode, said) == (3, b"")
+    require_each_once(folder, tmp_path / "one")
+    assert content(tmp_path / "merged") == content(tmp_path / "one") == content(tmp_path / "pool")
 
 
 def test_batch_finishes_what_a_pool_began_whose_driver_was_killed_and_no_process_stays(
