@@ -140,29 +140,40 @@ def open_gemma(folder: Path) -> Gemma:
 def language_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a config.json says of the language model; what it leaves out is what transformers takes then."""
     stated = config.get("text_config") or {}
-    return {**Gemma3TextConfig().to_dict(), "layer_types": _usual_layers(stated), **stated}
+    layers = stated.get("layer_types") or _usual_layers(stated)
+    return {**Gemma3TextConfig().to_dict(), **stated, "layer_types": layers}
 
 
 def language_problems(facts: Mapping[str, Any]) -> list[str]:
     """What makes a language model another than one that llama.cpp computes as transformers does."""
-    found = [f"{key} is {facts.get(key)!r}, {wanted!r} is needed" for key, wanted in WANTED.items()]
-    problems = [line for line, (key, wanted) in zip(found, WANTED.items(), strict=True) if facts.get(key) != wanted]
+    problems = [
+        f"{key} is {facts.get(key)!r}, {wanted!r} is needed"
+        for key, wanted in WANTED.items()
+        if (facts.get(key) or None) != (wanted or None)  # what is off may be left out, null or false
+    ]
     problems += [f"{key} is {facts[key]!r}" for key in COUNTS.values() if type(facts[key]) is not int or facts[key] < 1]
-    if problems:
-        return problems
-    types, scale = facts["layer_types"], facts["query_pre_attn_scalar"]
-    if len(types) != facts["num_hidden_layers"] or not {*types} <= {SLIDING, FULL}:
-        problems.append(f"layer_types is {types!r}")
-    by_width = facts["num_hidden_layers"] == SCALED_BY_WIDTH
-    wanted_scale = facts["hidden_size"] // facts["num_attention_heads"] if by_width else facts["head_dim"]
-    if scale != wanted_scale:
-        problems.append(f"query_pre_attn_scalar is {scale!r}, {wanted_scale} is needed")
-    full, window = _rope(facts)
-    kinds = {"rope of layers without a window": (full, ("default", "linear")), SLIDING: (window, ("default",))}
-    for where, (rope, known) in kinds.items():
+    return problems or [*_layer_problems(facts), *_rope_problems(facts)]
+
+
+def _layer_problems(facts: Mapping[str, Any]) -> Iterator[str]:
+    types, scale, layers = facts["layer_types"], facts["query_pre_attn_scalar"], facts["num_hidden_layers"]
+    if len(types) != layers or not {*types} <= {SLIDING, FULL}:
+        yield f"layer_types is {types!r}"
+    by_width = layers == SCALED_BY_WIDTH
+    wanted = facts["hidden_size"] // facts["num_attention_heads"] if by_width else facts["head_dim"]
+    if scale != wanted:
+        yield f"query_pre_attn_scalar is {scale!r}, {wanted} is needed"
+
+
+def _rope_problems(facts: Mapping[str, Any]) -> Iterator[str]:
+    newer = facts.get("rope_parameters")
+    if newer and {*newer} != {FULL, SLIDING}:
+        yield f"rope_parameters is {newer!r}"
+        return
+    for where, rope, known in zip((FULL, SLIDING), _rope(facts), (("default", "linear"), ("default",)), strict=True):
         kind = rope.get("rope_type", rope.get("type", "default"))
-        problems += [f"rope_type of {where} is {kind!r}"] if kind not in known else []
-    return problems
+        if kind not in known:
+            yield f"rope_type of {where} is {kind!r}"
 
 
 def wanted_names(shape: GemmaShape) -> list[str]:

@@ -273,6 +273,7 @@ def test_settings_of_another_model_are_refused_all_at_once_and_by_name(copy):
         ({"layer_types": ["sliding_attention"]}, "layer_types"),
         ({"sliding_window": 8}, "16 rows, and the language model's window 8"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "'yarn'"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, "rope_parameters"),
         ({"num_hidden_layers": "seven"}, "num_hidden_layers is 'seven'"),
         ({"model_type": "gemma2"}, "model_type of text_config is 'gemma2'"),
     ],
