@@ -133,6 +133,28 @@ def llava_med(
 
 
 @app.command()
+def medgemma(
+    medgemma: Annotated[Path, typer.Option(help="Folder of MedGemma 4B, instruction-tuned, 1 or 1.5.")],
+    out: Out,
+    gguf: Annotated[
+        Path | None, typer.Option(help="The language model as a GGUF file that is there already; taken as it is.")
+    ] = None,
+    vision: Vision = VISION,
+    language: Annotated[
+        str | None, typer.Option(help=f"Language precisions; {LANGUAGE}, or that of --gguf, without it.")
+    ] = None,
+    name: Name = None,
+    threads: Threads = None,
+) -> None:
+    """Export MedGemma: describes medical pictures, answers questions; not for research alone."""
+    from export import medgemma as layout
+
+    with refusals():
+        source = layout.source(medgemma, gguf)
+    _export(source, out, vision, language or (source.ready[0] if source.ready else LANGUAGE), name, threads)
+
+
+@app.command()
 def demo(  # noqa: PLR0913 - a command has as many parameters as options
     out: Out,
     seed: Seed = 0,
@@ -269,7 +291,9 @@ def evaluate_maps(bundle: Bundle = Path("models/demo")) -> None:
 
 @app.command()
 def synthetic(
-    kind: Annotated[Literal["released", "medclip", "llava-rad", "llava-med"], typer.Option(help="Which image path.")],
+    kind: Annotated[
+        Literal["released", "medclip", "llava-rad", "llava-med", "medgemma"], typer.Option(help="Which image path.")
+    ],
     out: Out,
     scale: Annotated[
         Literal["full", "small", "tiny"],

@@ -12,7 +12,6 @@ import msgspec
 
 from export.errors import ExportRefused
 from export.image_path import ImageFacts
-from export.language_gguf import ARCHITECTURE
 from export.terms import Terms
 from xraygpt_edge import __version__
 from xraygpt_edge import bundle as bundles
@@ -47,6 +46,8 @@ class Contents:
     """What a finished bundle consists of."""
 
     bundle_id: str
+    architecture: str
+    """Of the language model, by GGUF's name."""
     demo: bool
     image: ImageFacts
     n_ctx: int
@@ -133,7 +134,7 @@ def _manifest(contents: Contents, files: tuple[FileEntry, ...]) -> Manifest:
         schema=SCHEMA,
         id=contents.bundle_id,
         kind=contents.image.kind,
-        architecture=ARCHITECTURE,
+        architecture=contents.architecture,
         n_image_tokens=contents.image.image_tokens,
         n_embd=contents.image.width,
         n_ctx=contents.n_ctx,

@@ -17,7 +17,7 @@ PROJECTOR = {"llama_proj.weight": "projector.weight", "llama_proj.bias": "projec
 class ImageFacts:
     """What a bundle must say about its image path."""
 
-    kind: Literal["released", "medclip", "llava-rad", "llava-med"]
+    kind: Literal["released", "medclip", "llava-rad", "llava-med", "medgemma"]
     recipe: ImageRecipe
     image_tokens: int
     width: int

@@ -1,9 +1,9 @@
-"""Vicuna to GGUF, tensor by tensor: memory stays at one tensor, whatever the model's size."""
+"""A LLaMA to GGUF, tensor by tensor: memory stays at one tensor, whatever the model's size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,32 @@ def convert(vicuna: Vicuna, target: Path, precision: str = "F16", *, name: str =
     """
     dtype, file_type = FLOAT_TYPES[precision]
     names = list(vicuna.homes)
-    with appearing(target) as partial, _writer(partial) as writer:
+    shapes = {gguf_name(theirs): expected_shape(theirs, vicuna.shape) for theirs in names}
+    with appearing(target) as partial, opened(partial, ARCHITECTURE) as writer:
         _write_header(writer, vicuna, file_type, name)
-        for theirs in names:
-            shape = expected_shape(theirs, vicuna.shape)
-            stored = _stored_type(shape, dtype)
-            writer.add_tensor_info(gguf_name(theirs), shape, stored, stored.itemsize * math.prod(shape))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        progress = Console(stderr=True)
-        stream = track(vicuna.tensors(names), target.name, len(names), console=progress, transient=True)
-        for theirs, tensor in stream:
-            writer.write_tensor_data(converted(theirs, tensor, vicuna.shape, dtype))
+        weights = (converted(theirs, tensor, vicuna.shape, dtype) for theirs, tensor in vicuna.tensors(names))
+        write(writer, target.name, dtype, shapes, weights)
+
+
+def write(
+    writer: GGUFWriter,
+    label: str,
+    dtype: DType,
+    shapes: Mapping[str, tuple[int, ...]],
+    weights: Iterable[NDArray[np.generic]],
+) -> None:
+    """Finish a file whose header is set: tensors by their names there, then their weights in that order.
+
+    label: what is shown while they are written.
+    """
+    for name, shape in shapes.items():
+        stored = _stored_type(shape, dtype)
+        writer.add_tensor_info(name, shape, stored, stored.itemsize * math.prod(shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for weight in track(weights, label, len(shapes), console=Console(stderr=True), transient=True):
+        writer.write_tensor_data(weight)
 
 
 def converted(name: str, tensor: Tensor, shape: LlamaShape, dtype: DType) -> NDArray[np.generic]:
@@ -75,6 +88,11 @@ def converted(name: str, tensor: Tensor, shape: LlamaShape, dtype: DType) -> NDA
     weight = checked(name, tensor, shape)
     if name.endswith(("q_proj.weight", "k_proj.weight")):
         weight = rotary_order(weight, shape.heads if "q_proj" in name else shape.kv_heads)
+    return rounded(name, weight, dtype)
+
+
+def rounded(name: str, weight: Tensor, dtype: DType) -> NDArray[np.generic]:
+    """A weight as a file of that type stores it; raises ExportRefused for one that F16 cannot hold."""
     is_half = _stored_type(tuple(weight.shape), dtype).itemsize == HALF_BYTES
     stored = weight.to(torch.float16 if is_half else torch.float32)
     if not bool(torch.isfinite(stored).all()):
@@ -106,8 +124,9 @@ def _stored_type(shape: tuple[int, ...], dtype: DType) -> DType:
 
 
 @contextmanager
-def _writer(partial: Path) -> Iterator[GGUFWriter]:
-    writer = GGUFWriter(partial, ARCHITECTURE)
+def opened(partial: Path, architecture: str) -> Iterator[GGUFWriter]:
+    """A file to write a header and tensors to; it is closed whatever happens."""
+    writer = GGUFWriter(partial, architecture)
     try:
         yield writer
     finally:

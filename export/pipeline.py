@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export import bundle_writer, gates, language_gguf, quantize, receipts, vision_onnx
+from export import bundle_writer, gates, language, language_gguf, quantize, receipts, vision_onnx
 from export.bundle_writer import PARITY, RECEIPTS, Contents
 from export.errors import ExportRefused, GateMissed
 from export.image_path import ImageFacts, ImagePath
+from export.language import Language
 from export.measure import Meter
 from export.prompts import XRAYGPT
 from export.staging import Workshop, appearing
 from export.terms import RESEARCH, Terms
-from export.vicuna import Vicuna, find_shards, open_vicuna
+from export.vicuna import find_shards, open_vicuna
 from xraygpt_edge.bundle import N_CTX, NAME, PromptRecipe
 from xraygpt_edge.bundle.manifest import View
+from xraygpt_edge.generation.prompt import control_tokens
 from xraygpt_edge.proof import parity, table
 from xraygpt_edge.proof.gates import Gates, misses
 from xraygpt_edge.proof.parity import Parity
@@ -53,8 +55,10 @@ class Source:
     load_image: Callable[[], ImagePath]
     vicuna: Path
     """Folder of the language model and of its tokenizer."""
-    open_language: Callable[[Path], Vicuna] = open_vicuna
+    open_language: Callable[[Path], Language] = open_vicuna
     language_name: str = "XrayGPT language model"
+    ready: tuple[str, Path] | None = None
+    """Precision and file of a language model that is taken as it is; without it, all are made."""
     n_ctx: int = N_CTX
     """Most tokens of context that the bundle allows, where the language model takes as many."""
     options: str = ""
@@ -64,6 +68,13 @@ class Source:
     is_demo: bool = False
     views: tuple[View, ...] = ()
     notes: tuple[str, ...] = ()
+    folder_name: str = "vicuna"
+    """What the manifest calls the language model's folder."""
+
+    @property
+    def control(self) -> tuple[str, ...]:
+        """Texts of the tokens that the prompt names: no text may become one."""
+        return (*control_tokens(self.prompt.templates.values()), *(self.prompt.thinking or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +107,11 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
     torch.set_num_threads(plan.threads)
     source = plan.source
     vicuna = source.open_language(source.vicuna)
+    if source.ready:
+        language.require_same(source.ready[1], vicuna, source.control)
     shop = Workshop(out.with_name(f".{out.name}.partial"), meter)
     with meter.measuring("hash the source files"):
-        sources = bundle_writer.source_facts({**source.files, **_vicuna_files(source.vicuna)})
+        sources = bundle_writer.source_facts({**source.files, **_language_sources(source)})
     made_from = _fingerprint(plan, sources)
     image = _export_vision(plan, shop, made_from)
     _require_width(image, vicuna)
@@ -107,6 +120,7 @@ def export_bundle(plan: Plan, out: Path, meter: Meter) -> Result:
     result = _compare(plan, image, shop, meter)
     contents = Contents(
         bundle_id=plan.bundle_id,
+        architecture=language.architecture(vicuna),
         demo=source.is_demo,
         image=image,
         n_ctx=min(source.n_ctx, vicuna.shape.context),
@@ -150,11 +164,17 @@ def _export_original(plan: Plan, shop: Workshop, made_from: str) -> ImageFacts:
     return image.facts
 
 
-def _export_language(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str) -> None:
+def _export_language(plan: Plan, vicuna: Language, shop: Workshop, made_from: str) -> None:
+    source = plan.source
+    if source.ready:
+        precision, file = source.ready
+        target = _language_path(shop, precision)
+        shop.step(f"copy {file.name}", made_from, [target.name], partial(language.copy, file, target))
+        return
     base = _language_path(shop, BASE)
     for precision in sorted({BASE, *plan.language} & set(language_gguf.FLOAT_TYPES)):
         target = _language_path(shop, precision)
-        convert = partial(language_gguf.convert, vicuna, target, precision, name=plan.source.language_name)
+        convert = partial(language.convert, vicuna, target, precision, source.language_name, source.control)
         shop.step(f"language model to {precision}", made_from, [target.name], convert)
     for precision in plan.language:
         if precision in quantize.TYPES:
@@ -163,9 +183,13 @@ def _export_language(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str)
             shop.step(f"{BASE} to {precision}", made_from, [target.name], make)
 
 
-def _ask_the_original(plan: Plan, vicuna: Vicuna, shop: Workshop, made_from: str) -> None:
+def _ask_the_original(plan: Plan, vicuna: Language, shop: Workshop, made_from: str) -> None:
+    ready = plan.source.ready
+
     def ask() -> None:
-        cases = receipts.make_cases(_load_embeddings(shop.folder / REFERENCE_EMBEDDINGS), vicuna, plan.source.prompt)
+        embeddings = _load_embeddings(shop.folder / REFERENCE_EMBEDDINGS)
+        original = language.original(vicuna, ready[1] if ready else None)
+        cases = receipts.make_cases(embeddings, vicuna.folder, original, plan.source.prompt)
         receipts.save(cases, shop.folder / RECEIPTS)
 
     shop.step("ask the original", made_from, [RECEIPTS], ask)
@@ -175,11 +199,13 @@ def _compare(plan: Plan, image: ImageFacts, shop: Workshop, meter: Meter) -> Res
     """Parity figures and their gates; the table goes into the bundle."""
     # fp32 and F16 prove the conversion itself, also where the bundle leaves them out.
     vision = {**_vision_files(plan, shop), "fp32": _vision_path(shop, "fp32")}
-    language = {**_language_files(plan, shop), BASE: _language_path(shop, BASE)}
-    exported = parity.Exported(vision, language, image.recipe, plan.source.prompt)
+    files = _language_files(plan, shop)
+    if not plan.source.ready:
+        files[BASE] = _language_path(shop, BASE)
+    exported = parity.Exported(vision, files, image.recipe, plan.source.prompt)
     with meter.measuring("compare with the original"):
         figures = parity.measure(exported, load_receipts(shop.folder / RECEIPTS), plan.threads)
-    limits = gates.chosen(vision, language)
+    limits = gates.chosen(vision, files)
     text = table.markdown(plan.bundle_id, figures, limits)
     with appearing(shop.folder / PARITY) as unfinished:
         unfinished.write_text(text, "utf-8")
@@ -199,11 +225,14 @@ def _require_plan(plan: Plan, out: Path) -> None:
     problems += [f"no language precision {p!r}" for p in plan.language if p not in languages]
     problems += ["no encoder precision was asked for"] if not plan.vision else []
     problems += ["no language precision was asked for"] if not plan.language else []
+    ready = plan.source.ready
+    if ready and plan.language != ready[:1]:
+        problems.append(f"{ready[1].name} is {ready[0]}, and no other precision is made from it")
     if problems:
         raise ExportRefused("This cannot be exported as asked.", problems)
 
 
-def _require_width(image: ImageFacts, vicuna: Vicuna) -> None:
+def _require_width(image: ImageFacts, vicuna: Language) -> None:
     if image.width != vicuna.shape.width:
         found = f"the projector makes embeddings of {image.width}, the language model takes {vicuna.shape.width}"
         raise ExportRefused("The checkpoint belongs to another language model.", [found])
@@ -215,9 +244,10 @@ def _fingerprint(plan: Plan, sources: tuple[dict[str, Any], ...]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _vicuna_files(folder: Path) -> dict[str, Path]:
+def _language_sources(source: Source) -> dict[str, Path]:
+    folder = source.vicuna
     present = [folder / name for name in VICUNA_FILES if (folder / name).is_file()]
-    return {f"vicuna/{path.name}": path for path in [*present, *find_shards(folder)]}
+    return {f"{source.folder_name}/{path.name}": path for path in [*present, *find_shards(folder)]}
 
 
 def _vision_path(shop: Workshop, precision: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -100,6 +101,31 @@ LLAVA_MED = PromptRecipe(
     phrases=PHRASES,
 )
 """microsoft/LLaVA-Med @ d406e3f, template mistral_instruct."""
+
+_ASKED_OF_GEMMA = "\n\n{question}{token:<end_of_turn>}\n{token:<start_of_turn>}model\n"
+_GEMMA = Template(
+    before="{token:<start_of_turn>}user\n\n\n{token:<start_of_image>}",
+    after="{token:<end_of_image>}" + _ASKED_OF_GEMMA,
+    follow_up=(
+        "{answer}{token:<end_of_turn>}\n{token:<start_of_turn>}user\n{question}"
+        "{token:<end_of_turn>}\n{token:<start_of_turn>}model\n"
+    ),
+)
+MEDGEMMA = PromptRecipe(
+    default="radiologist",
+    stop=("<end_of_turn>",),
+    templates={
+        "radiologist": replace(
+            _GEMMA,
+            before="{token:<start_of_turn>}user\nYou are an expert radiologist.\n\n\n\n{token:<start_of_image>}",
+        ),
+        "plain": _GEMMA,
+    },
+    phrases=PHRASES,
+    questions=(UsualQuestion("describe", "Describe this X-ray", "describe"),),
+    thinking=("<unused94>", "<unused95>"),
+)
+"""Gemma 3's turns as transformers 4.57 writes them, with the instruction and the question of MedGemma's model card."""
 
 QUESTIONS_MAX, QUESTION_MAX_CHARACTERS = 100, 400
 IMAGE_MARK = "<Img><ImageHere></Img>"

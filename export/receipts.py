@@ -6,7 +6,7 @@ and every precision is measured against them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
+from export.errors import ExportRefused
 from export.image_path import ImagePath
 from export.pictures import draw_all
-from export.reference_llama import EmbeddedPrompt, StreamedLlama
+from export.reference_llama import EmbeddedPrompt, Streamed
 from export.staging import appearing
-from export.vicuna import Vicuna
+from export.vocabulary import open_tokenizer, token_ids
 from xraygpt_edge.bundle import ImageRecipe, PromptRecipe
 from xraygpt_edge.generation.prompt import ControlToken, Text, around
 from xraygpt_edge.proof.receipts import Case, picture_tensor
@@ -44,15 +45,20 @@ def reference_embeddings(path: ImagePath) -> list[NDArray[np.float32]]:
     return [path.module(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
 
 
-def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, prompt: PromptRecipe) -> list[Case]:
-    """Ask the original language model about each drawn picture."""
+def make_cases(
+    embeddings: Sequence[NDArray[np.float32]], tokenizer: Path, original: Streamed, prompt: PromptRecipe
+) -> list[Case]:
+    """Ask the original language model about each drawn picture.
+
+    tokenizer: folder of its tokenizer.model.
+    """
     template = prompt.templates[prompt.default]
     spaced = prompt.space_after_control
-    prompts = [original_ids(vicuna, *around(template, question), spaced=spaced) for question in QUESTIONS]
+    prompts = [original_ids(tokenizer, *around(template, question), spaced=spaced) for question in QUESTIONS]
     embedded = [
         EmbeddedPrompt(before, image, after) for (before, after), image in zip(prompts, embeddings, strict=True)
     ]
-    answers = StreamedLlama(vicuna).answer(embedded, ANSWER_TOKENS)
+    answers = original.answer(embedded, ANSWER_TOKENS)
     return [
         Case(picture, question, p.embeddings, p.before, p.after, answer.token_ids, answer.logits)
         for picture, question, p, answer in zip(draw_all(), QUESTIONS, embedded, answers, strict=True)
@@ -60,23 +66,29 @@ def make_cases(embeddings: Sequence[NDArray[np.float32]], vicuna: Vicuna, prompt
 
 
 def original_ids(
-    vicuna: Vicuna, before: Text, after: Text, *, spaced: bool = True
+    folder: Path, before: Text, after: Text, *, spaced: bool = True
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Token ids of the text before and after the image by the sentencepiece package itself.
 
     spaced: whether a run behind a control token begins with the tokenizer's leading space.
     """
-    pieces = SentencePieceProcessor(model_file=str(vicuna.folder / "tokenizer.model"))
-    return (pieces.bos_id(), *_ids(pieces, before, spaced)), tuple(_ids(pieces, after, spaced))
+    pieces = open_tokenizer(folder)
+    marked = [run for text in (before, after) if not isinstance(text, str) for run in text.runs]
+    named = token_ids(folder, [run.text for run in marked if isinstance(run, ControlToken)])
+    before_ids, after_ids = (_ids(pieces, named, text, spaced=spaced) for text in (before, after))
+    return (pieces.bos_id(), *before_ids), tuple(after_ids)
 
 
-def _ids(pieces: SentencePieceProcessor, text: Text, spaced: bool) -> list[int]:  # noqa: FBT001 - a fact of a tokenizer
+def _ids(pieces: SentencePieceProcessor, named: Mapping[str, int], text: Text, *, spaced: bool) -> list[int]:
+    """named: ids of the control tokens in the text. Raises ExportRefused for one that the tokenizer lacks."""
     if isinstance(text, str):
         return list(pieces.encode(text))
     ids: list[int] = []
     for number, run in enumerate(text.runs):
         if isinstance(run, ControlToken):
-            ids.append(pieces.piece_to_id(run.text))
+            if run.text not in named:
+                raise ExportRefused("The tokenizer lacks a token that the prompt names.", [run.text])
+            ids.append(named[run.text])
         else:
             mark = "" if number == 0 or spaced else "\n"
             ids += pieces.encode(mark + run)[len(pieces.encode(mark)) :]

@@ -6,6 +6,7 @@ says is the reference that every GGUF is measured against.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,19 +43,14 @@ class Continuation:
     """(len(token_ids), n_vocab): row k is what token k was chosen from."""
 
 
-class StreamedLlama:
-    """Greedy answers of the original weights in float32."""
-
-    def __init__(self, vicuna: Vicuna) -> None:
-        self._vicuna, self._shape = vicuna, vicuna.shape
-        self._config = _config(vicuna)
-        self._keeps_layers = _float32_bytes(vicuna) < KEPT_MAX_BYTES
-        self._kept: dict[int, LlamaDecoderLayer] = {}
+class Streamed(ABC):
+    """Greedy answers of the original weights in float32, whatever kind of language model they are of."""
 
     @torch.no_grad()
     def answer(self, prompts: Sequence[EmbeddedPrompt], length: int) -> list[Continuation]:
         """The first tokens of each answer; all prompts go through a layer while it is in memory."""
         caches = [DynamicCache() for _ in prompts]
+        self._begin(prompts)
         hidden = [self._embed(prompt) for prompt in prompts]
         ids: list[list[int]] = [[] for _ in prompts]
         logits: list[list[Tensor]] = [[] for _ in prompts]
@@ -72,6 +68,31 @@ class StreamedLlama:
         """float32 (1, positions, width)."""
         image = torch.from_numpy(np.ascontiguousarray(prompt.embeddings))
         return torch.cat([self._embeddings_of(prompt.before), image, self._embeddings_of(prompt.after)])[None]
+
+    def _begin(self, prompts: Sequence[EmbeddedPrompt]) -> None:  # noqa: B027 - most need to know nothing
+        """Note what is asked."""
+
+    @abstractmethod
+    def _embeddings_of(self, ids: Sequence[int]) -> Tensor:
+        """Embeddings float32 (n, width) as the first layer takes them."""
+
+    @abstractmethod
+    def _through_layers(self, hidden: list[Tensor], caches: list[DynamicCache]) -> list[Tensor]:
+        """Each (1, positions, width) behind the last layer; its keys and values are in its cache then."""
+
+    @abstractmethod
+    def _head(self, hidden: list[Tensor]) -> Tensor:
+        """(prompts, n_vocab) from the last position of each, (1, width)."""
+
+
+class StreamedLlama(Streamed):
+    """Greedy answers of a LLaMA's original weights in float32."""
+
+    def __init__(self, vicuna: Vicuna) -> None:
+        self._vicuna, self._shape = vicuna, vicuna.shape
+        self._config = _config(vicuna)
+        self._keeps_layers = _float32_bytes(vicuna) < KEPT_MAX_BYTES
+        self._kept: dict[int, LlamaDecoderLayer] = {}
 
     def _embeddings_of(self, ids: Sequence[int]) -> Tensor:
         ((_, table),) = self._vicuna.tensors(["model.embed_tokens.weight"])

@@ -89,7 +89,7 @@ def _figures(language: Vicuna, made: dict[str, Path], prompt: str, threads: int)
 def _cases(language: Vicuna, texts: Sequence[str]) -> list[Case]:
     """What the original says behind each text; there is no image."""
     none = np.zeros((0, language.shape.width), np.float32)
-    prompts = [original_ids(language, text, "")[0] for text in texts]
+    prompts = [original_ids(language.folder, text, "")[0] for text in texts]
     answers = StreamedLlama(language).answer([EmbeddedPrompt(ids, none, ()) for ids in prompts], ANSWER_TOKENS)
     return [
         Case(np.zeros((0, 0), np.uint8), text, none, ids, (), answer.token_ids, answer.logits)

@@ -9,12 +9,12 @@ import itertools
 import json
 import shutil
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import sentencepiece.sentencepiece_model_pb2 as layout
 import torch
@@ -27,13 +27,15 @@ from export.pipeline import Source
 from export.terms import RANDOM
 from export.vicuna import LlamaShape, expected_shape, wanted_names
 
-Kind = Literal["released", "medclip", "llava-rad", "llava-med"]
+Kind = Literal["released", "medclip", "llava-rad", "llava-med", "medgemma"]
 Scale = Literal["full", "small", "tiny"]
 
 SPREAD = 0.02
 """Standard deviation of the weights, as in the models' own initialisation."""
 SHARD_BYTES = 1 << 30
 Shapes = dict[str, tuple[int, ...]]
+LLAMA_CONTROL = (("<unk>", 2), ("<s>", 3), ("</s>", 3))
+"""Text and SentencePiece's number of its kind: unknown, control, control."""
 ADVICE = "random weights: every answer is noise"
 
 
@@ -89,6 +91,10 @@ def make(kind: Kind, scale: Scale, seed: int, folder: Path) -> Source:
         from export import synthetic_llava  # which draws its tensors as this module does
 
         return synthetic_llava.make(kind, synthetic_llava.SIZES[kind][scale], seed, folder)
+    if kind == "medgemma":
+        from export import synthetic_medgemma
+
+        return synthetic_medgemma.make(synthetic_medgemma.SIZES[scale], seed, folder)
     sizes = dimensions(scale)
     done = folder / f"{kind}-{scale}-{seed}.done"
     if not done.is_file():
@@ -167,15 +173,20 @@ def write_language(
 ) -> None:
     """A language model's folder. facts: more of its config.json. beside: tensors that are not the language model's."""
     folder.mkdir()
-    homes: dict[str, str] = {}
     shapes = {name: expected_shape(name, shape) for name in wanted_names(shape)} | (beside or {})
+    write_shards(shapes, folder, lambda name, each: random_tensor(name, each, random))
+    (folder / "config.json").write_text(json.dumps({**language_config(shape), **facts}))
+    (folder / "tokenizer.model").write_bytes(tokenizer(shape.vocabulary, LLAMA_CONTROL).SerializeToString())
+
+
+def write_shards(shapes: Shapes, folder: Path, draw: Callable[[str, tuple[int, ...]], Tensor]) -> None:
+    """Tensors in files of about a gigabyte, and the index that names them."""
+    homes: dict[str, str] = {}
     for number, names in enumerate(_shards(shapes), start=1):
         shard = f"pytorch_model-{number:05d}.bin"
-        torch.save({name: random_tensor(name, shapes[name], random) for name in names}, folder / shard)
+        torch.save({name: draw(name, shapes[name]) for name in names}, folder / shard)
         homes |= dict.fromkeys(names, shard)
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": homes}))
-    (folder / "config.json").write_text(json.dumps({**language_config(shape), **facts}))
-    (folder / "tokenizer.model").write_bytes(_tokenizer(shape.vocabulary))
 
 
 def language_config(shape: LlamaShape) -> dict[str, object]:
@@ -210,20 +221,23 @@ def _shards(shapes: Shapes) -> Iterator[list[str]]:
         yield names
 
 
-def _tokenizer(vocabulary: int) -> bytes:
-    """A SentencePiece model with LLaMA's rules: bytes, characters, and made-up pieces of two and three."""
+def tokenizer(vocabulary: int, first: Sequence[tuple[str, int]]) -> Any:
+    """A SentencePiece model with LLaMA's rules: bytes, characters, and made-up pieces of two and three.
+
+    first: the first tokens and their kinds.
+    """
     proto = layout.ModelProto()  # type: ignore[attr-defined]  # made at import
     proto.trainer_spec.model_type = 2  # BPE
     proto.trainer_spec.byte_fallback = True
     proto.normalizer_spec.name = "identity"
     proto.normalizer_spec.remove_extra_whitespaces = False
-    for text, kind in (("<unk>", 2), ("<s>", 3), ("</s>", 3)):  # unknown, control, control
+    for text, kind in first:
         proto.pieces.add(piece=text, score=0.0, type=kind)
     for byte in range(256):
         proto.pieces.add(piece=f"<0x{byte:02X}>", score=0.0, type=6)
     for rank, text in enumerate(itertools.islice(_pieces(), vocabulary - len(proto.pieces))):
         proto.pieces.add(piece=text, score=-float(rank), type=1)
-    return bytes(proto.SerializeToString())
+    return proto
 
 
 def _pieces() -> Iterable[str]:

@@ -76,6 +76,29 @@ LLaVA-Med: https://github.com/microsoft/LLaVA-Med
 """,
 )
 
+MEDGEMMA = Terms(
+    licence="Health AI Developer Foundations Terms of Use: not a medical device, see LICENSES/NOTICE.txt",
+    notice="""\
+This bundle holds the weights of MedGemma in another file format. They are not part of xraygpt-edge
+and not under its licence.
+
+HAI-DEF is provided under and subject to the Health AI Developer Foundations Terms of Use found at
+https://developers.google.com/health-ai-developer-foundations/terms
+
+- Whoever got the weights has agreed to these terms. They allow more than research; uses that they
+  exclude stay excluded, and whoever passes this bundle on must pass these terms on with it.
+- Nothing made with them is fit for clinical use without a maker's own validation and, where the law
+  asks for it, an approval as a medical device. There is none here.
+
+Changes: converted from PyTorch to ONNX and GGUF; where a file's name says so, rounded to fewer
+bits. How much that changes is in PARITY.md.
+
+Not a medical device. Not for diagnosis or treatment.
+
+MedGemma: https://developers.google.com/health-ai-developer-foundations/medgemma
+""",
+)
+
 DEMO = Terms(
     licence="Apache-2.0; knows only drawn phantoms",
     notice="""\

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,17 +88,26 @@ class Vicuna:
 
     def tensors(self, names: Iterator[str] | list[str]) -> Iterator[tuple[str, Tensor]]:
         """The named tensors, one after the other; at most about 1 GiB of a shard stays mapped."""
-        shard: Path | None = None
-        content: Tensors = {}
-        touched_bytes = 0
-        for name in names:
-            if self.homes[name] != shard or touched_bytes > MAPPED_MAX_BYTES:
-                shard, touched_bytes = self.homes[name], 0
-                content = {}  # unmap before mapping again
-                content = load_tensors(shard)
-            tensor = content[name]
-            touched_bytes += tensor.nbytes
+        for name, tensor in streamed(self.homes, names):
             yield name, self.added.merged(name, tensor) if self.added else tensor
+
+
+def streamed(homes: Mapping[str, Path], names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+    """The named tensors, one after the other; at most about 1 GiB of a shard stays mapped.
+
+    homes: which shard holds which tensor.
+    """
+    shard: Path | None = None
+    content: Tensors = {}
+    touched_bytes = 0
+    for name in names:
+        if homes[name] != shard or touched_bytes > MAPPED_MAX_BYTES:
+            shard, touched_bytes = homes[name], 0
+            content = {}  # unmap before mapping again
+            content = load_tensors(shard)
+        tensor = content[name]
+        touched_bytes += tensor.nbytes
+        yield name, tensor
 
 
 def open_vicuna(folder: Path, beside: Sequence[str] = ()) -> Vicuna:

@@ -1,9 +1,9 @@
-"""Vicuna's SentencePiece vocabulary as GGUF stores it: text, score and type of every token."""
+"""A SentencePiece vocabulary as GGUF stores it: text, score and type of every token."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from export.errors import ExportRefused
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 BPE = 2
 """SentencePiece's number for byte-pair encoding, the only kind that llama.cpp splits alike."""
+SPACE = "\u2581"
+"""What SentencePiece writes for a space."""
 ADDED_SCORE = -1000.0
 """Below every learned token, so that an added one never wins a merge."""
 
@@ -25,6 +27,10 @@ ADDED_SCORE = -1000.0
 class Vocabulary:
     """What a tokenizer folder says."""
 
+    learned: int
+    """Tokens of tokenizer.model."""
+    known: int
+    """These and the added ones; those behind them are spare."""
     texts: tuple[bytes, ...]
     scores: tuple[float, ...]
     types: tuple[TokenType, ...]
@@ -35,17 +41,17 @@ class Vocabulary:
     add_space_prefix: bool
 
 
-def read_vocabulary(folder: Path, model_rows: int, config: Mapping[str, Any]) -> Vocabulary:
+def read_vocabulary(
+    folder: Path, model_rows: int, config: Mapping[str, Any], control: Collection[str] = ()
+) -> Vocabulary:
     """Read tokenizer.model and the files beside it.
 
     model_rows: tokens that the model has embeddings for; spare rows get placeholders.
     config: the model's config.json, for ids that the tokenizer's own files leave empty.
+    control: texts of tokens that no text may become, beside those that the tokenizer's own files say are special.
     """
-    model = folder / "tokenizer.model"
-    if not model.is_file():
-        raise ExportRefused(f"{folder.name} has no tokenizer.model; it comes with the Vicuna files.")
-    pieces = SentencePieceProcessor(model_file=str(model))
-    rules = _merge_rules(model)
+    pieces, proto = open_tokenizer(folder), _layout_of(folder / "tokenizer.model")
+    rules = _merge_rules(proto)
     settings = _read_json(folder / "tokenizer_config.json")
     named = {**settings, **_read_json(folder / "special_tokens_map.json")}
     added = _added_tokens(folder, settings, pieces.vocab_size())
@@ -54,16 +60,20 @@ def read_vocabulary(folder: Path, model_rows: int, config: Mapping[str, Any]) ->
         raise ExportRefused(f"The tokenizer has {known} tokens, the model only {model_rows}.")
     special = _special_ids(named, pieces, added, config)
     spare = range(model_rows - known)
-    texts = [pieces.id_to_piece(n).encode() for n in range(pieces.vocab_size())]
-    types = [_type_of(pieces, n) for n in range(pieces.vocab_size())]
+    unspoken = {*control, *_called_special(settings)}
+    types = [_type_of(proto.pieces[n], unspoken) for n in range(pieces.vocab_size())]
+    texts = [_text_of(proto.pieces[n].piece, kind) for n, kind in enumerate(types)]
     scores = [float(pieces.get_score(n)) for n in range(pieces.vocab_size())]
-    for number, (text, is_special) in enumerate(added, start=pieces.vocab_size()):
+    for number, text in enumerate(added, start=pieces.vocab_size()):
         texts.append(text.encode())
-        types.append(TokenType.CONTROL if is_special or number in special.values() else TokenType.USER_DEFINED)
+        is_control = text in unspoken or number in special.values()
+        types.append(TokenType.CONTROL if is_control else TokenType.USER_DEFINED)
     texts += [f"[SPARE{n}]".encode() for n in spare]
     types += [TokenType.UNUSED for _ in spare]
     scores += [ADDED_SCORE] * (len(texts) - len(scores))
     return Vocabulary(
+        learned=pieces.vocab_size(),
+        known=known,
         texts=tuple(texts),
         scores=tuple(scores),
         types=tuple(types),
@@ -94,10 +104,32 @@ def write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_add_space_prefix(vocabulary.add_space_prefix)
 
 
-def _merge_rules(model: Path) -> Any:
-    """The SentencePiece normaliser's settings, if llama.cpp can do the same."""
+def open_tokenizer(folder: Path) -> SentencePieceProcessor:
+    """A folder's tokenizer.model; raises ExportRefused when there is none."""
+    model = folder / "tokenizer.model"
+    if not model.is_file():
+        raise ExportRefused(f"{folder.name} has no tokenizer.model; it comes with the model's files.")
+    return SentencePieceProcessor(model_file=str(model))
+
+
+def token_ids(folder: Path, texts: Iterable[str]) -> dict[str, int]:
+    """Ids of the tokens of exactly these texts, added ones among them; a text without one is left out."""
+    pieces = open_tokenizer(folder)
+    count = pieces.vocab_size()
+    added = _added_tokens(folder, _read_json(folder / "tokenizer_config.json"), count)
+    own = {text: pieces.piece_to_id(text) for text in texts}
+    ids = {text: number for text, number in own.items() if pieces.id_to_piece(number) == text}
+    return {**ids, **{text: count + added.index(text) for text in own if text in added}}
+
+
+def _layout_of(model: Path) -> Any:
     proto = layout.ModelProto()  # type: ignore[attr-defined]  # made at import
     proto.ParseFromString(model.read_bytes())
+    return proto
+
+
+def _merge_rules(proto: Any) -> Any:
+    """The SentencePiece normaliser's settings, if llama.cpp can do the same."""
     rules, problems = proto.normalizer_spec, []
     if proto.trainer_spec.model_type != BPE:
         problems.append("it is no BPE model")
@@ -112,38 +144,43 @@ def _merge_rules(model: Path) -> Any:
     return rules
 
 
-def _type_of(pieces: SentencePieceProcessor, number: int) -> TokenType:
-    if pieces.is_unknown(number):
-        return TokenType.UNKNOWN
-    if pieces.is_control(number):
-        return TokenType.CONTROL
-    if pieces.is_unused(number):
-        return TokenType.UNUSED
-    return TokenType.BYTE if pieces.is_byte(number) else TokenType.NORMAL
+def _type_of(piece: Any, unspoken: Collection[str]) -> TokenType:
+    """A piece's type, which both number alike; of those that a text could become, some must not."""
+    kind = TokenType(piece.type)
+    is_text = kind in {TokenType.NORMAL, TokenType.USER_DEFINED}
+    return TokenType.CONTROL if is_text and piece.piece in unspoken else kind
 
 
-def _added_tokens(folder: Path, settings: Mapping[str, Any], first: int) -> list[tuple[str, bool]]:
-    """Tokens beyond tokenizer.model, in order of their ids: text, and whether it is a special one."""
+def _text_of(piece: str, kind: TokenType) -> bytes:
+    """What GGUF stores; llama.cpp looks for a user's own pieces before it writes spaces in SentencePiece's way."""
+    return (piece.replace(SPACE, " ") if kind == TokenType.USER_DEFINED else piece).encode()
+
+
+def _called_special(settings: Mapping[str, Any]) -> set[str]:
+    """Texts that the tokenizer's own files call special."""
+    tokens = settings.get("added_tokens_decoder", {}).values()
+    return {token["content"] for token in tokens if token.get("special")}
+
+
+def _added_tokens(folder: Path, settings: Mapping[str, Any], first: int) -> list[str]:
+    """Texts of the tokens beyond tokenizer.model, in order of their ids."""
     listed = {int(number): text for text, number in _read_json(folder / "added_tokens.json").items()}
-    special: set[int] = set()
-    for number, token in settings.get("added_tokens_decoder", {}).items():
-        listed[int(number)] = token["content"]
-        special |= {int(number)} if token.get("special") else set()
+    listed |= {int(number): token["content"] for number, token in settings.get("added_tokens_decoder", {}).items()}
     beyond = sorted(number for number in listed if number >= first)
     if beyond != list(range(first, first + len(beyond))):
         raise ExportRefused(f"Added tokens have ids {beyond}; they should follow {first - 1} without a gap.")
-    return [(listed[number], number in special) for number in beyond]
+    return [listed[number] for number in beyond]
 
 
 def _special_ids(
     named: Mapping[str, Any],
     pieces: SentencePieceProcessor,
-    added: list[tuple[str, bool]],
+    added: list[str],
     config: Mapping[str, Any],
 ) -> dict[str, int]:
     """Ids by the tokenizer's own files; an empty name falls back to SentencePiece, then config.json."""
     own = {"bos_token": pieces.bos_id(), "eos_token": pieces.eos_id(), "unk_token": pieces.unk_id()}
-    texts = {text: pieces.vocab_size() + n for n, (text, _) in enumerate(added)}
+    texts = {text: pieces.vocab_size() + n for n, text in enumerate(added)}
     found: dict[str, int] = {}
     for name in SPECIAL:
         token = named.get(name)

@@ -156,7 +156,7 @@ def break_field(*path: str | int, value: Any) -> Edit:
         (break_field("schema", value="2"), BundleIncompatible),
         (break_field("schema", value=True), BundleIncompatible),
         (break_field("schema", value=[2]), BundleIncompatible),
-        (break_field("architecture", value="gemma3"), BundleIncompatible),
+        (break_field("architecture", value="gemma2"), BundleIncompatible),
         (break_field("architecture", value=None), BundleAltered),
         (break_field("id", value="../x"), BundleAltered),
         (break_field("kind", value="../x"), BundleAltered),

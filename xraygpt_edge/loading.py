@@ -109,8 +109,10 @@ def begin_language(plan: LoadPlan) -> Scheduler:
         starts=starts,
         control_tokens=control_tokens(prompt.templates.values()),
         space_after_control=prompt.space_after_control,
+        thinking=prompt.thinking or (),
     )
-    return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, repack=plan.memory == "fast")
+    kind, repack = manifest.architecture, plan.memory == "fast"
+    return Scheduler(path, plan.device, options, n_embd=manifest.n_embd, architecture=kind, repack=repack)
 
 
 def begin_rewriter(plan: LoadPlan) -> Scheduler:

@@ -23,7 +23,7 @@ SCHEMA = 2
 MANIFEST = "manifest.json"
 MANIFEST_MAX_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-ARCHITECTURES = ("llama",)
+ARCHITECTURES = ("llama", "gemma3")
 """Language models that this version runs."""
 N_CTX = 2048
 XRAYGPT_CLEAN_UP = CleanUp("Doctor:", ("ChatDoctor", "Chat Doctor"), "XrayGPT")
@@ -80,6 +80,9 @@ class PromptRecipe(msgspec.Struct, frozen=True):
     """Those that it was trained with, for people to choose from."""
     space_after_control: bool = True
     """Whether the tokenizer puts its leading space behind a control token too."""
+    thinking: tuple[str, str] | None = None
+    """The control tokens between which the model thinks aloud, which is no part of its answer; it does not when left
+    out."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):

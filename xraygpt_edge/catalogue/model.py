@@ -71,6 +71,14 @@ MODEL: dict[str, Entry] = {
         "Export the bundle again from the files of one model.",
         "No answer was computed.",
     ),
+    "E-BND-027": Entry(
+        13,
+        "the image is longer than the language model's window",
+        "This language model looks at all rows of an image at once, and most of its layers see a window of positions. "
+        "llama.cpp computes that exactly for images that fit into the window.",
+        "Export the bundle again from the files of one model.",
+        "No answer was computed.",
+    ),
     "W-BND-001": Entry(
         0,
         "the language model was exported with rounded rotary frequencies",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -23,13 +23,17 @@ HASH_BYTES = 7
 class ContextTokens:
     """A tokenised prompt; never changes, so threads may share it."""
 
-    def __init__(self, parts: Sequence[tuple[int, ...] | NDArray[np.float32]]) -> None:
-        """parts: runs of token ids and image embeddings, in order."""
-        self.parts = tuple(parts)
+    def __init__(
+        self, parts: Sequence[tuple[int, ...] | NDArray[np.float32]], *, sees_images_whole: bool = False
+    ) -> None:
+        """parts: runs of token ids and image embeddings, in order. sees_images_whole: as the model does."""
+        self.parts, self._sees_images_whole = tuple(parts), sees_images_whole
         self.keys: Keys = np.concatenate([_keys(part) for part in parts]) if parts else np.empty(0, np.int64)
         self.n_image = sum(len(part) for part in parts if isinstance(part, np.ndarray))
         self.n_start = self._before_first_image()
         """Tokens before the first image, the same for every request of a template; 0 without an image."""
+        self.blocks = tuple(self._images()) if sees_images_whole else ()
+        """Positions that are computed in one decode and with nothing else: images, where a model sees them whole."""
 
     @property
     def last_run(self) -> tuple[int, ...]:
@@ -53,22 +57,42 @@ class ContextTokens:
 
     def followed_by(self, token_ids: Sequence[int]) -> ContextTokens:
         """Return the same tokens with others behind them."""
-        return ContextTokens((*self.parts, tuple(token_ids)))
+        return ContextTokens((*self.parts, tuple(token_ids)), sees_images_whole=self._sees_images_whole)
 
-    def _before_first_image(self) -> int:
+    def decode_end(self, start: int, end: int) -> int:
+        """Where a decode from a position on must end, at `end` at the latest: a block is whole and alone."""
+        for block in self.blocks:
+            if start == block.start:
+                return block.stop
+            if start < block.start:
+                return min(end, block.start)
+        return end
+
+    def is_block(self, start: int) -> bool:
+        """Whether a block begins at a position."""
+        return any(start == block.start for block in self.blocks)
+
+    def outside_blocks(self, position: int) -> int:
+        """The position, or the beginning of the block that it lies in the middle of."""
+        return next((block.start for block in self.blocks if block.start < position < block.stop), position)
+
+    def _images(self) -> Iterator[range]:
+        """Positions of each image."""
         at = 0
         for part in self.parts:
             if isinstance(part, np.ndarray):
-                return at
+                yield range(at, at + len(part))
             at += len(part)
-        return 0
+
+    def _before_first_image(self) -> int:
+        return next((image.start for image in self._images()), 0)
 
 
 def tokenise(model: LlamaModel, prompt: Prompt) -> ContextTokens:
     """Tokenise each run of text by itself; text is never a control token.
 
-    Raises BundleIncompatible for a control token that the vocabulary lacks and for image embeddings of another width
-    or type than the model's, UnusableOutput for NaN.
+    Raises BundleIncompatible for a control token that the vocabulary lacks, for image embeddings of another width or
+    type than the model's, and for more of them than it can see at once; UnusableOutput for NaN.
     """
     parts: list[tuple[int, ...] | NDArray[np.float32]] = []
     for number, segment in enumerate(prompt.segments):
@@ -76,10 +100,10 @@ def tokenise(model: LlamaModel, prompt: Prompt) -> ContextTokens:
             beginning = (model.bos,) if number == 0 else ()
             parts.append((*beginning, *_ids_of(model, segment)))
         elif isinstance(segment, np.ndarray):
-            parts.append(_checked(segment, model.n_embd))
+            parts.append(_checked(segment, model))
         else:
             parts.append(segment)
-    return ContextTokens(parts)
+    return ContextTokens(parts, sees_images_whole=model.sees_images_whole)
 
 
 def _ids_of(model: LlamaModel, text: Text) -> list[int]:
@@ -102,11 +126,13 @@ def agreeing(one: Keys, other: Keys) -> int:
     return int(differing[0]) if len(differing) else shorter
 
 
-def _checked(image: NDArray[np.float32], n_embd: int) -> NDArray[np.float32]:
+def _checked(image: NDArray[np.float32], model: LlamaModel) -> NDArray[np.float32]:
     """llama.cpp is not told the width of an embedding, and lets NaN through."""
-    if image.ndim != 2 or image.shape[1] != n_embd or image.dtype != np.float32:
+    if image.ndim != 2 or image.shape[1] != model.n_embd or image.dtype != np.float32:
         found = f"image embeddings {image.shape} {image.dtype}"
-        raise BundleIncompatible("E-BND-021", f"{found}, the language model takes {n_embd}")
+        raise BundleIncompatible("E-BND-021", f"{found}, the language model takes {model.n_embd}")
+    if model.sees_images_whole and 0 < model.n_window < len(image):
+        raise BundleIncompatible("E-BND-027", f"{len(image)} image embeddings, a window of {model.n_window}")
     if not np.isfinite(image).all():
         raise UnusableOutput("E-RUN-031", "in the image embeddings")
     return image

@@ -48,6 +48,8 @@ class CoreOptions:
     """Those that prompts name; a vocabulary that lacks one is refused when it is loaded."""
     space_after_control: bool = True
     """Whether the tokenizer puts its leading space behind a control token too."""
+    thinking: tuple[str, ...] = ()
+    """The two control tokens between which the model thinks aloud, where it does: that is not shown."""
 
 
 DEFAULT = CoreOptions()
@@ -72,13 +74,17 @@ class Core:
     _price: DraftPrice = field(default_factory=DraftPrice)
     _phrases: NGrams = field(init=False)
     _most_slots: int = field(init=False)
+    _n_batch: int = field(init=False)
+    """Positions in one decode: the options', and as many as a block has that came."""
 
     def __post_init__(self) -> None:
         self.model.space_after_control = self.options.space_after_control
         for text in self.options.control_tokens:
             self.model.control_token(text)
+        self.model.thinking = tuple(map(self.model.control_token, self.options.thinking))
         self.draft_from([self.model.tokenize(text) for text in self.options.phrases])
         self._most_slots = max(self.options.capacity.n_slots, self.options.capacity.most_slots)
+        self._n_batch = self.options.n_batch
 
     @property
     def n_ctx(self) -> int:
@@ -224,7 +230,8 @@ class Core:
         crowded = n_slots < self._most_slots and self._n_pressing > n_slots
         if crowded or (self._decoding and n_ctx > self.n_ctx):
             n_slots = self._affordable_slots(n_ctx)
-        if self._decoding is None or (n_slots, n_ctx) != (self.n_slots, self.n_ctx):
+        is_too_small = self._decoding and self._decoding.slots.context.n_batch < self._n_batch
+        if self._decoding is None or is_too_small or (n_slots, n_ctx) != (self.n_slots, self.n_ctx):
             if self.running:
                 return False
             self._decoding = self._grown(n_ctx, n_slots)
@@ -241,6 +248,7 @@ class Core:
         if len(tokens) + sequence.room > self.most_tokens:
             what = f"prompt {len(tokens) - tokens.n_image} + image {tokens.n_image} + answer {sequence.room} tokens"
             raise UsageError("E-USE-008", f"{what}, the model takes {self.most_tokens}")
+        self._n_batch = max(self._n_batch, *map(len, tokens.blocks), 0)
         return padded(len(tokens) + sequence.room)
 
     def _affordable_slots(self, n_ctx: int) -> int:
@@ -260,7 +268,7 @@ class Core:
         if self._decoding:
             self._decoding.slots.context.close()
             self._decoding = None
-        context = LlamaContext(self.model, n_ctx, self.options.n_batch, self.device.threads, n_slots)
+        context = LlamaContext(self.model, n_ctx, self._n_batch, self.device.threads, n_slots)
         slots = Slots(context, n_slots, self.pins)
         for keys, state in kept:
             slots.restore(keys, state)
@@ -288,11 +296,13 @@ class Core:
             return False
         if self._decoding and self._decoding.slots.context.copies_pending and self.running:
             return False
-        if self._beside is None or self._beside.slots.context.n_ctx < n_ctx:
+        n_batch = min(self._n_batch, n_ctx)
+        there = self._beside.slots.context if self._beside else None
+        if there is None or there.n_ctx < n_ctx or there.n_batch < n_batch:
             if self._beside:
                 self._beside.slots.context.close()
                 self._beside = None
-            context = LlamaContext(self.model, n_ctx, min(self.options.n_batch, n_ctx), self.device.threads)
+            context = LlamaContext(self.model, n_ctx, n_batch, self.device.threads)
             self._beside = Decoding(
                 Slots(context, 1, self.pins), self.table, self.running_decode, self._price, self.spent
             )
@@ -330,6 +340,7 @@ class Core:
         decoding = self._home(sequence)
         tokens, after = sequence.tokens, self._met(sequence.after)
         most = len(tokens) - max(1, sequence.n_logits)  # what its own logits come from is its own
+        most = tokens.outside_blocks(most)
         start = min(most, tokens.n_start) if self._shares_starts else 0
         shared = max(start, min(most, agreeing(after.keys, tokens.keys)) if after else 0)
         self._met(sequence.leaves)

@@ -113,7 +113,7 @@ class Decoding:
         runs = tree(some, start)
         context.fork(start, len(some))
         try:
-            found = self._computed([sequence], [self._fork_span(some, run) for run in runs])
+            found = self._all_computed(sequence, [self._fork_span(some, run) for run in runs])
         except Aborted:
             found = []
         context.forget_forks()
@@ -124,9 +124,20 @@ class Decoding:
     def _fork_span(self, forks: Many[Fork], run: Run) -> Span:
         """Positions that some forks share; the first sequence is what they continue."""
         first, *others = (1 + fork for fork in run.forks)
-        content = forks[run.forks[0]].tokens.embeddings(self.table, run.start, run.end)
+        tokens = forks[run.forks[0]].tokens
+        content = tokens.embeddings(self.table, run.start, run.end)
         n_logits = max(forks[fork].wanted(run) for fork in run.forks)
-        return Span(content, run.start, first, n_logits, tuple(others))
+        return Span(content, run.start, first, n_logits, tuple(others), tokens.is_block(run.start))
+
+    def _all_computed(self, sequence: Sequence, spans: Many[Span]) -> list[Logits]:
+        """Logits of each span of one sequence, in as many decodes as there must be; none when one failed."""
+        found: list[Logits] = []
+        for batch in packed(spans, self.slots.context.n_batch):
+            logits = self._computed([sequence], batch)
+            if not logits:
+                return []
+            found += logits
+        return found
 
     def _prompts(self, running: Many[Sequence]) -> bool:
         """Decode as many prompts as fit into one batch; whether others are left."""
@@ -142,9 +153,10 @@ class Decoding:
     def _prompt_span(self, sequence: Sequence, end: int) -> Span:
         """The next part of a prompt, up to `end` at most, with the logits that are wanted of it."""
         tokens, start = sequence.tokens, sequence.slot.n_computed
-        end = min(end, start + self.slots.context.n_batch)
+        end = tokens.decode_end(start, min(end, start + self.slots.context.n_batch))
         n_logits = max(0, min(end - start, sequence.n_logits - (len(tokens) - end)))
-        return Span(tokens.embeddings(self.table, start, end), start, sequence.slot.number, n_logits)
+        content, is_block = tokens.embeddings(self.table, start, end), tokens.is_block(start)
+        return Span(content, start, sequence.slot.number, n_logits, is_whole_image=is_block)
 
     def _next_tokens(self, running: Many[Sequence], *, may_draft: bool) -> None:
         """Decode the next token of everybody whose prompt is computed; one alone may have a draft behind it."""

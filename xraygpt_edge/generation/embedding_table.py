@@ -23,8 +23,11 @@ TENSOR = "token_embd.weight"
 class EmbeddingTable:
     """Token ids into rows; reads only the rows that are asked for."""
 
-    def __init__(self, path: Path, n_embd: int) -> None:
-        """Find the tensor in a GGUF file that llama.cpp has loaded; raises BundleIncompatible without it."""
+    def __init__(self, path: Path, n_embd: int, scale: float = 1.0) -> None:
+        """Find the tensor in a GGUF file that llama.cpp has loaded; raises BundleIncompatible without it.
+
+        scale: what llama.cpp multiplies a token id's row by, and leaves to us for a row that it is given.
+        """
         stored = find_tensor(path, TENSOR)
         if stored is None:
             raise BundleIncompatible("E-BND-023", f"{path.name} has no token embedding")
@@ -32,6 +35,7 @@ class EmbeddingTable:
         self._start, self.size_bytes = stored.start_bytes, stored.size_bytes
         self._row_bytes: int = ggml.ggml_row_size(stored.kind, n_embd)
         self._count, self._n_embd = self.size_bytes // self._row_bytes, n_embd
+        self._scale = np.float32(scale)
         self._to_float = None if stored.kind == FLOAT32 else ggml.ggml_get_type_traits(stored.kind).contents.to_float
         self._path = path
 
@@ -39,7 +43,7 @@ class EmbeddingTable:
         """Rows (len(ids), n_embd)."""
         with self._path.open("rb") as file:
             rows = [self._row(file, token) for token in ids]
-        return np.stack(rows) if rows else np.empty((0, self._n_embd), np.float32)
+        return np.stack(rows) * self._scale if rows else np.empty((0, self._n_embd), np.float32)
 
     def _row(self, file: BinaryIO, token: int) -> NDArray[np.float32]:
         if not 0 <= token < self._count:

@@ -69,7 +69,8 @@ def _behind(forks: Sequence[Fork], among: Iterable[int], start: int) -> list[Run
             begun.setdefault(int(keys[start]), []).append(number)
     found = []
     for alike in begun.values():
-        first = forks[alike[0]].tokens.keys
-        end = min(agreeing(first, forks[number].tokens.keys) for number in alike)
+        first = forks[alike[0]].tokens
+        end = min(agreeing(first.keys, forks[number].tokens.keys) for number in alike)
+        end = first.decode_end(start, end)
         found += [Run(tuple(alike), start, end), *_behind(forks, alike, end)]
     return found

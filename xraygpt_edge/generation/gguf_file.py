@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ FLOAT32 = 0
 """GGML_TYPE_F32, which needs no conversion."""
 ROTARY_FACTORS = "rope_freqs.weight"
 """What llama.cpp divides its rotary frequencies by; without this tensor they are exact."""
-CACHE_KEYS = tuple(
-    f"llama.{key}" for key in ("block_count", "embedding_length", "attention.head_count", "attention.head_count_kv")
-)
+NUMBER, STRING = 4, 8
+"""GGUF_TYPE_UINT32 and _STRING: ggml aborts the process where a value is asked for as another type."""
 
 ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
@@ -78,16 +78,27 @@ def cache_bytes(path: Path) -> int:
     if not gguf:
         raise BundleIncompatible("E-BND-023", path.name)
     try:
-        layers, width, heads, kv_heads = (_number(ggml, gguf, key) for key in CACHE_KEYS)
-        return 2 * KV_NUMBER_BYTES * layers * width * (kv_heads or heads) // max(1, heads)
+        facts = partial(_number, ggml, gguf, _architecture(ggml, gguf))
+        heads = max(1, facts("attention.head_count"))
+        usual = facts("embedding_length") // heads
+        lengths = sum(facts(f"attention.{of}_length") or usual for of in ("key", "value"))
+        return KV_NUMBER_BYTES * facts("block_count") * (facts("attention.head_count_kv") or heads) * lengths
     finally:
         ggml.gguf_free(gguf)
 
 
-def _number(ggml: Any, gguf: Any, key: str) -> int:
+def _architecture(ggml: Any, gguf: Any) -> str:
+    """What the keys of a header begin with; empty where it does not say."""
+    place = ggml.gguf_find_key(gguf, b"general.architecture")
+    is_text = place >= 0 and ggml.gguf_get_kv_type(gguf, place) == STRING
+    return ggml.gguf_get_val_str(gguf, place).decode("utf-8", "replace") if is_text else ""
+
+
+def _number(ggml: Any, gguf: Any, architecture: str, key: str) -> int:
     """A number of the header; 0 where it is not there."""
-    place = ggml.gguf_find_key(gguf, key.encode())
-    return int(ggml.gguf_get_val_u32(gguf, place)) if place >= 0 else 0
+    place = ggml.gguf_find_key(gguf, f"{architecture}.{key}".encode())
+    is_number = place >= 0 and ggml.gguf_get_kv_type(gguf, place) == NUMBER
+    return int(ggml.gguf_get_val_u32(gguf, place)) if is_number else 0
 
 
 def changes_rotary_frequencies(path: Path) -> bool:
@@ -111,7 +122,9 @@ def ggml_functions() -> Any:
         "gguf_init_from_file": (handle, [ctypes.c_char_p, _InitParams]),
         "gguf_free": (None, [handle]),
         "gguf_find_key": (ctypes.c_int64, [handle, ctypes.c_char_p]),
+        "gguf_get_kv_type": (ctypes.c_int, [handle, ctypes.c_int64]),
         "gguf_get_val_u32": (ctypes.c_uint32, [handle, ctypes.c_int64]),
+        "gguf_get_val_str": (ctypes.c_char_p, [handle, ctypes.c_int64]),
         "gguf_find_tensor": (ctypes.c_int64, [handle, ctypes.c_char_p]),
         "gguf_get_tensor_type": (ctypes.c_int, [handle, ctypes.c_int64]),
         "gguf_get_tensor_offset": (size, [handle, ctypes.c_int64]),

@@ -46,6 +46,11 @@ FORKS = 15
 continuations that are computed in one decode. They cost no cache of their own but for their own tokens."""
 WORD_BYTES, STATE_HEAD = 4, 2
 """Of a sequence's state."""
+WINDOW_ALONE = 1
+"""LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY: of a state, what layers with a window hold."""
+GEMMA = "gemma3"
+"""The architecture that looks at all rows of an image at once, and multiplies its words' embeddings by √n_embd."""
+FACT_BYTES = 64
 SPINS = "10000"
 """How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
 spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
@@ -65,6 +70,13 @@ class Span:
     """Compute the logits behind so many of its last positions."""
     others: tuple[int, ...] = ()
     """Sequences that hold the same, in the same cells; in a forked context only."""
+    is_whole_image: bool = False
+    """Rows of an image that look at each other whatever their order: all of them, and nothing else."""
+
+    @property
+    def kind(self) -> int:
+        """What it may share a decode with: 0 with words, else with images of so many rows."""
+        return len(self.content) if self.is_whole_image else 0
 
 
 class Aborted(Exception):
@@ -98,12 +110,22 @@ class LlamaModel:
         self.n_parameters: int = lib.llama_model_n_params(self.handle)
         self.is_quantized = self.size_bytes < HALF_BYTES * self.n_parameters
         self.bos: int = lib.llama_vocab_bos(self._vocab)
-        heads, kv_heads = lib.llama_model_n_head(self.handle), lib.llama_model_n_head_kv(self.handle)
-        kv_width = 2 * self.n_embd * kv_heads // heads
-        self.kv_bytes: int = KV_NUMBER_BYTES * kv_width * lib.llama_model_n_layer(self.handle)
+        self.n_window: int = lib.llama_model_n_swa(self.handle)
+        """Positions that some layers look back at, their own included; 0 where all layers look at all."""
+        self.architecture = self._fact("general.architecture")
+        self.sees_images_whole = self.architecture == GEMMA
+        """Whether the rows of an image look at those behind them too; words never do."""
+        self.kv_bytes: int = KV_NUMBER_BYTES * self._kv_width() * lib.llama_model_n_layer(self.handle)
         """Bytes of cache per position."""
         self.space_after_control = True
         """Whether the tokenizer puts its leading space behind a control token too; GGUF does not say."""
+        self.thinking: tuple[int, ...] = ()
+        """The two tokens between which it thinks aloud, where it does; GGUF does not say."""
+
+    @property
+    def word_scale(self) -> float:
+        """What llama.cpp multiplies the embedding of a token id by, and not a row that is given."""
+        return float(np.sqrt(np.float32(self.n_embd))) if self.sees_images_whole else 1.0
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text: never a control token, no beginning-of-sequence."""
@@ -113,6 +135,18 @@ class LlamaModel:
         """Token ids of plain text that goes on where other text stood: without the tokenizer's leading space."""
         line_break = self.tokenize("\n")  # no other character ever merges with it
         return self.tokenize(f"\n{text}")[len(line_break) :]
+
+    def _kv_width(self) -> int:
+        """Numbers that a layer keeps of a position."""
+        heads, kv_heads = self.lib.llama_model_n_head(self.handle), self.lib.llama_model_n_head_kv(self.handle)
+        lengths = [self._fact(f"{self.architecture}.attention.{of}_length") for of in ("key", "value")]
+        return kv_heads * sum(int(length or self.n_embd // heads) for length in lengths)  # type: ignore[no-any-return]
+
+    def _fact(self, key: str) -> str:
+        """What the file's header says, as text; empty where it says nothing."""
+        buffer = ctypes.create_string_buffer(FACT_BYTES)
+        self.lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, FACT_BYTES)
+        return buffer.value.decode("utf-8", "replace")
 
     def control_token(self, text: str) -> int:
         """The id of the control token of exactly this text; raises BundleIncompatible when there is none."""
@@ -166,6 +200,7 @@ class LlamaContext:
         params.n_batch = params.n_ubatch = n_batch
         is_forked = n_sequences == 1 and n_batch > FORKS
         params.n_seq_max, params.kv_unified = 1 + FORKS if is_forked else n_sequences, is_forked
+        params.swa_full = True  # layers with a window keep all positions too: a prefix is cut where others go on
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
         params.flash_attn_type = FUSED_ATTENTION if model.is_quantized else PLAIN_ATTENTION
@@ -176,13 +211,16 @@ class LlamaContext:
             raise ResourceExhausted("E-RUN-015", f"a KV cache of {n_ctx} positions could not be made")
 
     def decode(self, spans: Sequence[Span]) -> list[NDArray[np.float32]]:
-        """Compute spans, all of token ids or all of embeddings, at most n_batch positions in all.
+        """Compute spans, all of token ids or all of embeddings and of one kind, at most n_batch positions in all.
 
         In the order of their sequences: llama.cpp computes neighbours together, and others one after another.
         Returns logits (n_logits, n_vocab) for each span, which may be NaN. Raises Aborted, ValueError where
         llama.cpp would read past a buffer or abort the process, and what llama.cpp's status stands for.
         """
+        if len({span.kind for span in spans}) > 1:  # the shorter of two images would cut the longer one
+            raise ValueError("spans of several kinds in one decode")
         batch, keep_alive = self._batch(spans)
+        self._lib.llama_set_causal_attn(self.handle, not spans[0].is_whole_image)
         status = self._lib.llama_decode(self.handle, batch)
         del keep_alive
         if status != 0:
@@ -203,9 +241,18 @@ class LlamaContext:
         """Forget every sequence, and overwrite what was remembered."""
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self.handle), True)
 
-    def forget_from(self, position: int, sequence: int = 0) -> None:
-        """Forget a sequence's positions from this one on."""
-        self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self.handle), sequence, position, -1)
+    def forget_from(self, position: int, sequence: int = 0) -> bool:
+        """Forget a sequence's positions from this one on; whether what is left can be continued.
+
+        It cannot where layers with a window lack some of what the next position looks at: a state that was copied
+        holds no more than its own next position needs.
+        """
+        memory, window = self._lib.llama_get_memory(self.handle), self._model.n_window
+        self._lib.llama_memory_seq_rm(memory, sequence, position, -1)
+        if not window or not position:
+            return True
+        first: int = self._lib.llama_memory_seq_pos_min(memory, sequence)  # -1 where nothing is left
+        return 0 <= first <= max(0, position - window + 1)
 
     def copy(self, source: int, target: int) -> None:
         """Make the target sequence what the source is; what it was before is forgotten."""
@@ -230,6 +277,13 @@ class LlamaContext:
         buffer = (ctypes.c_uint8 * size)()
         written = self._lib.llama_state_seq_get_data(self.handle, buffer, size, sequence)
         return bytes(memoryview(buffer)[:written])
+
+    def window_bytes(self, sequence: int) -> int:
+        """How much at the end of a sequence's state is of layers with a window."""
+        if not self._model.n_window:
+            return 0
+        size: int = self._lib.llama_state_seq_get_size_ext(self.handle, sequence, WINDOW_ALONE)
+        return size - WORD_BYTES * STATE_HEAD
 
     def restore(self, sequence: int, state: bytes | memoryview) -> bool:
         """Make a sequence what `state` returned; whether llama.cpp took it. Only for bytes that are known to be its."""
@@ -301,17 +355,28 @@ class LlamaContext:
         return batch, [content, positions, n_sequences, sequences, pointers, wants]
 
 
-def alone(state: bytes, n_sequences: int, number: int) -> bytes | None:
+def alone(state: bytes, n_sequences: int, number: int, window_bytes: int = 0) -> bytes | None:
     """A state that a context of several sequences gave, for a context of one; None where it is laid out otherwise.
 
-    llama.cpp writes numbers of 32 bits: two that say what it is, how many sequences have a part of the cache to
-    themselves, then for each its cells: their count and, where there are any, what they hold.
+    llama.cpp writes two numbers of 32 bits that say what it is; then what layers hold that look at all positions, and
+    behind that, in the last window_bytes, what layers with a window hold.
     """
-    begin, end = WORD_BYTES * (STATE_HEAD + 1 + number), len(state) - WORD_BYTES * (n_sequences - 1 - number)
-    count, *before = np.frombuffer(state[WORD_BYTES * STATE_HEAD : begin], np.uint32).tolist() if begin < end else [0]
-    if count != n_sequences or any(before) or any(state[end:]):
+    head, border = WORD_BYTES * STATE_HEAD, len(state) - window_bytes
+    parts = [state[head:border], state[border:]] if window_bytes else [state[head:]]
+    found = [_part_alone(part, n_sequences, number) for part in parts]
+    return None if None in found else state[:head] + b"".join(part for part in found if part)
+
+
+def _part_alone(part: bytes, n_sequences: int, number: int) -> bytes | None:
+    """One part of a state: how many sequences have a part of the cache to themselves, then for each its cells.
+
+    Of each sequence there is the count of its cells and, where there are any, what they hold.
+    """
+    begin, end = WORD_BYTES * (1 + number), len(part) - WORD_BYTES * (n_sequences - 1 - number)
+    count, *before = np.frombuffer(part[:begin], np.uint32).tolist() if begin < end else [0]
+    if count != n_sequences or any(before) or any(part[end:]):
         return None
-    return state[: WORD_BYTES * STATE_HEAD] + np.uint32(1).tobytes() + state[begin:end]
+    return np.uint32(1).tobytes() + part[begin:end]
 
 
 def import_llama() -> Any:

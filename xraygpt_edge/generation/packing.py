@@ -21,12 +21,12 @@ def packed(spans: Sequence[Span], n_batch: int) -> Iterator[list[Span]]:
     """Put spans, none longer than n_batch, into batches of at most n_batch positions.
 
     None is cut: llama.cpp computes sequences together as far as the shortest of them goes, so half a prompt would
-    slow all down.
+    slow all down. Those of a batch are of one kind.
     """
     batch: list[Span] = []
     room = n_batch
     for span in spans:
-        if batch and room < len(span.content):
+        if batch and (room < len(span.content) or span.kind != batch[0].kind):
             yield batch
             batch, room = [], n_batch
         batch.append(span)

@@ -28,6 +28,7 @@ from xraygpt_edge.generation.prompt import Prompt, Text
 from xraygpt_edge.generation.request import Request, Sampling
 from xraygpt_edge.generation.sampler import likeliest, log_probabilities, sampler
 from xraygpt_edge.generation.sequence import AnswerSequence, Continued, GivenAnswer, Measurement
+from xraygpt_edge.generation.spelling import Spelling
 from xraygpt_edge.generation.stream import Stream
 from xraygpt_edge.native import POLL_S, Deadline, NativeThread, wait
 from xraygpt_edge.records import FinishReason
@@ -41,11 +42,19 @@ class Scheduler:
     """
 
     def __init__(
-        self, path: Path, device: Device, options: CoreOptions, *, n_embd: int | None = None, repack: bool = False
+        self,
+        path: Path,
+        device: Device,
+        options: CoreOptions,
+        *,
+        n_embd: int | None = None,
+        architecture: str | None = None,
+        repack: bool = False,
     ) -> None:
         """Begin to open a GGUF file, and return at once.
 
-        n_embd: width that its embeddings must have; another would read past the image's. repack: as in LlamaModel.
+        n_embd: width that its embeddings must have; another would read past the image's. architecture: what it must be.
+        repack: as in LlamaModel.
         """
         self._thread = NativeThread("scheduler")
         self._running_decode = RunningDecode()
@@ -56,7 +65,9 @@ class Scheduler:
             model = LlamaModel(path, device, repack=repack)
             if n_embd not in {None, model.n_embd}:
                 raise BundleIncompatible("E-BND-021", f"manifest {n_embd}, language model {model.n_embd}")
-            table = EmbeddingTable(path, model.n_embd)
+            if architecture not in {None, model.architecture}:
+                raise BundleIncompatible("E-BND-023", f"manifest {architecture}, language model {model.architecture}")
+            table = EmbeddingTable(path, model.n_embd, model.word_scale)
             return Core(model, table, device, options, running_decode=self._running_decode)
 
         self._loading: Future[Core] = self._thread.start(load)
@@ -229,9 +240,12 @@ class Scheduler:
         return tuple(found.keys[number > 0 :].tolist() for number, found in enumerate(tokens))
 
     def pieces(self, token_ids: Sequence[int]) -> list[bytes]:
-        """Bytes that each token id adds to a text, none for one that ends it; waits for the border of a step."""
+        """Bytes that each token id of an answer adds to its text, as they were when it was generated.
+
+        Waits for the border of a step.
+        """
         model = wait(self._loading).model
-        return self._thread.call(lambda: [b"" if model.is_end(token) else model.piece(token) for token in token_ids])
+        return self._thread.call(lambda: list(map(Spelling(model).piece, token_ids)))
 
     def _enqueue(self, *asked: sequences.Sequence) -> None:
         try:

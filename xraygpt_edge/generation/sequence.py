@@ -21,6 +21,7 @@ from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Piece, Request
 from xraygpt_edge.generation.sampler import Sampler, is_near_tie, likeliest, uncertainty
 from xraygpt_edge.generation.slots import Slot
+from xraygpt_edge.generation.spelling import Spelling
 from xraygpt_edge.native import Deadline
 from xraygpt_edge.records import FinishReason
 
@@ -208,7 +209,7 @@ class AnswerSequence(Sequence):
 
     def prepare(self, model: LlamaModel) -> ContextTokens:
         """Tokenise the prompt; raises what `tokenise` raises."""
-        self._model = model
+        self._model, self._spelling = model, Spelling(model)
         return super().prepare(model)
 
     def enter(self, slot: Slot) -> None:
@@ -245,11 +246,10 @@ class AnswerSequence(Sequence):
         self.wanted = [token]
         if self.drafter:
             self.drafter.push(token)
-        is_end = self._model.is_end(token)
-        signal = TokenSignal(b"" if is_end else self._model.piece(token), *uncertainty(logits, token))
+        signal = TokenSignal(self._spelling.piece(token), *uncertainty(logits, token))
         text = self._composer.push(token, signal)
         self._tell(Piece(text, token))
-        if is_end or self._composer.stopped:
+        if self._model.is_end(token) or self._composer.stopped:
             self.finish("stop")
         elif len(self._answer) >= self.room:
             self.finish("length")

@@ -124,8 +124,13 @@ class Slots:
         return max(0, self._pinned(slot) - here), -here, slot.used_at
 
     def cut(self, slot: Slot, length: int) -> None:
-        """Forget what is behind so many tokens, also what a decode that failed may have left there."""
-        self.context.forget_from(length, slot.number)
+        """Forget what is behind so many tokens, also what a decode that failed may have left there.
+
+        All of it, where what is left could not be continued.
+        """
+        if not self.context.forget_from(length, slot.number):
+            length = 0
+            self.context.forget_from(length, slot.number)
         slot.keys = slot.keys[:length]
 
     def release(self, slot: Slot, kept: int) -> None:
@@ -158,7 +163,8 @@ class Slots:
         """What a slot holds, for a context of one; None while copies are pending, or where it is laid out otherwise."""
         if self.context.copies_pending:
             return None
-        return alone(self.context.state(slot.number), len(self), slot.number)
+        window_bytes = self.context.window_bytes(slot.number)
+        return alone(self.context.state(slot.number), len(self), slot.number, window_bytes)
 
     def replace(self, slot: Slot, keys: Keys, state: bytes) -> None:
         """Make a slot what another context held; empty where llama.cpp does not take it."""
@@ -180,6 +186,7 @@ class Slots:
             length = self._pinned(slot)
             if length:
                 self.cut(slot, length)
+            if length and slot.n_computed:
                 yield slot.keys, self.context.state(slot.number)
 
     def restore(self, keys: Keys, state: bytes) -> bool:
