@@ -1,6 +1,6 @@
 """The source that every llama.cpp of ours is built from: fetched, unpacked, and repaired in one place.
 
-    pip download ──▶ source archive ── unpack ──▶ folder ── repair ──▶ the same folder
+    pip download ──▶ source archive ── unpack ──▶ folder ── repair, name_authors ──▶ the same folder
 
 What is repaired, and why: docs/decisions/0010-busy-machine.md. Only the standard library, since it runs before
 anything is installed.
@@ -8,6 +8,7 @@ anything is installed.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -38,6 +39,14 @@ WAITING_REPAIRED = """\
     }
 """
 
+LICENCE_FILE = "vendor/llama.cpp/LICENSE"
+PARTS = """\
+llama.cpp's code for CPUs holds parts by others, under the terms of LICENSE-llama.cpp:
+
+Copyright 2024 Mozilla Foundation: llamafile's matrix products.
+Copyright (c) 2023 Jeffrey Quesnelle and Bowen Peng: YaRN.
+"""
+
 
 def fetch(scratch: Path, log: Path) -> Path:
     """The folder of llama-cpp-python's source inside scratch, repaired. Raises SetupError."""
@@ -53,6 +62,7 @@ def fetch(scratch: Path, log: Path) -> Path:
         packed.extractall(scratch / "source")  # noqa: S202
     (folder,) = (scratch / "source").iterdir()
     repair(folder)
+    name_authors(folder)
     return folder
 
 
@@ -67,3 +77,9 @@ def repair(folder: Path) -> None:
             "without end on a busy computer: compare export/llama_source.py with ggml_barrier there."
         )
     file.write_bytes(found.replace(waiting, WAITING_REPAIRED.encode()))
+
+
+def name_authors(folder: Path) -> None:
+    """Lay llama.cpp's own licence where the wheel's builder looks; it takes that of the Python package alone."""
+    shutil.copyfile(folder / LICENCE_FILE, folder / "LICENSE-llama.cpp")
+    (folder / "NOTICE-llama.cpp").write_text(PARTS, "utf-8")

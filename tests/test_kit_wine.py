@@ -5,7 +5,6 @@ Wine has no certutil, and no Python for Windows is to be had here: a script and 
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from hashlib import sha256
@@ -13,31 +12,25 @@ from pathlib import Path
 
 import pytest
 
-WINE = shutil.which("wine")
+from tests.wine import WINE, needs_wine, windows_path
+from tests.wine import windows as a_windows
+
 TEMPLATES = Path(__file__).parents[1] / "export" / "airgap_kit"
 CERTUTIL = '@echo SHA256 hash of %2:\n@type "%~2.sum"\n@echo CertUtil: -hashfile command completed successfully.\n'
 REFUSED = 1
 """Wine 8's `call` makes every code but 0 this one, whatever a script ends with; Windows passes the code on."""
 LAUNCHES = "@echo version {number} %* & exit /b\n"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(WINE is None, reason="Wine is not installed (Debian: apt install wine64)"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
 
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
     """The environment of a Windows of its own, its drive C, and a certutil."""
     folder = tmp_path_factory.mktemp("wine")
-    (folder / "tools").mkdir()
-    write(folder / "tools" / "certutil.cmd", CERTUTIL)
-    tools = f"Z:{str(folder / 'tools').replace('/', chr(92))}"
-    environment = {**os.environ, "WINEPREFIX": str(folder / "c"), "WINEDEBUG": "-all", "DISPLAY": "", "WINEPATH": tools}
-    subprocess.run([WINE, "wineboot", "-i"], env=environment, capture_output=True, check=True)
-    yield environment
-    subprocess.run(["wineserver", "-k"], env=environment, check=False)
+    with a_windows(folder) as environment:
+        write(folder / "tools" / "certutil.cmd", CERTUTIL)
+        yield environment
 
 
 def write(path, text):
@@ -49,7 +42,7 @@ def run(windows, script, *arguments):
     """Run a script by Wine's cmd, from another, since that takes no such path on its command line; code and words."""
     caller = script.parent.with_name("caller.cmd")
     write(caller, f'@call "%~dp0{script.parent.name}\\{script.name}" {" ".join(arguments)}\n@echo code %errorlevel%\n')
-    command = [WINE, "cmd", "/c", f"Z:{str(caller).replace('/', chr(92))}"]
+    command = [WINE, "cmd", "/c", windows_path(caller)]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = subprocess.run(command, env=windows, errors="replace", **options)
     said, _, code = done.stdout.rpartition("code ")

@@ -252,6 +252,48 @@ def test_the_published_source_is_the_one_that_we_repair(tmp_path: Path) -> None:
     assert (source / "CMakeLists.txt").is_file()
 
 
+def a_file(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_the_licences_of_all_that_is_in_a_library_lie_where_the_wheels_builder_looks(system, tmp_path: Path) -> None:
+    a_file(tmp_path / llama_source.LICENCE_FILE, "The ggml authors")
+    llama_source.name_authors(tmp_path)
+    assert (tmp_path / "LICENSE-llama.cpp").read_text() == "The ggml authors"
+    assert "Mozilla Foundation" in (tmp_path / "NOTICE-llama.cpp").read_text("utf-8")
+    for file in system.licences.values():
+        a_file(tmp_path / "zig" / file, f"of {file}")
+    llama_portable.add_licences(system, tmp_path / "zig", tmp_path)
+    looked_for = {path.name for start in ("LICENSE", "COPYING", "NOTICE") for path in tmp_path.glob(f"{start}*")}
+    assert looked_for == {"LICENSE-llama.cpp", "NOTICE-llama.cpp", *system.licences}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_a_wheel_for_many_cpus_has_them_all_and_carries_its_licences(system) -> None:
+    """10 minutes where none was kept."""
+    with ZipFile(llama_wheel.wheel_of(list(system.flags))) as archive:
+        names = [Path(name) for name in archive.namelist()]
+    kinds = {name.stem.partition("ggml-cpu-")[2] for name in names if name.parent == Path("llama_cpp/lib")}
+    assert kinds == {"", *cpu_backend.VARIANTS}
+    licences = {name.name for name in names if name.parent.name == "licenses"}
+    assert licences == {"LICENSE.md", "LICENSE-llama.cpp", "NOTICE-llama.cpp", *system.licences}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_a_wheel_for_many_cpus_has_the_same_bytes_whoever_builds_it_where(
+    system, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = llama_wheel.wheel_of(list(system.flags))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another place"))
+    assert llama_wheel.wheel_of(list(system.flags)).read_bytes() == kept.read_bytes()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sched_yield is a function of Unix")
 def test_the_wheel_that_was_built_here_is_repaired() -> None:
     wheel = kept_wheel(llama_wheel.cache_folder() / llama_wheel.key_here())
@@ -360,16 +402,9 @@ def test_the_wheel_for_windows_is_another_and_can_be_asked_for_anywhere(root: Pa
     assert ["linux_x86_64" in keys[0], "win_amd64" in keys[1]] == [True, True]
 
 
-def a_header(folder: Path, name: str, text: str) -> Path:
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, "utf-8")
-    return file
-
-
 def test_libraries_for_windows_export_what_their_headers_name(tmp_path: Path) -> None:
     windows, before = llama_portable.SYSTEMS["windows"], "#    if defined(_WIN32) && !defined(__MINGW32__)\n"
-    headers = [a_header(tmp_path, name, before) for name in windows.exporting]
+    headers = [a_file(tmp_path / name, before) for name in windows.exporting]
     llama_portable.export_by_name(llama_portable.SYSTEMS["linux"], tmp_path)
     assert {file.read_text() for file in headers} == {before}
     llama_portable.export_by_name(windows, tmp_path)
