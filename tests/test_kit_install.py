@@ -194,6 +194,7 @@ def test_a_missing_file_is_named(kit, place):
     ("name", "value", "words"),
     [
         ("KIT_PYTHON", "'3.98 3.99'", f"found here: CPython {platform.system()} {platform.machine()} {HERE}"),
+        ("KIT_SYSTEM", "Plan9", f"the kit is for CPython Plan9 {platform.machine()}"),
         ("KIT_MACHINE", "riscv64", "the kit is for CPython"),
         ("KIT_GLIBC", "2.999", "needs glibc 2.999"),
         ("KIT_ROOM_MIB", "999999999", "the program takes 999999999 MiB"),

@@ -312,6 +312,23 @@ def test_packages_that_cannot_be_installed_on_windows_leave_nothing(broken, home
 
 
 @pytest.mark.long
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can lay a small disk here")
+def test_a_disk_that_fills_while_windows_gets_its_files_is_one_line_and_leaves_nothing(broken, home):
+    say_otherwise(broken, "KIT_ROOM_MIB", "0")
+    words = []
+    for pages in range(2, 40, 4):  # a small Python, a few wheels: each of these disks fills somewhere else
+        small = ["mount", "-t", "tmpfs", "-o", f"size={pages * 4096}", "tmpfs", str(home)]
+        subprocess.run(small, check=True)
+        try:
+            words.append(refused(run(broken, home), 16))
+            assert everything(home) == []
+        finally:
+            subprocess.run(["umount", str(home)], check=True)
+    assert any("could not be copied" in line for line in words)
+    assert any("the packages could not be installed" in line for line in words)
+
+
+@pytest.mark.long
 def test_the_installer_for_windows_takes_no_folder_with_other_files(kits, home):
     (home / "mine.txt").touch()
     assert "holds something else" in refused(run(kits["new"], home, home), 2)

@@ -19,6 +19,8 @@ TEMPLATES = Path(__file__).parents[1] / "export" / "airgap_kit"
 CERTUTIL = '@echo SHA256 hash of %2:\n@type "%~2.sum"\n@echo CertUtil: -hashfile command completed successfully.\n'
 REFUSED = 1
 """Wine 8's `call` makes every code but 0 this one, whatever a script ends with; Windows passes the code on."""
+RUN_UNSEEN = ("python/python.exe", "python/deep.dll", "install.py", "verify.py")
+"""What runs before the installer itself can look at a file."""
 LAUNCHES = "@echo version {number} %* & exit /b\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
@@ -56,13 +58,14 @@ def kit(windows, tmp_path):
     (folder / "python").mkdir(parents=True)
     write(folder / "install.cmd", (TEMPLATES / "install.cmd").read_text("utf-8"))
     shutil.copy(Path(windows["WINEPREFIX"]) / "drive_c/windows/system32/cmd.exe", folder / "python" / "python.exe")
-    (folder / "install.py").write_text("print()\n")
+    for name in ("install.py", "verify.py", "python/deep.dll"):
+        (folder / name).write_text(f"# {name}\n")
     (folder / "wheels").mkdir()
     (folder / "wheels" / "some.whl").write_bytes(b"a wheel")
-    names = ("python/python.exe", "install.py", "wheels/some.whl")
+    names = (*RUN_UNSEEN, "wheels/some.whl")
     sums = {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
     (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
-    for name in names[:2]:
+    for name in RUN_UNSEEN:
         (folder / f"{name}.sum").write_text(f"{sums[name]}\r\n")
     return folder
 
@@ -74,7 +77,7 @@ def test_install_cmd_starts_the_kits_own_python_when_it_is_whole(windows, kit):
     assert "Microsoft Windows" in said  # which is what stands in for Python says
 
 
-@pytest.mark.parametrize("name", ["python/python.exe", "install.py"])
+@pytest.mark.parametrize("name", RUN_UNSEEN)
 def test_install_cmd_runs_nothing_that_is_damaged(windows, kit, name):
     (kit / f"{name}.sum").write_text(f"{'0' * 64}\r\n")
     code, said = run(windows, kit / "install.cmd")
