@@ -31,6 +31,8 @@ FLAGS = (
     "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",  # the kinds are installed by llama.cpp's own rule, and it puts them here
     "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",  # a wheel has no links: one library would be loaded as two
     "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+    "-DCMAKE_SHARED_LINKER_FLAGS=-s",  # stripped by zig: this computer's own tool may be another, or none
+    "-DCMAKE_MODULE_LINKER_FLAGS=-s",
     "-DLLAMA_OPENSSL=OFF",
 )
 LEFT_OUT = (
@@ -122,12 +124,13 @@ def build(system: System, source: Path, scratch: Path, log: Path) -> None:
     tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(system, zig, scratch).items()]
     flags = [*system.flags, *tools, f"-DCMAKE_C_FLAGS={everywhere}", f"-DCMAKE_CXX_FLAGS={everywhere}"]
     command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
-    command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=true", "-C", "wheel.reproducible=true"]
+    command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=false", "-C", "wheel.reproducible=true"]
     command += ["-C", f"wheel.tags=py3-none-{system.tag}", "-C", f"wheel.exclude={';'.join(LEFT_OUT)}"]
     command += ["--wheel-dir", str(scratch), str(source)]
     pins = scratch / "pins.txt"
     pins.write_text(f"{PACKER}\n", "utf-8")
     environment = {"CMAKE_ARGS": shlex.join(flags), "SOURCE_DATE_EPOCH": DATED}
+    environment["GIT_DIR"] = str(scratch / "none")  # a commit would be written in, where there is git and it trusts us
     environment |= {"PIP_CONSTRAINT": str(pins), "PIP_BUILD_CONSTRAINT": str(pins)}  # pip before 25.3, and since
     run_step(command, log, "llama.cpp could not be built", environment)
 

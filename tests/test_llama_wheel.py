@@ -176,6 +176,14 @@ def test_a_receipt_says_what_was_built(cache: Path) -> None:
     }
 
 
+def test_a_wheel_is_told_by_its_size_its_hash_and_its_licences(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.whl", "w") as archive:
+        archive.writestr("llama_cpp-1.dist-info/licenses/LICENSE.md", "MIT")
+        archive.writestr("llama_cpp/lib/data", bytes(1_000_000))
+    digest = hashlib.sha256((tmp_path / "a.whl").read_bytes()).hexdigest()
+    assert llama_wheel.described(tmp_path / "a.whl") == f"a.whl: 1.0 MB, sha256 {digest}, licences LICENSE.md"
+
+
 def test_a_damaged_or_unfinished_wheel_is_not_used(cache: Path) -> None:
     wheel = put_wheel(cache)
     wheel.write_bytes(b"half")
