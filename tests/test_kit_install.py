@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits import HERE, bare, computer, has_sh, make_kit, refused, run, say_otherwise
+from tests.kits import HERE, bare, computer, has_sh, make_kit, put_wheel, refused, run, say_otherwise
 from tests.test_airgap import make_key
 
 pytestmark = [pytest.mark.long, has_sh]
@@ -183,6 +183,19 @@ def test_a_turned_bit_in_the_installer_installs_nothing(kit, place):
         (kit / "install.sh").write_bytes(broken)
         assert run(place, kit / "install.sh").returncode != 0
     assert everything(place) == []
+
+
+def test_what_is_in_no_list_is_never_run(kit, place):
+    """What is signed is the list, and the terminal is open in the kit's own folder."""
+    ran = place / "ran"
+    strange = f"open({str(ran)!r}, 'w')\n"
+    for name in ("venv", "pip", "shutil", "platform", "xraygpt_edge"):
+        (kit / f"{name}.py").write_text(strange)
+    put_wheel(kit / "wheels", "pip-0.0", {"pip/__main__.py": strange})
+    done = subprocess.run([place / "tools" / "sh", "install.sh"], cwd=kit, env=bare(place), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert not ran.exists()
+    assert version(place) == "2.0"
 
 
 def test_a_missing_file_is_named(kit, place):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import py_compile
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import venv
+from importlib.util import cache_from_source
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -278,6 +280,17 @@ def test_a_bit_turned_in_any_file_for_windows_is_noticed(broken, home):
     (broken / "example.dcm").unlink()
     assert "(example.dcm)" in refused(run(broken, home), 12)
     assert everything(home) == []
+
+
+@pytest.mark.long
+def test_what_is_in_no_list_is_never_run_on_windows(broken, home, tmp_path):
+    strange = tmp_path / "strange.py"
+    strange.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    beside = cache_from_source(str(broken / "verify.py"))
+    py_compile.compile(str(strange), beside, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    put_wheel(broken / "wheels", "pip-0.0", {"pip/__main__.py": strange.read_text()})
+    assert "Ready." in installs(broken, home)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.long

@@ -1,22 +1,21 @@
 """What cmd does with the scripts of a kit for Windows, as far as Wine's cmd is like Windows' own.
 
-Wine has no certutil, and no Python for Windows is to be had here: a script and Wine's own cmd stand in for them.
+Wine has no certutil, and no Python for Windows is to be had here: a small program and Wine's own cmd stand in for them.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tests.wine import WINE, needs_wine, windows_path
+from export import airgap
+from tests.wine import WINE, compiled, needs_wine, windows_path
 from tests.wine import windows as a_windows
 
 TEMPLATES = Path(__file__).parents[1] / "export" / "airgap_kit"
-CERTUTIL = '@echo SHA256 hash of %2:\n@type "%~2.sum"\n@echo CertUtil: -hashfile command completed successfully.\n'
 REFUSED = 1
 """Wine 8's `call` makes every code but 0 this one, whatever a script ends with; Windows passes the code on."""
 RUN_UNSEEN = ("python/python.exe", "python/deep.dll", "install.py", "verify.py")
@@ -30,8 +29,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
 def windows(tmp_path_factory):
     """The environment of a Windows of its own, its drive C, and a certutil."""
     folder = tmp_path_factory.mktemp("wine")
+    certutil = compiled(Path(__file__).with_name("windows_certutil.c"), folder, "-lbcrypt")
     with a_windows(folder) as environment:
-        write(folder / "tools" / "certutil.cmd", CERTUTIL)
+        shutil.copy(certutil, folder / "c/drive_c/windows/system32/certutil.exe")
         yield environment
 
 
@@ -62,11 +62,7 @@ def kit(windows, tmp_path):
         (folder / name).write_text(f"# {name}\n")
     (folder / "wheels").mkdir()
     (folder / "wheels" / "some.whl").write_bytes(b"a wheel")
-    names = (*RUN_UNSEEN, "wheels/some.whl")
-    sums = {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
-    for name in RUN_UNSEEN:
-        (folder / f"{name}.sum").write_text(f"{sums[name]}\r\n")
+    (folder / "SHA256SUMS").write_text(airgap.sums(folder))
     return folder
 
 
@@ -79,9 +75,19 @@ def test_install_cmd_starts_the_kits_own_python_when_it_is_whole(windows, kit):
 
 @pytest.mark.parametrize("name", RUN_UNSEEN)
 def test_install_cmd_runs_nothing_that_is_damaged(windows, kit, name):
-    (kit / f"{name}.sum").write_text(f"{'0' * 64}\r\n")
+    whole = (kit / name).read_bytes()
+    (kit / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     code, said = run(windows, kit / "install.cmd")
     assert f"Not installed: the kit is damaged ({name.replace('/', chr(92))})." in said
+    assert "Microsoft Windows" not in said
+    assert code == REFUSED
+
+
+def test_install_cmd_lets_pythons_folder_hold_nothing_more(windows, kit):
+    """Windows would load a library from there first."""
+    (kit / "python" / "version.dll").touch()
+    code, said = run(windows, kit / "install.cmd")
+    assert "Not installed: the kit is damaged (python: 1 files that are not in the list)." in said
     assert "Microsoft Windows" not in said
     assert code == REFUSED
 

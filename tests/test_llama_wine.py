@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from export import llama_portable, llama_wheel
-from tests.wine import WINE, needs_wine, windows_path
+from tests.wine import WINE, compiled, needs_wine, windows_path
 from tests.wine import windows as a_windows
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.devices import Device
@@ -69,10 +69,7 @@ def program(tmp_path_factory):
     facts = {"MODEL_PARAMS": ctypes.sizeof(lib.llama_model_params)}
     facts |= {"CONTEXT_PARAMS": ctypes.sizeof(lib.llama_context_params)}
     facts |= {name: getattr(getattr(lib, options), field).offset for name, (options, field) in PLACES.items()}
-    zig = llama_portable.compiler(folder, folder / "log") / "zig"
-    command = [zig, "cc", "-target", WINDOWS.target, *(f"-D{name}={fact}" for name, fact in facts.items())]
-    subprocess.run([*command, "-o", folder / "decode.exe", SOURCE], check=True)
-    return folder / "decode.exe"
+    return compiled(SOURCE, folder, *(f"-D{name}={fact}" for name, fact in facts.items()))
 
 
 @pytest.fixture(scope="module")

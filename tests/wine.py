@@ -1,4 +1,4 @@
-"""A Windows of its own for a test, by Wine."""
+"""A Windows of its own for a test, by Wine, and small programs for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from export import llama_portable
 
 WINE = shutil.which("wine") or "wine"
 
@@ -23,15 +25,18 @@ def windows_path(path: Path) -> str:
 
 @contextmanager
 def windows(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a Windows whose drive C is made in a folder, and whose tools are those in its `tools`."""
-    (folder / "tools").mkdir()
-    own = {
-        "WINEPREFIX": str(folder / "c"),
-        "WINEDEBUG": "-all",
-        "DISPLAY": "",
-        "WINEPATH": windows_path(folder / "tools"),
-    }
+    """The environment of a Windows whose drive C is made in a folder."""
+    own = {"WINEPREFIX": str(folder / "c"), "WINEDEBUG": "-all", "DISPLAY": ""}
     environment = {**os.environ, **own}
     subprocess.run([WINE, "wineboot", "-i"], env=environment, capture_output=True, check=True)
     yield environment
     subprocess.run(["wineserver", "-k"], env=environment, check=False)
+
+
+def compiled(source: Path, folder: Path, *options: str) -> Path:
+    """A program for Windows, made in a folder by the compiler that makes llama.cpp for it."""
+    zig = llama_portable.compiler(folder, folder / "log") / "zig"
+    program = folder / f"{source.stem}.exe"
+    target = llama_portable.SYSTEMS["windows"].target
+    subprocess.run([zig, "cc", "-target", target, "-o", program, source, *options], check=True)
+    return program

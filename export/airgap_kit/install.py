@@ -18,6 +18,7 @@ import hashlib
 import os
 import platform
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -27,14 +28,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING
 
 KIT = Path(__file__).absolute().parent
-sys.path.insert(0, str(KIT))  # Python's embeddable package does not look there by itself
 if TYPE_CHECKING:
     from export.airgap_kit import verify
-else:
-    import verify
+else:  # by its text: an import would take a file of byte code that lies beside it, and is in no list
+    verify = SimpleNamespace(**runpy.run_path(str(KIT / "verify.py")))
 
 LAUNCHER, PREVIOUS = "xraygpt-edge.cmd", "previous.cmd"
 """Each names one version: the one that answers, and the one before it."""
@@ -62,10 +63,15 @@ def say(words: str) -> None:
 
 def check_files() -> None:
     """Compare every file of the kit with its sums, before anything else in it is used."""
-    for line in (KIT / verify.SUMS).read_text("utf-8").splitlines():
-        digest, _, name = line.partition("  ")
+    for name, digest in listed().items():
         if not name or _digest(KIT / name) != digest:
             raise Refused(12, f"the kit is damaged ({name or verify.SUMS}). Copy it to the stick again.")
+
+
+def listed() -> dict[str, str]:
+    """The files of the kit, and what they must be; of others that lie there none is used."""
+    lines = (line.partition("  ") for line in (KIT / verify.SUMS).read_text("utf-8").splitlines())
+    return {name: digest for digest, _, name in lines}
 
 
 def _digest(path: Path) -> str:
@@ -200,7 +206,7 @@ def install_program(home: Path, series: str) -> Program:
     except (OSError, shutil.Error) as error:
         raise Refused(16, f"the program could not be copied to {home} ({type(error).__name__}).") from None
     program = Program(home)
-    (pip,) = (KIT / "wheels").glob("pip-*.whl")  # it runs from its own wheel: the package has none
+    (pip,) = (KIT / name for name in listed() if name.startswith("wheels/pip-"))  # it runs as it is: Python has none
     options = ["--isolated", "-qq", "--no-cache-dir", "--disable-pip-version-check", "--no-index", "--require-hashes"]
     options += ["--no-warn-script-location", "--find-links", str(KIT / "wheels")]
     done = program.run("-B", str(pip / "pip"), "install", *options, "-r", str(KIT / f"requirements-{series}.txt"))

@@ -144,10 +144,10 @@ install_program() {
     number=1
     while [ -e "$target/versions/$number" ]; do number=$((number + 1)); done
     new=$target/versions/$number
-    words=$("$python" -m venv --without-pip "$new" 2>&1) ||
+    words=$("$python" -I -m venv --without-pip "$new" 2>&1) ||
         stop 14 "this Python cannot make an environment ($(last_line "$words"))."
-    set -- "$kit"/wheels/pip-*.whl  # pip runs from its own wheel, since a system's Python may have none
-    words=$("$new/bin/python" "$1/pip" install --isolated -qq --no-cache-dir --disable-pip-version-check --no-index \
+    pip=$(grep -o 'wheels/pip-[^/]*\.whl$' "$kit/SHA256SUMS")  # another of its name would be in no list
+    words=$("$new/bin/python" "$kit/$pip/pip" install --isolated -qq --no-cache-dir --disable-pip-version-check --no-index \
         --find-links "$kit/wheels" --require-hashes -r "$kit/requirements-$series.txt" 2>&1) ||
         stop 16 "the packages could not be installed ($(last_line "$words"))."
     program=$new/bin/xraygpt-edge
