@@ -38,5 +38,5 @@ def compiled(source: Path, folder: Path, *options: str) -> Path:
     zig = llama_portable.compiler(folder, folder / "log") / "zig"
     program = folder / f"{source.stem}.exe"
     target = llama_portable.SYSTEMS["windows"].target
-    subprocess.run([zig, "cc", "-target", target, "-o", program, source, *options], check=True)
+    subprocess.run([zig, "cc", "-O2", "-target", target, "-o", program, source, *options], check=True)
     return program
