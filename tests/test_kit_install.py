@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits import HERE, bare, computer, has_sh, make_kit, put_wheel, refused, run, say_otherwise
+from tests.kits import (
+    HERE,
+    bare,
+    computer,
+    has_sh,
+    is_root,
+    make_kit,
+    put_wheel,
+    refused,
+    run,
+    say_otherwise,
+    small_disk,
+)
 from tests.test_airgap import make_key
 
 pytestmark = [pytest.mark.long, has_sh]
@@ -257,6 +269,22 @@ def test_packages_that_cannot_be_installed_leave_nothing(kit, place):
     say_otherwise(kit, "KIT_ROOM_MIB", "1")
     assert "the packages could not be installed (" in refused(run(place, kit / "install.sh"), 16)
     assert everything(place) == []
+
+
+@is_root
+@pytest.mark.parametrize("folder", ["xraygpt-edge", "already-there"])
+def test_a_disk_that_fills_at_any_step_is_one_line_and_leaves_nothing(kit, place, folder):
+    (kit / "SHA256SUMS.sig").unlink()
+    say_otherwise(kit, "KIT_ROOM_MIB", "0")
+    words = []
+    for pages in (2, 14, 22, 60):  # each fills somewhere else
+        with small_disk(place / "home", pages * 4096):
+            (place / "home" / "already-there").mkdir()
+            done = run(place, kit / "install.sh", folder)
+            words.append(refused(done, 14 if "cannot make an environment" in done.stderr else 16))
+            assert [path for path in (place / "home").rglob("*") if path.is_file() or path.name == "bin"] == []
+            assert (place / "home" / folder).exists() == (folder == "already-there")
+    assert len(set(words)) > 2, words
 
 
 COMMANDS = 170

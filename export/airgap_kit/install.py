@@ -42,6 +42,9 @@ LAUNCHER, PREVIOUS = "xraygpt-edge.cmd", "previous.cmd"
 LAUNCHES = '@"%~dp0versions\\{number}\\python.exe" -m xraygpt_edge %* & exit /b\r\n'
 """One line, which cmd reads whole: the file may be replaced while the program runs."""
 OURS = ".installation"
+COPIED = ("example.dcm", "undo.cmd", "uninstall.cmd")
+PLACED = (*COPIED, "bundle", "signer", OURS)
+"""What lies beside the versions, but for the names of those that answer."""
 MODULES = "{series}.zip\n.\nLib\\site-packages\nimport site\n"
 """Where the embeddable package looks for modules: in its archive, in its folder, and where pip puts them."""
 BLOCK_BYTES = 1 << 20
@@ -120,11 +123,11 @@ def _line(path: Path) -> str:
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """The folder is ours from here on, and no other installer's; a failure leaves it as it was."""
-    fresh, ours = not folder.exists(), (folder / OURS).exists()
+    """The folder is ours from here on, and no other installer's; with no program in it at the end it is as it was."""
+    fresh = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not ours and any(folder.iterdir()):
+        if not (folder / OURS).exists() and any(folder.iterdir()):
             raise Refused(2, f"{folder} holds something else. Name another folder: install.cmd FOLDER")
         (folder / OURS).touch()
         note = (folder / ".installing").open("a")
@@ -134,13 +137,10 @@ def holding(folder: Path) -> Iterator[None]:
         _lock(note, folder)
         try:
             yield
-        except BaseException:
-            if not ours:
-                (folder / OURS).unlink()
-            raise
         finally:
             note.close()
-            (folder / ".installing").unlink(missing_ok=True)
+            for name in (".installing", *(() if (folder / LAUNCHER).exists() else PLACED)):
+                (folder / name).unlink(missing_ok=True)
             for begun in (folder / "versions", folder) if fresh else (folder / "versions",):
                 with suppress(OSError):  # somebody's files are in it
                     begun.rmdir()
@@ -255,7 +255,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def switch(folder: Path, number: int, signer: str, bundle: str) -> None:
     """From the last rename on the new program answers; each step before leaves the old one."""
-    for name in ("example.dcm", "undo.cmd", "uninstall.cmd"):
+    for name in COPIED:
         place(folder / name, (KIT / name).read_bytes())
     place(folder / "bundle", f"{bundle}\r\n".encode())
     if signer:
@@ -275,6 +275,7 @@ def place(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         following.replace(path)
     except OSError as error:
+        following.unlink(missing_ok=True)
         raise Refused(16, f"{path} cannot be written ({error.strerror}).") from None
 
 

@@ -34,6 +34,8 @@ clean_up() {  # what was begun and not finished goes away again
     if [ -n "$number" ]; then
         rm -rf "$target/versions/$number"
         rmdir "$target/versions" 2>/dev/null && rm -f "$target/.installation"
+        [ -e "$target/bin/xraygpt-edge" ] || rm -rf "$target/bin" "$target/example.dcm" "$target/undo.sh" \
+            "$target/uninstall.sh" "$target/signer"
     fi
     [ -z "$brought" ] || rm -rf "$brought"
     [ "$fresh" = no ] || rm -rf "$folder"
@@ -175,8 +177,9 @@ try_out() {
 
 place() {  # one file of the installation, whole or as it was
     rm -f "$target/$2.next"
-    { cp -pPR "$1" "$target/$2.next" && mv -f "$target/$2.next" "$target/$2"; } 2>/dev/null ||
-        stop 16 "$target/$2 cannot be written."
+    { cp -pPR "$1" "$target/$2.next" && mv -f "$target/$2.next" "$target/$2"; } 2>/dev/null && return
+    rm -f "$target/$2.next"
+    stop 16 "$target/$2 cannot be written."
 }
 
 switch() {  # from the last rename on the new program answers; each step before leaves the old one
