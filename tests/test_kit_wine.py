@@ -29,10 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
 def windows(tmp_path_factory):
     """The environment of a Windows of its own, its drive C, and a certutil."""
     folder = tmp_path_factory.mktemp("wine")
-    certutil = compiled(Path(__file__).with_name("windows_certutil.c"), folder, "-lbcrypt")
+    tools = folder / "tools"
+    tools.mkdir()
+    compiled(Path(__file__).with_name("certutil.c"), tools, "-lbcrypt")
     with a_windows(folder) as environment:
-        shutil.copy(certutil, folder / "c/drive_c/windows/system32/certutil.exe")
-        yield environment
+        yield {**environment, "WINEPATH": windows_path(tools)}
 
 
 def write(path, text):
@@ -46,7 +47,7 @@ def run(windows, script, *arguments):
     write(caller, f'@call "%~dp0{script.parent.name}\\{script.name}" {" ".join(arguments)}\n@echo code %errorlevel%\n')
     command = [WINE, "cmd", "/c", windows_path(caller)]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    done = subprocess.run(command, env=windows, errors="replace", **options)
+    done = subprocess.run(command, env=windows, cwd=caller.parent, errors="replace", **options)
     said, _, code = done.stdout.rpartition("code ")
     return int(code), said
 
@@ -90,6 +91,12 @@ def test_install_cmd_lets_pythons_folder_hold_nothing_more(windows, kit):
     assert "Not installed: the kit is damaged (python: 1 files that are not in the list)." in said
     assert "Microsoft Windows" not in said
     assert code == REFUSED
+
+
+def test_install_cmd_asks_no_certutil_of_the_kits_own(windows, kit):
+    write(kit.parent / "certutil.cmd", "@echo.\n@echo not asked\n")  # where a double click would begin
+    code, _ = run(windows, kit / "install.cmd")
+    assert code == 0
 
 
 def test_install_cmd_misses_the_sums(windows, kit):

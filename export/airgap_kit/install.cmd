@@ -10,10 +10,13 @@ setlocal
 set "kit=%~dp0"
 set "bad="
 set "others=0"
+rem A command is sought in the current folder first, which is the kit's: its certutil would be no judge.
+pushd "%SystemRoot%\System32"
 if not exist "%kit%SHA256SUMS" set "bad=SHA256SUMS"
 if not defined bad for /f "usebackq tokens=1*" %%h in ("%kit%SHA256SUMS") do call :check %%h "%%i"
 if not defined bad for /f "delims=" %%f in ('dir /s /b /a-d "%kit%python"') do set /a others+=1
 if not defined bad if not "%others%"=="0" set "bad=python: %others% files that are not in the list"
+popd
 if defined bad goto damaged
 "%kit%python\python.exe" -B "%kit%install.py" %*
 set "code=%errorlevel%"
@@ -25,7 +28,7 @@ set "name=%name:/=\%"
 if not "%name:~0,7%"=="python\" if not "%name:~-3%"==".py" exit /b 0
 if "%name:~0,7%"=="python\" set /a others-=1
 set "same="
-for /f "skip=1 delims=" %%s in ('%SystemRoot%\System32\certutil.exe -hashfile "%kit%%name%" SHA256 2^>nul') do if /i "%%s"=="%~1" set "same=yes"
+for /f "skip=1 delims=" %%s in ('certutil -hashfile "%kit%%name%" SHA256 2^>nul') do if /i "%%s"=="%~1" set "same=yes"
 if not defined same if not defined bad set "bad=%name%"
 exit /b 0
 
