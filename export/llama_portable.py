@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from export import llama_source
 from export.build_steps import SetupError, run_step
 
 ZIG = "ziglang==0.17.1"
@@ -53,12 +53,12 @@ DATED = "1767225600"
 """Of every file in the wheel, in seconds: else each build is another."""
 
 LINKED_IN = {
-    "LICENSE-zig": "LICENSE",
-    "LICENSE-libcxx": "lib/libcxx/LICENSE.TXT",
-    "LICENSE-libcxxabi": "lib/libcxxabi/LICENSE.TXT",
-    "LICENSE-libunwind": "lib/libunwind/LICENSE.TXT",
+    "zig": "LICENSE",
+    "libc++": "lib/libcxx/LICENSE.TXT",
+    "libc++abi": "lib/libcxxabi/LICENSE.TXT",
+    "libunwind": "lib/libunwind/LICENSE.TXT",
 }
-"""Of zig's own libraries, which come into each of ours: the name that the wheel's builder looks for → zig's file."""
+"""What comes into each of our libraries by zig → the file of its licence there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ SYSTEMS = {
         "x86_64-linux-gnu.2.28",  # ONNX Runtime's own wheel asks for no older glibc
         "linux_x86_64",
         FLAGS,
-        {**LINKED_IN, "LICENSE-glibc": "lib/libc/glibc/LICENSES"},
+        {**LINKED_IN, "glibc": "lib/libc/glibc/LICENSES"},
     ),
     "windows": System(
         "Windows",
         "x86_64-windows-gnu",
         "win_amd64",
         (*FLAGS, "-DCMAKE_SYSTEM_NAME=Windows", "-DCMAKE_SYSTEM_PROCESSOR=AMD64"),
-        {**LINKED_IN, "COPYING-mingw-w64": "lib/libc/mingw/COPYING"},
+        {**LINKED_IN, "mingw-w64": "lib/libc/mingw/COPYING"},
         tuple(
             f"vendor/llama.cpp/{name}"
             for name in ("ggml/include/ggml.h", "ggml/include/ggml-backend.h", "include/llama.h")
@@ -157,9 +157,9 @@ def _change(file: Path, pattern: str, new: str, name: str) -> None:
 
 
 def add_licences(system: System, zig: Path, source: Path) -> None:
-    """Lay the licences of what is linked into the libraries where the wheel's builder looks."""
-    for name, file in system.licences.items():
-        shutil.copyfile(zig / file, source / name)
+    """Let the wheel hold the licences of what is linked into its libraries."""
+    for title, file in system.licences.items():
+        llama_source.add_licence(source, title, (zig / file).read_text("utf-8", "replace"))
 
 
 def compiler(scratch: Path, log: Path) -> Path:

@@ -8,7 +8,6 @@ anything is installed.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -39,9 +38,11 @@ WAITING_REPAIRED = """\
     }
 """
 
-LICENCE_FILE = "vendor/llama.cpp/LICENSE"
+LICENCES_FILE = "LICENSE.md"
+"""What the wheel's builder packs. One file: it packs several in the order in which the disk lists them."""
+OWN_LICENCE = "vendor/llama.cpp/LICENSE"
 PARTS = """\
-llama.cpp's code for CPUs holds parts by others, under the terms of LICENSE-llama.cpp:
+llama.cpp's code for CPUs holds parts by others, under its terms:
 
 Copyright 2024 Mozilla Foundation: llamafile's matrix products.
 Copyright (c) 2023 Jeffrey Quesnelle and Bowen Peng: YaRN.
@@ -80,6 +81,11 @@ def repair(folder: Path) -> None:
 
 
 def name_authors(folder: Path) -> None:
-    """Lay llama.cpp's own licence where the wheel's builder looks; it takes that of the Python package alone."""
-    shutil.copyfile(folder / LICENCE_FILE, folder / "LICENSE-llama.cpp")
-    (folder / "NOTICE-llama.cpp").write_text(PARTS, "utf-8")
+    """Let the wheel hold llama.cpp's own licence beside the Python package's."""
+    add_licence(folder, "llama.cpp", f"{(folder / OWN_LICENCE).read_text('utf-8')}\n{PARTS}")
+
+
+def add_licence(folder: Path, title: str, text: str) -> None:
+    """Put a licence at the end of those that the wheel will hold."""
+    with (folder / LICENCES_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"\n\n# {title}\n\n{text}")

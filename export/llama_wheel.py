@@ -239,9 +239,12 @@ def wheel_of(flags: list[str]) -> Path:
 def described(wheel: Path) -> str:
     """Name, size, hash and licences of a wheel, in words."""
     with ZipFile(wheel) as archive:
-        licences = sorted(Path(name).name for name in archive.namelist() if ".dist-info/licenses/" in name)
+        names = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
+        titles = [line[2:] for name in names for line in archive.read(name).decode().splitlines() if line[:2] == "# "]
     size_mb, digest = wheel.stat().st_size / 1e6, hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return f"{wheel.name}: {size_mb:.1f} MB, sha256 {digest}, licences {', '.join(licences) or 'none'}"
+    return (
+        f"{wheel.name}: {size_mb:.1f} MB, sha256 {digest}, with the licences of {', '.join(['its package', *titles])}"
+    )
 
 
 def install(wheel: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
@@ -178,10 +179,11 @@ def test_a_receipt_says_what_was_built(cache: Path) -> None:
 
 def test_a_wheel_is_told_by_its_size_its_hash_and_its_licences(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "a.whl", "w") as archive:
-        archive.writestr("llama_cpp-1.dist-info/licenses/LICENSE.md", "MIT")
+        archive.writestr("llama_cpp-1.dist-info/licenses/LICENSE.md", "MIT\n\n# llama.cpp\n\nMIT")
         archive.writestr("llama_cpp/lib/data", bytes(1_000_000))
     digest = hashlib.sha256((tmp_path / "a.whl").read_bytes()).hexdigest()
-    assert llama_wheel.described(tmp_path / "a.whl") == f"a.whl: 1.0 MB, sha256 {digest}, licences LICENSE.md"
+    words = f"a.whl: 1.0 MB, sha256 {digest}, with the licences of its package, llama.cpp"
+    assert llama_wheel.described(tmp_path / "a.whl") == words
 
 
 def test_a_damaged_or_unfinished_wheel_is_not_used(cache: Path) -> None:
@@ -267,16 +269,17 @@ def a_file(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
-def test_the_licences_of_all_that_is_in_a_library_lie_where_the_wheels_builder_looks(system, tmp_path: Path) -> None:
-    a_file(tmp_path / llama_source.LICENCE_FILE, "The ggml authors")
+def test_the_licences_of_all_that_is_in_a_library_are_in_the_one_that_is_packed(system, tmp_path: Path) -> None:
+    packed = a_file(tmp_path / llama_source.LICENCES_FILE, "of the package")
+    a_file(tmp_path / llama_source.OWN_LICENCE, "of the ggml authors")
     llama_source.name_authors(tmp_path)
-    assert (tmp_path / "LICENSE-llama.cpp").read_text() == "The ggml authors"
-    assert "Mozilla Foundation" in (tmp_path / "NOTICE-llama.cpp").read_text("utf-8")
     for file in system.licences.values():
         a_file(tmp_path / "zig" / file, f"of {file}")
     llama_portable.add_licences(system, tmp_path / "zig", tmp_path)
-    looked_for = {path.name for start in ("LICENSE", "COPYING", "NOTICE") for path in tmp_path.glob(f"{start}*")}
-    assert looked_for == {"LICENSE-llama.cpp", "NOTICE-llama.cpp", *system.licences}
+    text = packed.read_text("utf-8")
+    for words in ("of the package", "# llama.cpp\n\nof the ggml authors", "Mozilla Foundation"):
+        assert words in text
+    assert all(f"# {title}\n\nof {file}" in text for title, file in system.licences.items())
 
 
 @pytest.mark.slow
@@ -286,10 +289,11 @@ def test_a_wheel_for_many_cpus_has_them_all_and_carries_its_licences(system) -> 
     """10 minutes where none was kept."""
     with ZipFile(llama_wheel.wheel_of(list(system.flags))) as archive:
         names = [Path(name) for name in archive.namelist()]
+        (licences,) = (name for name in archive.namelist() if ".dist-info/licenses/" in name)
+        titles = re.findall(r"^# (.*)$", archive.read(licences).decode(), re.MULTILINE)
     kinds = {name.stem.partition("ggml-cpu-")[2] for name in names if name.parent == Path("llama_cpp/lib")}
     assert kinds == {"", *cpu_backend.VARIANTS}
-    licences = {name.name for name in names if name.parent.name == "licenses"}
-    assert licences == {"LICENSE.md", "LICENSE-llama.cpp", "NOTICE-llama.cpp", *system.licences}
+    assert {"llama.cpp", *system.licences} <= set(titles)
 
 
 @pytest.mark.soak
