@@ -35,7 +35,9 @@ UpstreamRounds = Annotated[int, typer.Option(min=0, help="Rounds in which `folde
 Sequences = Annotated[str, typer.Option(help="Answers at once in `many`, with commas.")]
 OtherWheel = Annotated[
     list[str] | None,
-    typer.Option(help="native=FILE or portable=FILE: a llama.cpp that `busy` measures beside that build of ours."),
+    typer.Option(
+        help="native=FILE or portable=FILE: a llama.cpp that `busy` measures beside that build of ours, and `kit` too."
+    ),
 ]
 Results = Annotated[list[Path] | None, typer.Argument(help="Results of one bundle; the newest file without any.")]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import get_args
 from zipfile import ZipFile
@@ -33,13 +34,18 @@ def contests(task: Task) -> Iterator[Contest]:
         wheels = {"xraygpt-edge": llama_wheel.built_wheel(cpu)}
         if cpu in task.other_wheels:
             wheels["other wheel"] = task.other_wheels[cpu]
-        notes = (
-            f"{task.sizes.decoded_beside} tokens from position {task.positions} on; beside: one endless loop of Python",
-            *(f"{name}: sha256 {sha256_of(wheel)[:12]}" for name, wheel in wheels.items()),
-        )
         with tempfile.TemporaryDirectory() as scratch:
-            sides = tuple(_side(task, name, wheel, Path(scratch, name)) for name, wheel in wheels.items())
-            yield Contest(f"busy, {cpu}", _metrics(cpu), sides, notes)
+            yield Contest(
+                f"busy, {cpu}", _metrics(cpu), sides(task, wheels, Path(scratch), measured), notes(task, wheels)
+            )
+
+
+def notes(task: Task, wheels: Mapping[str, Path]) -> tuple[str, ...]:
+    """What the answers were, and the hash of each side's wheel."""
+    return (
+        f"{task.sizes.decoded_beside} tokens from position {task.positions} on; beside: one endless loop of Python",
+        *(f"{name}: sha256 {sha256_of(wheel)[:12]}" for name, wheel in wheels.items()),
+    )
 
 
 def _metrics(cpu: Cpu) -> tuple[Metric, ...]:
@@ -51,13 +57,17 @@ def _metrics(cpu: Cpu) -> tuple[Metric, ...]:
     return tuple(Metric(name, title, unit, higher_is_better=True) for name, (title, unit) in titles.items())
 
 
-def _side(task: Task, name: str, wheel: Path, folder: Path) -> Side:
-    with ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return Side(name, lambda: _measured(task, folder))
+def sides(
+    task: Task, wheels: Mapping[str, Path], scratch: Path, measure: Callable[[Task, Path], Raw]
+) -> tuple[Side, ...]:
+    """One for each wheel, unpacked into a folder of its name. measure: takes the task and that folder."""
+    for name, wheel in wheels.items():
+        with ZipFile(wheel) as archive:
+            archive.extractall(scratch / name)
+    return tuple(Side(name, partial(measure, task, scratch / name)) for name in wheels)
 
 
-def _measured(task: Task, packages: Path) -> Raw:
+def measured(task: Task, packages: Path) -> Raw:
     """Tokens a second alone and beside the loop, and what share of the first the second is."""
     alone = _decoded(task, packages)
     with endless_loop():
@@ -65,7 +75,7 @@ def _measured(task: Task, packages: Path) -> Raw:
     speeds = [raw["values"]["tokens_per_s"] for raw in (alone, beside)]
     kept = speeds[1] / speeds[0] if all(speeds) else None
     values = {"alone": speeds[0], "beside": speeds[1], "kept": kept}
-    return {"values": values, "ended_early": alone["ended_early"] or beside["ended_early"]}
+    return {"values": values, "ended_early": alone["ended_early"] or beside["ended_early"], "code": alone["code"]}
 
 
 def _decoded(task: Task, packages: Path) -> Raw:

@@ -15,8 +15,10 @@ from benchmarks.task import WORDS_AFTER, WORDS_BEFORE
 from xraygpt_edge.devices import Device
 from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.engine import XrayGPT
+from xraygpt_edge.generation import cpu_backend
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
+from xraygpt_edge.generation.llama import libraries
 from xraygpt_edge.generation.packing import padded
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling
@@ -56,7 +58,8 @@ def decode(language: str, threads: int, n_rows: int, tokens: int, *, repack: boo
             break
     steps = len(longest) - 1  # the first token comes with the prompt
     rate = steps / (longest[-1] - longest[0]) if steps else None
-    return {"values": {"tokens_per_s": rate}, "tokens": steps, "ended_early": steps < tokens}
+    code = cpu_backend.chosen(libraries())
+    return {"values": {"tokens_per_s": rate}, "tokens": steps, "ended_early": steps < tokens, "code": code}
 
 
 def many(language: str, threads: int, n_rows: int, sequences: list[int], tokens: int) -> Raw:

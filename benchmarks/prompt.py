@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks import child, tools
 from benchmarks.pairs import Contest, Measure, Metric, Side
@@ -26,10 +27,11 @@ def tokens_per_s(what: str, memory: str) -> Metric:
     return Metric("tokens_per_s", f"{what}, {weights}", "tokens/s", higher_is_better=True)
 
 
-def ours(task: Task, *, repack: bool) -> Measure:
-    """Our decoder."""
+def ours(task: Task, *, repack: bool, packages: Path | None = None) -> Measure:
+    """Our decoder. packages: as in `child.run`."""
     return lambda: child.call(
         "ours.prompt",
+        packages,
         language=str(task.language_path),
         threads=task.threads,
         n_rows=task.opened.manifest.n_image_tokens,

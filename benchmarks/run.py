@@ -12,6 +12,7 @@ from benchmarks import (
     decode,
     draft,
     folder,
+    kit,
     machine,
     many,
     memory,
@@ -48,6 +49,7 @@ MEASUREMENTS: dict[str, Callable[[Task], Iterator[Contest]]] = {
     "start": start.contests,
     "trust": trust.contests,
     "busy": busy.contests,
+    "kit": kit.contests,
     "node": node.contests,
     "serve": serve.contests,
 }

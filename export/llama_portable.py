@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from export import llama_source
 from export.build_steps import SetupError, run_step
 
 ZIG = "ziglang==0.17.1"
@@ -29,6 +31,8 @@ FLAGS = (
     "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",  # the kinds are installed by llama.cpp's own rule, and it puts them here
     "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",  # a wheel has no links: one library would be loaded as two
     "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+    "-DCMAKE_SHARED_LINKER_FLAGS=-s",  # stripped by zig: this computer's own tool may be another, or none
+    "-DCMAKE_MODULE_LINKER_FLAGS=-s",
     "-DLLAMA_OPENSSL=OFF",
 )
 LEFT_OUT = (
@@ -48,6 +52,14 @@ LEAST_FEATURES = ["sse4_2"]
 DATED = "1767225600"
 """Of every file in the wheel, in seconds: else each build is another."""
 
+LINKED_IN = {
+    "zig": "LICENSE",
+    "libc++": "lib/libcxx/LICENSE.TXT",
+    "libc++abi": "lib/libcxxabi/LICENSE.TXT",
+    "libunwind": "lib/libunwind/LICENSE.TXT",
+}
+"""What comes into each of our libraries by zig → the file of its licence there."""
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -60,13 +72,15 @@ class System:
     """By pip's name."""
     flags: tuple[str, ...]
     """All that CMake is told which does not depend on a folder."""
+    licences: Mapping[str, str]
+    """As LINKED_IN."""
     exporting: tuple[str, ...] = ()
     """Headers that must name what their library exports."""
 
     @property
     def recipe(self) -> tuple[str, ...]:
         """What a wheel depends on beside the flags and the source."""
-        return (ZIG, PACKER, self.target, *NOT_BUILT, COMMON, *self.exporting)
+        return (ZIG, PACKER, self.target, *NOT_BUILT, COMMON, *self.exporting, *self.licences)
 
 
 EXPORTING, EXPORTING_REPAIRED = "defined(_WIN32) && !defined(__MINGW32__)", "defined(_WIN32)"
@@ -77,12 +91,14 @@ SYSTEMS = {
         "x86_64-linux-gnu.2.28",  # ONNX Runtime's own wheel asks for no older glibc
         "linux_x86_64",
         FLAGS,
+        {**LINKED_IN, "glibc": "lib/libc/glibc/LICENSES"},
     ),
     "windows": System(
         "Windows",
         "x86_64-windows-gnu",
         "win_amd64",
         (*FLAGS, "-DCMAKE_SYSTEM_NAME=Windows", "-DCMAKE_SYSTEM_PROCESSOR=AMD64"),
+        {**LINKED_IN, "mingw-w64": "lib/libc/mingw/COPYING"},
         tuple(
             f"vendor/llama.cpp/{name}"
             for name in ("ggml/include/ggml.h", "ggml/include/ggml-backend.h", "include/llama.h")
@@ -100,18 +116,21 @@ def build(system: System, source: Path, scratch: Path, log: Path) -> None:
     """Put the wheel into scratch. source: as `llama_source.fetch` leaves it. Raises SetupError."""
     narrow(source)
     export_by_name(system, source)
+    zig = compiler(scratch, log)
+    add_licences(system, zig, source)
     build_folder = scratch / "build"
-    places = {source: ".", build_folder: "build", scratch / "zig": "zig"}
+    places = {source: ".", build_folder: "build", zig: "zig"}
     everywhere = " ".join(["-g0", *(f"-ffile-prefix-map={place}={name}" for place, name in places.items())])
-    tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(system, scratch, log).items()]
+    tools = [f"-DCMAKE_{name}={path}" for name, path in _tools(system, zig, scratch).items()]
     flags = [*system.flags, *tools, f"-DCMAKE_C_FLAGS={everywhere}", f"-DCMAKE_CXX_FLAGS={everywhere}"]
     command = [sys.executable, "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--disable-pip-version-check"]
-    command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=true"]
+    command += ["-C", f"build-dir={build_folder}", "-C", "install.strip=false", "-C", "wheel.reproducible=true"]
     command += ["-C", f"wheel.tags=py3-none-{system.tag}", "-C", f"wheel.exclude={';'.join(LEFT_OUT)}"]
     command += ["--wheel-dir", str(scratch), str(source)]
     pins = scratch / "pins.txt"
     pins.write_text(f"{PACKER}\n", "utf-8")
     environment = {"CMAKE_ARGS": shlex.join(flags), "SOURCE_DATE_EPOCH": DATED}
+    environment["GIT_DIR"] = str(scratch / "none")  # a commit would be written in, where there is git and it trusts us
     environment |= {"PIP_CONSTRAINT": str(pins), "PIP_BUILD_CONSTRAINT": str(pins)}  # pip before 25.3, and since
     run_step(command, log, "llama.cpp could not be built", environment)
 
@@ -137,16 +156,27 @@ def _change(file: Path, pattern: str, new: str, name: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def _tools(system: System, scratch: Path, log: Path) -> dict[str, Path]:
-    """Zig's compilers and archivers as CMake takes them: one program each."""
+def add_licences(system: System, zig: Path, source: Path) -> None:
+    """Let the wheel hold the licences of what is linked into its libraries."""
+    for title, file in system.licences.items():
+        llama_source.add_licence(source, title, (zig / file).read_text("utf-8", "replace"))
+
+
+def compiler(scratch: Path, log: Path) -> Path:
+    """Zig's folder inside scratch, downloaded. Raises SetupError."""
     home = scratch / "zig"
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     run_step([*command, "--target", str(home), ZIG], log, "The compiler could not be downloaded")
+    return home / "ziglang"
+
+
+def _tools(system: System, zig: Path, scratch: Path) -> dict[str, Path]:
+    """Zig's compilers and archivers as CMake takes them: one program each."""
     compiling = f"-target {system.target}"
     tools = {"C_COMPILER": f"cc {compiling}", "CXX_COMPILER": f"c++ {compiling}", "AR": "ar", "RANLIB": "ranlib"}
     found = {}
     for name, words in tools.items():
         found[name] = scratch / f"zig-{name.lower()}"
-        found[name].write_text(f'#!/bin/sh\nexec {shlex.quote(str(home / "ziglang" / "zig"))} {words} "$@"\n', "utf-8")
+        found[name].write_text(f'#!/bin/sh\nexec {shlex.quote(str(zig / "zig"))} {words} "$@"\n', "utf-8")
         found[name].chmod(0o755)
     return found

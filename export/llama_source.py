@@ -1,6 +1,6 @@
 """The source that every llama.cpp of ours is built from: fetched, unpacked, and repaired in one place.
 
-    pip download ──▶ source archive ── unpack ──▶ folder ── repair ──▶ the same folder
+    pip download ──▶ source archive ── unpack ──▶ folder ── repair, name_authors ──▶ the same folder
 
 What is repaired, and why: docs/decisions/0010-busy-machine.md. Only the standard library, since it runs before
 anything is installed.
@@ -38,6 +38,16 @@ WAITING_REPAIRED = """\
     }
 """
 
+LICENCES_FILE = "LICENSE.md"
+"""What the wheel's builder packs. One file: it packs several in the order in which the disk lists them."""
+OWN_LICENCE = "vendor/llama.cpp/LICENSE"
+PARTS = """\
+llama.cpp's code for CPUs holds parts by others, under its terms:
+
+Copyright 2024 Mozilla Foundation: llamafile's matrix products.
+Copyright (c) 2023 Jeffrey Quesnelle and Bowen Peng: YaRN.
+"""
+
 
 def fetch(scratch: Path, log: Path) -> Path:
     """The folder of llama-cpp-python's source inside scratch, repaired. Raises SetupError."""
@@ -53,6 +63,7 @@ def fetch(scratch: Path, log: Path) -> Path:
         packed.extractall(scratch / "source")  # noqa: S202
     (folder,) = (scratch / "source").iterdir()
     repair(folder)
+    name_authors(folder)
     return folder
 
 
@@ -67,3 +78,14 @@ def repair(folder: Path) -> None:
             "without end on a busy computer: compare export/llama_source.py with ggml_barrier there."
         )
     file.write_bytes(found.replace(waiting, WAITING_REPAIRED.encode()))
+
+
+def name_authors(folder: Path) -> None:
+    """Let the wheel hold llama.cpp's own licence beside the Python package's."""
+    add_licence(folder, "llama.cpp", f"{(folder / OWN_LICENCE).read_text('utf-8')}\n{PARTS}")
+
+
+def add_licence(folder: Path, title: str, text: str) -> None:
+    """Put a licence at the end of those that the wheel will hold."""
+    with (folder / LICENCES_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"\n\n# {title}\n\n{text}")

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from zipfile import ZipFile
 
 from export import llama_portable, llama_source
 from export.build_steps import SetupError, run_step, say
@@ -235,6 +236,17 @@ def wheel_of(flags: list[str]) -> Path:
         return kept or build(folder, flags)
 
 
+def described(wheel: Path) -> str:
+    """Name, size, hash and licences of a wheel, in words."""
+    with ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
+        titles = [line[2:] for name in names for line in archive.read(name).decode().splitlines() if line[:2] == "# "]
+    size_mb, digest = wheel.stat().st_size / 1e6, hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return (
+        f"{wheel.name}: {size_mb:.1f} MB, sha256 {digest}, with the licences of {', '.join(['its package', *titles])}"
+    )
+
+
 def install(wheel: Path) -> None:
     """Put the wheel into the Python that runs us, over any other build of the same version."""
     command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--force-reinstall"]
@@ -276,7 +288,9 @@ def main() -> int:
     flags = list(SYSTEMS[options.system].flags) if options.system else flags_here(options.cpu)
     try:
         if options.step == "path":
-            print(wheel_of(flags))
+            wheel = wheel_of(flags)
+            say(described(wheel))
+            print(wheel)
         elif options.step == "key":
             print(wheel_key(flags, this_cpu()))
         elif options.step == "install":

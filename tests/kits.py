@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from zipfile import ZipFile
@@ -42,7 +43,13 @@ def main():
         case ["--version"]:
             print("{version}")
         case ["bundle", "install", folder]:
-            shutil.copytree(folder, bundle_store() / Path(folder).name)
+            there = bundle_store() / Path(folder).name
+            try:
+                shutil.copytree(folder, there)
+            except OSError:
+                shutil.rmtree(there)
+                print("no room for the model", file=sys.stderr)
+                return 16
         case ["doctor"]:
             print("what works here")
             return {doctor}
@@ -166,6 +173,19 @@ def refused(done: Done, code: int) -> str:
     (line,) = done.stderr.splitlines()
     assert line.startswith("Not installed: ")
     return line
+
+
+is_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can lay a small disk here")
+
+
+@contextmanager
+def small_disk(place: Path, size_bytes: int) -> Iterator[None]:
+    """A disk of its own on a folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def facts(kit: Path) -> dict[str, str]:

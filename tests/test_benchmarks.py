@@ -254,6 +254,20 @@ def test_each_build_is_measured_alone_and_beside_a_busy_program(task, tmp_path, 
         assert values["kept"] == values["beside"] / values["alone"]
 
 
+@pytest.mark.long
+def test_a_kits_build_is_measured_beside_the_native_one_and_an_older_kits(task, tmp_path, monkeypatch):
+    wheel = a_wheel(tmp_path / "ours.whl")
+    monkeypatch.setattr("export.llama_wheel.built_wheel", lambda cpu: wheel)
+    compared = Task(task.bundle, task.demo, 1, SMALL, {"portable": wheel})
+    (kit,) = results.load(run(compared, ["kit"], 1, tmp_path, anyway=True))["measurements"]
+    assert kit["sides"] == ["kit", "native build", "other wheel"]
+    rows = list(pairs.summary(kit))
+    assert [(row.metric.name, row.side) for row in rows] == [
+        (name, side) for name in ("prompt", "alone", "beside") for side in kit["sides"]
+    ]
+    assert all(row.value > 0 and (row.ratio is None) == (row.side == "kit") for row in rows)
+
+
 def test_a_side_takes_the_packages_that_it_is_told(tmp_path):
     (tmp_path / "told.py").write_text("import json; dumps = json.dumps", "utf-8")
     code = "import told; print(told.__file__)"

@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits import HERE, bare, computer, has_sh, make_kit, refused, run, say_otherwise
+from tests.kits import (
+    HERE,
+    bare,
+    computer,
+    has_sh,
+    is_root,
+    make_kit,
+    put_wheel,
+    refused,
+    run,
+    say_otherwise,
+    small_disk,
+)
 from tests.test_airgap import make_key
 
 pytestmark = [pytest.mark.long, has_sh]
@@ -185,6 +197,19 @@ def test_a_turned_bit_in_the_installer_installs_nothing(kit, place):
     assert everything(place) == []
 
 
+def test_what_is_in_no_list_is_never_run(kit, place):
+    """What is signed is the list, and the terminal is open in the kit's own folder."""
+    ran = place / "ran"
+    strange = f"open({str(ran)!r}, 'w')\n"
+    for name in ("venv", "pip", "shutil", "platform", "xraygpt_edge"):
+        (kit / f"{name}.py").write_text(strange)
+    put_wheel(kit / "wheels", "pip-0.0", {"pip/__main__.py": strange})
+    done = subprocess.run([place / "tools" / "sh", "install.sh"], cwd=kit, env=bare(place), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert not ran.exists()
+    assert version(place) == "2.0"
+
+
 def test_a_missing_file_is_named(kit, place):
     (kit / "bundle/tiny/language-Q4_K_M.gguf").unlink()
     assert "language-Q4_K_M.gguf" in refused(run(place, kit / "install.sh"), 12)
@@ -194,6 +219,7 @@ def test_a_missing_file_is_named(kit, place):
     ("name", "value", "words"),
     [
         ("KIT_PYTHON", "'3.98 3.99'", f"found here: CPython {platform.system()} {platform.machine()} {HERE}"),
+        ("KIT_SYSTEM", "Plan9", f"the kit is for CPython Plan9 {platform.machine()}"),
         ("KIT_MACHINE", "riscv64", "the kit is for CPython"),
         ("KIT_GLIBC", "2.999", "needs glibc 2.999"),
         ("KIT_ROOM_MIB", "999999999", "the program takes 999999999 MiB"),
@@ -243,6 +269,22 @@ def test_packages_that_cannot_be_installed_leave_nothing(kit, place):
     say_otherwise(kit, "KIT_ROOM_MIB", "1")
     assert "the packages could not be installed (" in refused(run(place, kit / "install.sh"), 16)
     assert everything(place) == []
+
+
+@is_root
+@pytest.mark.parametrize("folder", ["xraygpt-edge", "already-there"])
+def test_a_disk_that_fills_at_any_step_is_one_line_and_leaves_nothing(kit, place, folder):
+    (kit / "SHA256SUMS.sig").unlink()
+    say_otherwise(kit, "KIT_ROOM_MIB", "0")
+    words = []
+    for pages in (2, 14, 22, 60):  # each fills somewhere else
+        with small_disk(place / "home", pages * 4096):
+            (place / "home" / "already-there").mkdir()
+            done = run(place, kit / "install.sh", folder)
+            words.append(refused(done, 14 if "cannot make an environment" in done.stderr else 16))
+            assert [path for path in (place / "home").rglob("*") if path.is_file() or path.name == "bin"] == []
+            assert (place / "home" / folder).exists() == (folder == "already-there")
+    assert len(set(words)) > 2, words
 
 
 COMMANDS = 170

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import py_compile
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import venv
+from importlib.util import cache_from_source
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,7 +25,7 @@ import pytest
 from export import airgap, airgap_signing
 from export.airgap import Kit
 from export.measure import Meter
-from tests.kits import facts, pip_wheel, program_wheel, put_wheel, refused, say_otherwise, stand_in
+from tests.kits import facts, is_root, pip_wheel, program_wheel, put_wheel, refused, say_otherwise, small_disk, stand_in
 from tests.test_airgap import left_over, made, make, make_key
 from tests.test_bundle import write
 from xraygpt_edge.files import sha256_of
@@ -281,6 +283,17 @@ def test_a_bit_turned_in_any_file_for_windows_is_noticed(broken, home):
 
 
 @pytest.mark.long
+def test_what_is_in_no_list_is_never_run_on_windows(broken, home, tmp_path):
+    strange = tmp_path / "strange.py"
+    strange.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    beside = cache_from_source(str(broken / "verify.py"))
+    py_compile.compile(str(strange), beside, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    put_wheel(broken / "wheels", "pip-0.0", {"pip/__main__.py": strange.read_text()})
+    assert "Ready." in installs(broken, home)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.long
 def test_a_signature_of_other_sums_installs_nothing_on_windows(kits, home, tmp_path):
     kit = Path(shutil.copytree(kits["new"], tmp_path / "a kit", symlinks=True))
     say_otherwise(kit, "KIT_ROOM_MIB", "1")
@@ -309,6 +322,18 @@ def test_packages_that_cannot_be_installed_on_windows_leave_nothing(broken, home
     say_otherwise(broken, "KIT_ROOM_MIB", "1")
     assert "the packages could not be installed (" in refused(run(broken, home), 16)
     assert [path for path in everything(home) if "xraygpt" in path] == []
+
+
+@pytest.mark.long
+@is_root
+def test_a_disk_that_fills_while_windows_gets_its_files_is_one_line_and_leaves_nothing(broken, home):
+    say_otherwise(broken, "KIT_ROOM_MIB", "0")
+    words = []
+    for pages in (2, 14, 22, 60):  # each fills somewhere else
+        with small_disk(home, pages * 4096):
+            words.append(refused(run(broken, home), 16))
+            assert [path for path in home.rglob("*") if path.is_file() or path == place(home)] == []
+    assert len(set(words)) > 2, words
 
 
 @pytest.mark.long

@@ -1,43 +1,39 @@
 """What cmd does with the scripts of a kit for Windows, as far as Wine's cmd is like Windows' own.
 
-Wine has no certutil, and no Python for Windows is to be had here: a script and Wine's own cmd stand in for them.
+Wine has no certutil, and no Python for Windows is to be had here: a small program and Wine's own cmd stand in for them.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-WINE = shutil.which("wine")
+from export import airgap
+from tests.wine import WINE, compiled, needs_wine, windows_path
+from tests.wine import windows as a_windows
+
 TEMPLATES = Path(__file__).parents[1] / "export" / "airgap_kit"
-CERTUTIL = '@echo SHA256 hash of %2:\n@type "%~2.sum"\n@echo CertUtil: -hashfile command completed successfully.\n'
 REFUSED = 1
 """Wine 8's `call` makes every code but 0 this one, whatever a script ends with; Windows passes the code on."""
+RUN_UNSEEN = ("python/python.exe", "python/deep.dll", "install.py", "verify.py")
+"""What runs before the installer itself can look at a file."""
 LAUNCHES = "@echo version {number} %* & exit /b\n"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(WINE is None, reason="Wine is not installed (Debian: apt install wine64)"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
 
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
     """The environment of a Windows of its own, its drive C, and a certutil."""
     folder = tmp_path_factory.mktemp("wine")
-    (folder / "tools").mkdir()
-    write(folder / "tools" / "certutil.cmd", CERTUTIL)
-    tools = f"Z:{str(folder / 'tools').replace('/', chr(92))}"
-    environment = {**os.environ, "WINEPREFIX": str(folder / "c"), "WINEDEBUG": "-all", "DISPLAY": "", "WINEPATH": tools}
-    subprocess.run([WINE, "wineboot", "-i"], env=environment, capture_output=True, check=True)
-    yield environment
-    subprocess.run(["wineserver", "-k"], env=environment, check=False)
+    tools = folder / "tools"
+    tools.mkdir()
+    compiled(Path(__file__).with_name("certutil.c"), tools, "-lbcrypt")
+    with a_windows(folder) as environment:
+        yield {**environment, "WINEPATH": windows_path(tools)}
 
 
 def write(path, text):
@@ -49,9 +45,9 @@ def run(windows, script, *arguments):
     """Run a script by Wine's cmd, from another, since that takes no such path on its command line; code and words."""
     caller = script.parent.with_name("caller.cmd")
     write(caller, f'@call "%~dp0{script.parent.name}\\{script.name}" {" ".join(arguments)}\n@echo code %errorlevel%\n')
-    command = [WINE, "cmd", "/c", f"Z:{str(caller).replace('/', chr(92))}"]
+    command = [WINE, "cmd", "/c", windows_path(caller)]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    done = subprocess.run(command, env=windows, errors="replace", **options)
+    done = subprocess.run(command, env=windows, cwd=caller.parent, errors="replace", **options)
     said, _, code = done.stdout.rpartition("code ")
     return int(code), said
 
@@ -63,14 +59,11 @@ def kit(windows, tmp_path):
     (folder / "python").mkdir(parents=True)
     write(folder / "install.cmd", (TEMPLATES / "install.cmd").read_text("utf-8"))
     shutil.copy(Path(windows["WINEPREFIX"]) / "drive_c/windows/system32/cmd.exe", folder / "python" / "python.exe")
-    (folder / "install.py").write_text("print()\n")
+    for name in ("install.py", "verify.py", "python/deep.dll"):
+        (folder / name).write_text(f"# {name}\n")
     (folder / "wheels").mkdir()
     (folder / "wheels" / "some.whl").write_bytes(b"a wheel")
-    names = ("python/python.exe", "install.py", "wheels/some.whl")
-    sums = {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
-    for name in names[:2]:
-        (folder / f"{name}.sum").write_text(f"{sums[name]}\r\n")
+    (folder / "SHA256SUMS").write_text(airgap.sums(folder))
     return folder
 
 
@@ -81,13 +74,29 @@ def test_install_cmd_starts_the_kits_own_python_when_it_is_whole(windows, kit):
     assert "Microsoft Windows" in said  # which is what stands in for Python says
 
 
-@pytest.mark.parametrize("name", ["python/python.exe", "install.py"])
+@pytest.mark.parametrize("name", RUN_UNSEEN)
 def test_install_cmd_runs_nothing_that_is_damaged(windows, kit, name):
-    (kit / f"{name}.sum").write_text(f"{'0' * 64}\r\n")
+    whole = (kit / name).read_bytes()
+    (kit / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     code, said = run(windows, kit / "install.cmd")
     assert f"Not installed: the kit is damaged ({name.replace('/', chr(92))})." in said
     assert "Microsoft Windows" not in said
     assert code == REFUSED
+
+
+def test_install_cmd_lets_pythons_folder_hold_nothing_more(windows, kit):
+    """Windows would load a library from there first."""
+    (kit / "python" / "version.dll").touch()
+    code, said = run(windows, kit / "install.cmd")
+    assert "Not installed: the kit is damaged (python: 1 files that are not in the list)." in said
+    assert "Microsoft Windows" not in said
+    assert code == REFUSED
+
+
+def test_install_cmd_asks_no_certutil_of_the_kits_own(windows, kit):
+    write(kit.parent / "certutil.cmd", "@echo.\n@echo not asked\n")  # where a double click would begin
+    code, _ = run(windows, kit / "install.cmd")
+    assert code == 0
 
 
 def test_install_cmd_misses_the_sums(windows, kit):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
@@ -176,6 +177,15 @@ def test_a_receipt_says_what_was_built(cache: Path) -> None:
     }
 
 
+def test_a_wheel_is_told_by_its_size_its_hash_and_its_licences(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.whl", "w") as archive:
+        archive.writestr("llama_cpp-1.dist-info/licenses/LICENSE.md", "MIT\n\n# llama.cpp\n\nMIT")
+        archive.writestr("llama_cpp/lib/data", bytes(1_000_000))
+    digest = hashlib.sha256((tmp_path / "a.whl").read_bytes()).hexdigest()
+    words = f"a.whl: 1.0 MB, sha256 {digest}, with the licences of its package, llama.cpp"
+    assert llama_wheel.described(tmp_path / "a.whl") == words
+
+
 def test_a_damaged_or_unfinished_wheel_is_not_used(cache: Path) -> None:
     wheel = put_wheel(cache)
     wheel.write_bytes(b"half")
@@ -250,6 +260,50 @@ def test_the_published_source_is_the_one_that_we_repair(tmp_path: Path) -> None:
     source = llama_source.fetch(tmp_path, tmp_path / "log")
     assert (source / llama_source.REPAIRED_FILE).read_bytes().count(b"sched_yield();") == 1
     assert (source / "CMakeLists.txt").is_file()
+
+
+def a_file(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_the_licences_of_all_that_is_in_a_library_are_in_the_one_that_is_packed(system, tmp_path: Path) -> None:
+    packed = a_file(tmp_path / llama_source.LICENCES_FILE, "of the package")
+    a_file(tmp_path / llama_source.OWN_LICENCE, "of the ggml authors")
+    llama_source.name_authors(tmp_path)
+    for file in system.licences.values():
+        a_file(tmp_path / "zig" / file, f"of {file}")
+    llama_portable.add_licences(system, tmp_path / "zig", tmp_path)
+    text = packed.read_text("utf-8")
+    for words in ("of the package", "# llama.cpp\n\nof the ggml authors", "Mozilla Foundation"):
+        assert words in text
+    assert all(f"# {title}\n\nof {file}" in text for title, file in system.licences.items())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_a_wheel_for_many_cpus_has_them_all_and_carries_its_licences(system) -> None:
+    """10 minutes where none was kept."""
+    with ZipFile(llama_wheel.wheel_of(list(system.flags))) as archive:
+        names = [Path(name) for name in archive.namelist()]
+        (licences,) = (name for name in archive.namelist() if ".dist-info/licenses/" in name)
+        titles = re.findall(r"^# (.*)$", archive.read(licences).decode(), re.MULTILINE)
+    kinds = {name.stem.partition("ggml-cpu-")[2] for name in names if name.parent == Path("llama_cpp/lib")}
+    assert kinds == {"", *cpu_backend.VARIANTS}
+    assert {"llama.cpp", *system.licences} <= set(titles)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("system", llama_portable.SYSTEMS.values(), ids=list(llama_portable.SYSTEMS))
+def test_a_wheel_for_many_cpus_has_the_same_bytes_whoever_builds_it_where(
+    system, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = llama_wheel.wheel_of(list(system.flags))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another place"))
+    assert llama_wheel.wheel_of(list(system.flags)).read_bytes() == kept.read_bytes()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sched_yield is a function of Unix")
@@ -360,16 +414,9 @@ def test_the_wheel_for_windows_is_another_and_can_be_asked_for_anywhere(root: Pa
     assert ["linux_x86_64" in keys[0], "win_amd64" in keys[1]] == [True, True]
 
 
-def a_header(folder: Path, name: str, text: str) -> Path:
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, "utf-8")
-    return file
-
-
 def test_libraries_for_windows_export_what_their_headers_name(tmp_path: Path) -> None:
     windows, before = llama_portable.SYSTEMS["windows"], "#    if defined(_WIN32) && !defined(__MINGW32__)\n"
-    headers = [a_header(tmp_path, name, before) for name in windows.exporting]
+    headers = [a_file(tmp_path / name, before) for name in windows.exporting]
     llama_portable.export_by_name(llama_portable.SYSTEMS["linux"], tmp_path)
     assert {file.read_text() for file in headers} == {before}
     llama_portable.export_by_name(windows, tmp_path)

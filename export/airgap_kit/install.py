@@ -18,6 +18,7 @@ import hashlib
 import os
 import platform
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -27,20 +28,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING
 
 KIT = Path(__file__).absolute().parent
-sys.path.insert(0, str(KIT))  # Python's embeddable package does not look there by itself
 if TYPE_CHECKING:
     from export.airgap_kit import verify
-else:
-    import verify
+else:  # by its text: an import would take a file of byte code that lies beside it, and is in no list
+    verify = SimpleNamespace(**runpy.run_path(str(KIT / "verify.py")))
 
 LAUNCHER, PREVIOUS = "xraygpt-edge.cmd", "previous.cmd"
 """Each names one version: the one that answers, and the one before it."""
 LAUNCHES = '@"%~dp0versions\\{number}\\python.exe" -m xraygpt_edge %* & exit /b\r\n'
 """One line, which cmd reads whole: the file may be replaced while the program runs."""
 OURS = ".installation"
+COPIED = ("example.dcm", "undo.cmd", "uninstall.cmd")
+PLACED = (*COPIED, "bundle", "signer", OURS)
+"""What lies beside the versions, but for the names of those that answer."""
 MODULES = "{series}.zip\n.\nLib\\site-packages\nimport site\n"
 """Where the embeddable package looks for modules: in its archive, in its folder, and where pip puts them."""
 BLOCK_BYTES = 1 << 20
@@ -62,10 +66,15 @@ def say(words: str) -> None:
 
 def check_files() -> None:
     """Compare every file of the kit with its sums, before anything else in it is used."""
-    for line in (KIT / verify.SUMS).read_text("utf-8").splitlines():
-        digest, _, name = line.partition("  ")
+    for name, digest in listed().items():
         if not name or _digest(KIT / name) != digest:
             raise Refused(12, f"the kit is damaged ({name or verify.SUMS}). Copy it to the stick again.")
+
+
+def listed() -> dict[str, str]:
+    """The files of the kit, and what they must be; of others that lie there none is used."""
+    lines = (line.partition("  ") for line in (KIT / verify.SUMS).read_text("utf-8").splitlines())
+    return {name: digest for digest, _, name in lines}
 
 
 def _digest(path: Path) -> str:
@@ -114,11 +123,11 @@ def _line(path: Path) -> str:
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """The folder is ours from here on, and no other installer's; a failure leaves it as it was."""
-    fresh, ours = not folder.exists(), (folder / OURS).exists()
+    """The folder is ours from here on, and no other installer's; with no program in it at the end it is as it was."""
+    fresh = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not ours and any(folder.iterdir()):
+        if not (folder / OURS).exists() and any(folder.iterdir()):
             raise Refused(2, f"{folder} holds something else. Name another folder: install.cmd FOLDER")
         (folder / OURS).touch()
         note = (folder / ".installing").open("a")
@@ -128,13 +137,10 @@ def holding(folder: Path) -> Iterator[None]:
         _lock(note, folder)
         try:
             yield
-        except BaseException:
-            if not ours:
-                (folder / OURS).unlink()
-            raise
         finally:
             note.close()
-            (folder / ".installing").unlink(missing_ok=True)
+            for name in (".installing", *(() if (folder / LAUNCHER).exists() else PLACED)):
+                (folder / name).unlink(missing_ok=True)
             for begun in (folder / "versions", folder) if fresh else (folder / "versions",):
                 with suppress(OSError):  # somebody's files are in it
                     begun.rmdir()
@@ -200,7 +206,7 @@ def install_program(home: Path, series: str) -> Program:
     except (OSError, shutil.Error) as error:
         raise Refused(16, f"the program could not be copied to {home} ({type(error).__name__}).") from None
     program = Program(home)
-    (pip,) = (KIT / "wheels").glob("pip-*.whl")  # it runs from its own wheel: the package has none
+    (pip,) = (KIT / name for name in listed() if name.startswith("wheels/pip-"))  # it runs as it is: Python has none
     options = ["--isolated", "-qq", "--no-cache-dir", "--disable-pip-version-check", "--no-index", "--require-hashes"]
     options += ["--no-warn-script-location", "--find-links", str(KIT / "wheels")]
     done = program.run("-B", str(pip / "pip"), "install", *options, "-r", str(KIT / f"requirements-{series}.txt"))
@@ -249,7 +255,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def switch(folder: Path, number: int, signer: str, bundle: str) -> None:
     """From the last rename on the new program answers; each step before leaves the old one."""
-    for name in ("example.dcm", "undo.cmd", "uninstall.cmd"):
+    for name in COPIED:
         place(folder / name, (KIT / name).read_bytes())
     place(folder / "bundle", f"{bundle}\r\n".encode())
     if signer:
@@ -269,6 +275,7 @@ def place(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         following.replace(path)
     except OSError as error:
+        following.unlink(missing_ok=True)
         raise Refused(16, f"{path} cannot be written ({error.strerror}).") from None
 
 

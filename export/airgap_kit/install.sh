@@ -34,6 +34,8 @@ clean_up() {  # what was begun and not finished goes away again
     if [ -n "$number" ]; then
         rm -rf "$target/versions/$number"
         rmdir "$target/versions" 2>/dev/null && rm -f "$target/.installation"
+        [ -e "$target/bin/xraygpt-edge" ] || rm -rf "$target/bin" "$target/example.dcm" "$target/undo.sh" \
+            "$target/uninstall.sh" "$target/signer"
     fi
     [ -z "$brought" ] || rm -rf "$brought"
     [ "$fresh" = no ] || rm -rf "$folder"
@@ -144,10 +146,10 @@ install_program() {
     number=1
     while [ -e "$target/versions/$number" ]; do number=$((number + 1)); done
     new=$target/versions/$number
-    words=$("$python" -m venv --without-pip "$new" 2>&1) ||
+    words=$("$python" -I -m venv --without-pip "$new" 2>&1) ||
         stop 14 "this Python cannot make an environment ($(last_line "$words"))."
-    set -- "$kit"/wheels/pip-*.whl  # pip runs from its own wheel, since a system's Python may have none
-    words=$("$new/bin/python" "$1/pip" install --isolated -qq --no-cache-dir --disable-pip-version-check --no-index \
+    pip=$(grep -o 'wheels/pip-[^/]*\.whl$' "$kit/SHA256SUMS")  # another of its name would be in no list
+    words=$("$new/bin/python" "$kit/$pip/pip" install --isolated -qq --no-cache-dir --disable-pip-version-check --no-index \
         --find-links "$kit/wheels" --require-hashes -r "$kit/requirements-$series.txt" 2>&1) ||
         stop 16 "the packages could not be installed ($(last_line "$words"))."
     program=$new/bin/xraygpt-edge
@@ -175,8 +177,9 @@ try_out() {
 
 place() {  # one file of the installation, whole or as it was
     rm -f "$target/$2.next"
-    { cp -pPR "$1" "$target/$2.next" && mv -f "$target/$2.next" "$target/$2"; } 2>/dev/null ||
-        stop 16 "$target/$2 cannot be written."
+    { cp -pPR "$1" "$target/$2.next" && mv -f "$target/$2.next" "$target/$2"; } 2>/dev/null && return
+    rm -f "$target/$2.next"
+    stop 16 "$target/$2 cannot be written."
 }
 
 switch() {  # from the last rename on the new program answers; each step before leaves the old one
