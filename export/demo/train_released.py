@@ -36,7 +36,7 @@ from .train_vision import (
 LABEL_WEIGHTS = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 1.0, 2.0)
 BEGINNING = 256
 """Pictures by which the first weights, and what is imitated, are scaled."""
-IMITATION = 1.0
+IMITATION, RAREST = 1.0, 1e-3
 YES_NO_SHARE, FIRST_TOKEN_WEIGHT, NEAR_MISS_WEIGHT, BRANCHES, DEMO_SHARE = 0.6, 4.0, 3.0, 3, 0.4
 """Of the second lesson; see `train_language.Round`."""
 WARM, FALLING = 100, 0.3
@@ -69,15 +69,17 @@ class Teacher:
     mean: Tensor
     """(128,) of its last grid's channels."""
     deviation: Tensor
+    row_mean: Tensor
+    """(256,) of its row's channels."""
     row_variance: float
-    """Mean over the channels of its row."""
+    """Mean over them."""
 
     @classmethod
     @torch.no_grad()
     def of(cls, swin: nn.Module, pixels: Tensor) -> Self:
         """Scaled by pictures (n, 224, 224)."""
         grid, row = _seen_by(swin, pixels)
-        return cls(swin, grid.mean((0, 1)), grid.std((0, 1)) + 1e-6, float(row.var(0).mean()))
+        return cls(swin, grid.mean((0, 1)), grid.std((0, 1)) + 1e-6, row.mean(0), float(row.var(0).mean()))
 
     @torch.no_grad()
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,6 +103,20 @@ class Pupil(nn.Module):
         self.encoder = ReleasedEncoder()
         self.heads = Heads(SEVERITIES, self.encoder)
         self.grid = nn.Linear(EVA.hidden_size, len(teacher.mean))
+
+    @torch.no_grad()
+    def begin(self, targets: Targets) -> None:
+        """First weights: rows as large as the teacher's, and heads that know how rare each finding is.
+
+        Otherwise all queries would first become alike, to reach what all rows have in common.
+        """
+        begin(self.encoder, targets.pixels[:BEGINNING])
+        projector = self.encoder.path.projector
+        projector.weight *= self.teacher.row_variance**0.5
+        projector.bias.copy_(self.teacher.row_mean)
+        self.heads.labels.bias.copy_(targets.labels.mean((0, 1)).logit(eps=RAREST))
+        rare = targets.places[0, :BEGINNING].float().mean((0, 1, 2)).logit(eps=RAREST)
+        self.heads.places.bias.copy_(rare.repeat(len(self.heads.places.bias) // len(rare)))
 
     def groups(self) -> list[dict[str, object]]:
         """Parameters, and the share of the learning rate that each group gets.
@@ -138,7 +154,7 @@ def train_released(
         fixed.requires_grad_(requires_grad=False)
     targets = Targets(data)
     pupil = Pupil(Teacher.of(swin, targets.pixels[:BEGINNING]))
-    begin(pupil.encoder, targets.pixels[:BEGINNING])
+    pupil.begin(targets)
     weights = torch.tensor(LABEL_WEIGHTS)
 
     def seeing(_: int, shown: Shown) -> Tensor:
