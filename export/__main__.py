@@ -174,8 +174,9 @@ def demo(  # noqa: PLR0913 - a command has as many parameters as options
     """Train the demonstration model on drawn phantoms; export it by the code that exports the real one."""
     from export import demo as trainer
 
-    if not trained:
-        trainer.train(checkpoints, seed, form)
+    with refusals():
+        if not trained:
+            trainer.train(checkpoints, seed, form)
     source = trainer.source(checkpoints, form)
     _export(source, out, vision, language, "demo" if form == "paper" else f"demo-{form}", threads)
     if evaluate:

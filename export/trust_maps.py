@@ -27,6 +27,7 @@ from xraygpt_edge.findings import Place
 from xraygpt_edge.imaging.images import Radiograph
 from xraygpt_edge.trust import maps, metrics, profile, support
 from xraygpt_edge.trust.checking import Row
+from xraygpt_edge.trust.film import features as features_of
 from xraygpt_edge.trust.maps import Covered
 from xraygpt_edge.trust.observation import observe
 from xraygpt_edge.trust.profile import Profile
@@ -187,7 +188,7 @@ def _fall(film: Film, weights: Array, place: int) -> Array:
 
 def _shuffled_read_outs(seen: Sequence[Film]) -> Array:
     """Read-outs of answers that belong to other films."""
-    features = np.stack([film.image.embeddings[0].astype(np.float64) for film in seen])
+    features = np.stack([features_of(film.image.embeddings) for film in seen])
     z = np.stack([film.z for film in seen])
     return maps.read_outs(features, z[np.random.default_rng(0).permutation(len(z))])
 

@@ -1,8 +1,8 @@
-"""The demonstration in the released form: EVA-like ViT and Q-Former, 32 rows an image, trained by the same code."""
+"""The demonstration in the released form: EVA-like ViT and Q-Former, 32 rows an image, taught by the paper form."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +14,59 @@ pytestmark = pytest.mark.export
 
 @pytest.fixture(scope="module")
 def encoder():  # type: ignore[no-untyped-def]
-    from export.demo.train_released import ReleasedEncoder
+    from export.demo.released_encoder import ReleasedEncoder, begin
 
     torch.manual_seed(0)
     found = ReleasedEncoder()
+    begin(found, torch.randint(0, 256, (4, 224, 224), dtype=torch.uint8))
     for layer in found.path.encoder.encoder.layers:  # as after training: no bias is zero
         torch.nn.init.normal_(layer.self_attn.qkv.bias)
     return found.eval()
 
 
+@pytest.fixture(scope="module")
+def checkpoints_folder(root: Path) -> Path:
+    return root / "examples" / "checkpoints"
+
+
 @pytest.fixture
-def vocabulary(root: Path) -> Path:
-    return root / "examples" / "checkpoints" / "vicuna" / "tokenizer.model"
+def vocabulary(checkpoints_folder: Path) -> Path:
+    return checkpoints_folder / "vicuna" / "tokenizer.model"
 
 
 def test_its_checkpoints_are_read_as_the_published_ones_and_give_the_rows_that_were_trained(
-    encoder, vocabulary: Path, tmp_path: Path
+    encoder, tmp_path: Path
 ) -> None:
-    from export.demo import checkpoints, source, train_language
+    from export.demo import checkpoints, source
 
+    encoder.half().float()  # as the files hold them
     pictures = torch.randint(0, 256, (2, 224, 224), dtype=torch.uint8)
     with torch.no_grad():
-        features, cells = encoder(encoder.normalise(pictures))
-        speaker = train_language.new_speaker(vocabulary.read_bytes(), features, 0)
-        wanted = speaker.projector(features)
-    checkpoints.write(encoder, speaker, vocabulary.read_bytes(), tmp_path)
+        answers, cells = encoder(encoder.normalise(pictures))
+        wanted = encoder.path.projector(answers)
+    checkpoints.write_released(encoder, tmp_path / checkpoints.RELEASED)
     path = source(tmp_path, "released").load_image()
     assert (path.facts.kind, path.facts.image_tokens, path.facts.width) == ("released", 32, 256)
     with torch.no_grad():
         np.testing.assert_allclose(path.module(encoder.normalise(pictures)), wanted, atol=1e-4)
-    assert cells.shape == (2, 256, 88)
+    assert cells.shape == (2, 49, 88)
+
+
+def test_before_training_nearly_every_query_looks_at_a_place_of_its_own() -> None:
+    from export.demo.released_encoder import ReleasedEncoder, begin
+
+    torch.manual_seed(0)
+    encoder, looked = ReleasedEncoder().eval(), []
+    begin(encoder, torch.randint(0, 256, (4, 224, 224), dtype=torch.uint8))
+    crossing = encoder.path.qformer.encoder.layer[0].crossattention.attention
+    crossing.register_forward_hook(lambda _module, _inputs, found: looked.append(found[1]))
+    with torch.no_grad():
+        encoder(encoder.normalise(torch.randint(0, 256, (1, 224, 224), dtype=torch.uint8)))
+    cells = looked[0].mean(dim=(0, 1))[:, 1:].argmax(1)
+    rows, columns = cells // 7, cells % 7
+    wanted_rows, wanted_columns = (torch.arange(32) // 4 + 0.5) / 8 * 7, (torch.arange(32) % 4 + 0.5) / 4 * 7
+    is_near = ((rows + 0.5 - wanted_rows).abs() <= 1) & ((columns + 0.5 - wanted_columns).abs() <= 1)
+    assert is_near.sum() >= 26
 
 
 def test_its_language_model_is_trained_with_all_rows_of_an_image(vocabulary: Path) -> None:
@@ -58,27 +81,40 @@ def test_its_language_model_is_trained_with_all_rows_of_an_image(vocabulary: Pat
     assert (moved > 0).all()  # every row of every image is seen by an answer
 
 
-@pytest.mark.slow
-def test_a_few_steps_of_training_lower_the_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from export.demo import train_released, train_vision
+@pytest.mark.long
+def test_training_that_was_stopped_goes_on_to_the_weights_of_one_that_was_not(
+    checkpoints_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.demo import train_released as lessons
+    from export.demo.original import Original
     from export.demo.pictures import render
 
-    pictures = render(range(9_000_000, 9_000_032), workers=1)
-    torch.manual_seed(0)
-    encoder = train_released.ReleasedEncoder()
-    heads = train_vision.Heads(15, encoder)
-    losses = [loss_of(encoder, heads, pictures)]
-    training = train_vision.Round(6, 2e-3, train_released.ROUNDS[0].label_weights)
-    train_vision.run_encoder(encoder, heads, pictures, pictures, training, 0, tmp_path / "kept.pt")
-    losses.append(loss_of(encoder, heads, pictures))
-    assert all(after < before for before, after in pairwise(losses))
-    assert "mean" in capsys.readouterr().out
+    teacher, pictures = Original.load(checkpoints_folder), render(range(9_000_000, 9_000_008), workers=1)
+    monkeypatch.setattr(lessons, "SEE", lessons.Lesson("see", 3, 1e-3, 2))
+    monkeypatch.setattr(lessons, "SPEAK", lessons.Lesson("speak", 3, 1e-3, 2))
+    monkeypatch.setattr(lessons, "KEEP_EVERY", 1)
+
+    def trained(keep: Path) -> dict[str, torch.Tensor]:
+        taught = lessons.train_released(teacher.encoder, teacher.speaker, pictures, pictures, 0, keep)
+        return taught.state_dict()
+
+    whole = trained(tmp_path / "whole.pt")
+    for stopped_in in (2, 4):  # of the steps that are left: in the first lesson, then in the second
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(lessons, "truth_loss", stopping(lessons.truth_loss, stopped_in))
+            trained(tmp_path / "stopped.pt")
+    again = trained(tmp_path / "stopped.pt")
+    for name, value in whole.items():
+        torch.testing.assert_close(again[name], value, msg=name)
 
 
-def loss_of(encoder, heads, pictures) -> float:  # type: ignore[no-untyped-def]
-    from torch.nn.functional import binary_cross_entropy_with_logits
+def stopping(function: Callable[..., object], at: int) -> Callable[..., object]:
+    """The function, interrupted in its call of this number."""
+    calls = iter(range(1, at))
 
-    from export.demo import train_vision
+    def stopped(*given: object) -> object:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return function(*given)
 
-    logits = train_vision.label_logits(encoder, heads, pictures)
-    return float(binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(pictures.labels).float()))
+    return stopped

@@ -64,16 +64,25 @@ def test_a_cell_has_the_mean_of_the_windows_over_it() -> None:
     assert values[-1, 3] == pytest.approx(windows[-1, 2:4].mean())
 
 
-def test_a_fall_is_what_the_read_out_loses(model, phantom) -> None:
+@pytest.mark.parametrize("n_image_tokens", [1, 32])
+def test_a_fall_is_what_the_read_out_loses(model, phantom, n_image_tokens: int) -> None:
     image = model.encode(phantom)
-    covered = Covered(np.repeat(image.embeddings[None], 169, 0).reshape(WINDOWS, WINDOWS, 1, -1).copy())
-    covered.embeddings[3, 4, 0, 7] -= 2
-    weights = RANDOM.normal(size=(5, image.embeddings.shape[1] + 1))
+    n_embd = image.embeddings.shape[1]
+    image = replace(image, embeddings=RANDOM.normal(size=(n_image_tokens, n_embd)).astype(np.float32))
+    covered = unchanged(image)
+    covered.embeddings[3, 4, :, 7] -= 2
+    weights = RANDOM.normal(size=(5, n_embd * min(2, n_image_tokens) + 1))
     fallen = maps.falls(image, covered, weights)
-    np.testing.assert_allclose(fallen[:, 3, 4], 2 * weights[:, 7], rtol=1e-5)
+    np.testing.assert_allclose(fallen[:, 3, 4], 2 * weights[:, 7], rtol=1e-4, atol=1e-5)
     assert maps.best_window(np.abs(fallen[0])) == (3, 4)
     fallen[:, 3, 4] = 0
     assert not fallen.any()
+
+
+def unchanged(image) -> Covered:
+    """A film that no window matters to."""
+    shape = (WINDOWS, WINDOWS, *image.embeddings.shape)
+    return Covered(np.broadcast_to(image.embeddings, shape).copy())
 
 
 def test_the_read_out_is_the_panel_where_that_is_linear_in_the_embeddings() -> None:
@@ -207,6 +216,14 @@ def test_a_map_that_fails_is_a_line_and_never_a_failed_answer(model, phantom, fo
     trust = assess(model, image, model.ask(image, panel.REPORT_REQUEST), found)
     monkeypatch.setattr(model.parts, "encode", lambda *_: 1 / 0)
     assert Mapper(model).with_maps(image, trust, found).failed == "E-BUG-001 (maps)"
+
+
+def test_a_map_that_is_no_number_is_a_line_and_never_shown(model, phantom, found, monkeypatch) -> None:
+    image = model.encode(phantom)
+    trust = assess(model, image, model.ask(image, panel.REPORT_REQUEST), found)
+    monkeypatch.setattr(maps, "cover", lambda *_: unchanged(image))
+    told = Mapper(model).with_maps(image, trust, replace(found, read_outs=found.read_outs * np.nan))
+    assert (told.maps, told.failed) == (None, "E-RUN-031 (maps)")
 
 
 # As a person asks for them

@@ -16,10 +16,13 @@ Form: TypeAlias = Literal["paper", "released"]
 
 
 def train(folder: Path, seed: int = 0, form: Form = "paper") -> None:
-    """Train the model in one of its forms and write its checkpoints in the published layouts into folder."""
-    from .training import train as train_all
+    """Train the model in one of its forms and write its checkpoints in the published layouts into folder.
 
-    train_all(folder, seed, form)
+    The released form is taught by the paper's, whose checkpoints must be in the folder.
+    """
+    from . import training
+
+    {"paper": training.train, "released": training.train_released_form}[form](folder, seed)
 
 
 def teach_rewriting(folder: Path, seed: int = 0) -> None:
@@ -45,14 +48,14 @@ def source(checkpoints: Path, form: Form = "paper") -> Source:
     from export.prompts import XRAYGPT
     from export.terms import DEMO
 
-    from .checkpoints import BLIP2_FILE, CHECKPOINT, EVA_FILE, MEDCLIP_FILE
+    from .checkpoints import BLIP2_FILE, CHECKPOINT, EVA_FILE, LANGUAGE, MEDCLIP_FILE, RELEASED
 
-    layout = medclip if form == "paper" else released
+    layout, folder = (medclip, checkpoints) if form == "paper" else (released, checkpoints / RELEASED)
     names = {"medclip": MEDCLIP_FILE} if form == "paper" else {"eva": EVA_FILE, "blip2": BLIP2_FILE}
-    files = {name: checkpoints / file for name, file in (names | {"checkpoint": CHECKPOINT}).items()}
+    files = {name: folder / file for name, file in (names | {"checkpoint": CHECKPOINT}).items()}
     prompt = msgspec.structs.replace(XRAYGPT, phrases=common_sentences(), findings=stated_findings())
     load = partial(layout.load, layout.Files(**files))
-    return Source(files, load, checkpoints / "vicuna", prompt=prompt, terms=DEMO, is_demo=True)
+    return Source(files, load, checkpoints / LANGUAGE, prompt=prompt, terms=DEMO, is_demo=True)
 
 
 def evaluate(bundle: Path, checkpoints: Path) -> None:

@@ -11,12 +11,14 @@ from transformers import LlamaForCausalLM
 
 from export import released
 
+from .released_encoder import DEPTH, QFORMER, ReleasedEncoder
 from .train_language import Speaker
-from .train_released import DEPTH, QFORMER, ReleasedEncoder
-from .train_vision import Eye
+from .train_vision import Encoder
 
 MEDCLIP_FILE, EVA_FILE, BLIP2_FILE = "medclip-vit/pytorch_model.bin", "eva_vit_g.pth", "blip2_pretrained.pth"
-CHECKPOINT = "xraygpt_checkpoint.pth"
+CHECKPOINT, LANGUAGE = "xraygpt_checkpoint.pth", "vicuna"
+RELEASED = "released"
+"""Folder of the released form's files, beside the paper form's, whose language model it has."""
 SHARDS = 2
 CONFIG = (
     "vocab_size",
@@ -36,25 +38,27 @@ TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 TOKENIZER = {"add_bos_token": True, "add_eos_token": False, "tokenizer_class": "LlamaTokenizer", "legacy": True}
 
 
-def write(encoder: Eye, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
-    """Write the encoder's files, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_encoder(encoder, folder)
-    projector = {f"llama_proj.{name}": value for name, value in speaker.projector.state_dict().items()}
-    torch.save({"model": projector, "epoch": 1}, folder / CHECKPOINT)
-    write_language(speaker.language, vocabulary, folder / "vicuna")
-
-
-def write_encoder(encoder: Eye, folder: Path) -> None:
-    """Write MedCLIP's file, or those of EVA and BLIP-2."""
-    if isinstance(encoder, ReleasedEncoder):
-        state = _split_biases(encoder.path.state_dict())
-        bridge = released.bridge_names(QFORMER.num_hidden_layers, QFORMER.cross_attention_frequency)
-        torch.save(_named(state, released.eva_names(DEPTH)), folder / EVA_FILE)
-        torch.save({"model": _named(state, bridge)}, folder / BLIP2_FILE)
-        return
+def write(encoder: Encoder, speaker: Speaker, vocabulary: bytes, folder: Path) -> None:
+    """Write MedCLIP's file, XrayGPT's checkpoint and the language model's folder, weights as fp32 and fp16."""
     (folder / MEDCLIP_FILE).parent.mkdir(parents=True, exist_ok=True)
     torch.save({f"vision_model.{name}": value for name, value in encoder.state_dict().items()}, folder / MEDCLIP_FILE)
+    _write_projector(speaker.projector.state_dict(), folder)
+    write_language(speaker.language, vocabulary, folder / LANGUAGE)
+
+
+def write_released(encoder: ReleasedEncoder, folder: Path) -> None:
+    """Write EVA's file, BLIP-2's and XrayGPT's checkpoint, all weights as fp16; no language model belongs to them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.half() for name, value in encoder.path.state_dict().items()}
+    bridge = released.bridge_names(QFORMER.num_hidden_layers, QFORMER.cross_attention_frequency)
+    torch.save(_named(_split_biases(state), released.eva_names(DEPTH)), folder / EVA_FILE)
+    torch.save({"model": _named(state, bridge)}, folder / BLIP2_FILE)
+    _write_projector({end: state[f"projector.{end}"] for end in ("weight", "bias")}, folder)
+
+
+def _write_projector(state: dict[str, Tensor], folder: Path) -> None:
+    projector = {f"llama_proj.{name}": value for name, value in state.items()}
+    torch.save({"model": projector, "epoch": 1}, folder / CHECKPOINT)
 
 
 def _split_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ questions with the images exchanged among the cases, and with the images mirrore
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +77,9 @@ def evaluate(bundle: Path, checkpoints: Path) -> dict[str, Scores]:
     return results
 
 
-def score_bundle(bundle: Path, pipeline: str) -> Scores:
-    """Score one of `PIPELINES`."""
-    with _written() as (cases, files, flipped):
+def score_bundle(bundle: Path, pipeline: str, seeds: Iterable[int] = TEST_SEEDS) -> Scores:
+    """Score one of `PIPELINES` on phantoms."""
+    with _written(seeds) as (cases, files, flipped):
         return _bundle_scores(cases, files, flipped, bundle, pipeline)
 
 
@@ -151,9 +151,9 @@ def _asking(model: XrayGPT) -> AskAll:
 
 
 @contextmanager
-def _written() -> Iterator[tuple[list[Case], list[Path], list[Path]]]:
+def _written(seeds: Iterable[int] = TEST_SEEDS) -> Iterator[tuple[list[Case], list[Path], list[Path]]]:
     """The test cases, each as a DICOM file in all packings by turns, and once more mirrored."""
-    cases = [sample_case(seed) for seed in TEST_SEEDS]
+    cases = [sample_case(seed) for seed in seeds]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{number:03}.dcm" for number in range(len(cases))]
         flipped = [path.with_stem(f"{path.stem}-mirrored") for path in files]
@@ -167,9 +167,11 @@ def _written() -> Iterator[tuple[list[Case], list[Path], list[Path]]]:
 def _torch_scores(
     cases: Sequence[Case], files: Sequence[Path], flipped: Sequence[Path], bundle: Path, checkpoints: Path
 ) -> Scores:
+    from xraygpt_edge.bundle import load
+
     from .original import Original
 
-    original = Original.load(checkpoints)
+    original = Original.load(checkpoints, "released" if load(bundle).manifest.kind == "released" else "paper")
     with _reading(bundle) as tensor_of:
         seen, seen_flipped = ([original.encode(tensor_of(path)) for path in paths] for paths in (files, flipped))
         return score(cases, seen, seen_flipped, original.ask_all)

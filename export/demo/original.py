@@ -14,12 +14,12 @@ from sentencepiece import SentencePieceProcessor
 from torch import nn
 from transformers import LlamaForCausalLM
 
-from export import medclip
 from export.prompts import XRAYGPT
 from xraygpt_edge.engine import EncodedImage
 from xraygpt_edge.generation.answer import clean_answer
 from xraygpt_edge.records import Source
 
+from . import Form, checkpoints, source
 from .train_language import Speaker, small_llama, speak
 from .vocabulary import STOP, after
 
@@ -34,17 +34,9 @@ class Original:
     speaker: Speaker
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read the published layouts."""
-        files = medclip.Files(folder / "medclip-vit/pytorch_model.bin", folder / "xraygpt_checkpoint.pth")
-        encoder = medclip.load(files).module.eval()
-        pieces = SentencePieceProcessor(model_file=str(folder / "vicuna/tokenizer.model"))
-        language = LlamaForCausalLM(small_llama(pieces.get_piece_size()))
-        weights: dict[str, torch.Tensor] = {}
-        for shard in sorted((folder / "vicuna").glob("pytorch_model-*.bin")):
-            weights |= torch.load(shard, weights_only=True)
-        language.load_state_dict({name: value.float() for name, value in weights.items()})
-        return cls(encoder, Speaker(nn.Linear(1, 1), language.eval(), pieces))
+    def load(cls, folder: Path, form: Form = "paper") -> Self:
+        """Read the published layouts of a form."""
+        return cls(source(folder, form).load_image().module.eval(), load_speaker(folder))
 
     def encode(self, tensor: NDArray[np.float32]) -> EncodedImage:
         """Encode the tensor of one radiograph."""
@@ -53,6 +45,18 @@ class Original:
 
     def ask_all(self, asked: Sequence[tuple[EncodedImage, str]]) -> list[str]:
         """The greedy answers."""
-        rows = torch.from_numpy(np.concatenate([image.embeddings for image, _ in asked]))
+        rows = torch.from_numpy(np.stack([image.embeddings for image, _ in asked]))
         said = speak(self.speaker, "demo", rows, [after("demo", [], question) for _, question in asked])
         return [clean_answer(text, [STOP], XRAYGPT.clean_up) for text in said]
+
+
+def load_speaker(folder: Path) -> Speaker:
+    """Read the trained language model and its vocabulary, for rows of its own width: nothing is projected."""
+    language_folder = folder / checkpoints.LANGUAGE
+    pieces = SentencePieceProcessor(model_file=str(language_folder / "tokenizer.model"))
+    language = LlamaForCausalLM(small_llama(pieces.get_piece_size()))
+    weights: dict[str, torch.Tensor] = {}
+    for shard in sorted(language_folder.glob("pytorch_model-*.bin")):
+        weights |= torch.load(shard, weights_only=True)
+    language.load_state_dict({name: value.float() for name, value in weights.items()})
+    return Speaker(nn.Identity(), language.eval(), pieces)

@@ -94,7 +94,7 @@ def small_llama(vocabulary: int, layers: int = 4) -> LlamaConfig:
 class Speaker:
     """Projector, language model and vocabulary."""
 
-    projector: nn.Linear
+    projector: nn.Module
     language: LlamaForCausalLM
     vocabulary: SentencePieceProcessor
 
@@ -131,7 +131,7 @@ def train_speaker(
     rng = np.random.default_rng((seed, 4))
     noise = torch.Generator().manual_seed(seed)
     scale = FEATURE_NOISE * features.std(0)
-    topics = _TopicChoice(cases, training.near_miss_weight)
+    topics = TopicChoice(cases, training.near_miss_weight)
     parameters = [*speaker.projector.parameters(), *speaker.language.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=training.rate, weight_decay=0.02, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -144,7 +144,7 @@ def train_speaker(
         seen = seen + scale * torch.randn(seen.shape, generator=noise)
         template = "demo" if rng.random() < 0.7 else "train"
         share, count = training.yes_no_share, training.branches
-        batch = [[_branch(speaker, cases[i], template, topics, share, rng) for _ in range(count)] for i in chosen]
+        batch = [[make_branch(speaker, cases[i], template, topics, share, rng) for _ in range(count)] for i in chosen]
         loss = answer_loss(speaker, template, seen, batch, training.first_token_weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -165,7 +165,7 @@ def _save(speaker: Speaker, path: Path) -> None:
     torch.save({"projector": speaker.projector.state_dict(), "language": speaker.language.state_dict()}, path)
 
 
-class _TopicChoice:
+class TopicChoice:
     """Chooses yes/no topics so that over all cases each topic is asked as often with yes as with no."""
 
     def __init__(self, cases: Sequence[Case], near_miss_weight: float) -> None:
@@ -178,6 +178,7 @@ class _TopicChoice:
         self._yes_share = np.clip(np.array(share), 0.02, 0.98)
 
     def pick(self, case: Case, rng: Rng) -> Topic:
+        """Draw a topic to ask about a case."""
         holds = np.array([topic.holds(case) for topic in TOPICS])
         near = ~holds & np.array([_nearly_holds(topic, case) for topic in TOPICS])
         weight = np.where(near, self._near_miss_weight, 1.0) / np.where(holds, self._yes_share, 1 - self._yes_share)
@@ -191,7 +192,7 @@ def _nearly_holds(topic: Topic, case: Case) -> bool:
     return bool(case.labels & siblings) if siblings else bool(case.labels)
 
 
-def _turn(case: Case, topics: _TopicChoice, yes_no_share: float, rng: Rng) -> tuple[str, str]:
+def _turn(case: Case, topics: TopicChoice, yes_no_share: float, rng: Rng) -> tuple[str, str]:
     open_share = (1 - yes_no_share) / sum(_OPEN_KINDS.values())
     shares = {**{kind: share * open_share for kind, share in _OPEN_KINDS.items()}, YES_OR_NO: yes_no_share}
     kind = str(rng.choice(list(shares), p=list(shares.values())))
@@ -201,8 +202,8 @@ def _turn(case: Case, topics: _TopicChoice, yes_no_share: float, rng: Rng) -> tu
     return question(kind, rng), answer(case, kind, rng)
 
 
-def _branch(
-    speaker: Speaker, case: Case, template: str, topics: _TopicChoice, yes_no_share: float, rng: Rng
+def make_branch(
+    speaker: Speaker, case: Case, template: str, topics: TopicChoice, yes_no_share: float, rng: Rng
 ) -> tuple[list[int], list[int]]:
     """Token ids of the text after the image, and of the answer with its end."""
     turns = [_turn(case, topics, yes_no_share, rng) for _ in range(int(rng.integers(1, 3)))]

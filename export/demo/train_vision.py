@@ -1,4 +1,4 @@
-"""Train a demonstration's encoder: a small Swin in MedCLIP's layout with a 512-wide projection, or another `Eye`.
+"""Train the demonstration's encoder: a small Swin in MedCLIP's layout with a 512-wide projection.
 
 Its features must carry everything that the language model will say, so the heads sit on them: the labels,
 and for present findings their severity. A third head asks every cell of the last grid what lies there;
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ SWIN = {
     "drop_path_rate": 0.0,
 }
 BATCH, SHIFT_PX = 32, 6
-N_PLACES = 10
+N_PLACES, SEVERITIES = 10, 15
 _POSITIVE_WEIGHT, _PLACE_WEIGHT = 2.0, 4.0
 
 
@@ -59,7 +59,6 @@ ROUNDS = (
 class Eye(nn.Module):
     """An encoder: uint8 or float pictures 0..255 into features and the last grid."""
 
-    rounds: tuple[Round, ...]
     n_features: int
     """All numbers of one picture's features."""
     grid_side: int
@@ -77,7 +76,7 @@ class Encoder(Eye):
         super().__init__()
         self.model = SwinModel(SwinConfig(**SWIN))
         self.projection_head = nn.Linear(self.model.num_features, FEATURES, bias=False)
-        self.rounds, self.n_features = ROUNDS, FEATURES
+        self.n_features = FEATURES
         self.grid_side, self.grid_width = 7, self.model.num_features
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -137,7 +136,7 @@ def augment(pixels: Tensor, rng: torch.Generator) -> Tensor:
     return (torch.stack(cut) * (1 + contrast) + 100 * brightness + noise).clamp(0, 255)
 
 
-class _Targets:
+class Targets:
     """Truth tensors of a data set, as drawn and mirrored: index 0 and 1 of the first axis."""
 
     def __init__(self, data: Pictures) -> None:
@@ -151,24 +150,24 @@ class _Targets:
         self.places = torch.from_numpy(np.stack([places, places[:, :, ::-1][..., swap]]))
 
 
-def train_encoder(make: Callable[[], Eye], data: Pictures, check: Pictures, seed: int, keep: Path) -> Eye:
-    """Make an encoder, train it through all its rounds and return it; `keep` holds the latest state."""
+def train_encoder(data: Pictures, check: Pictures, seed: int, keep: Path) -> Encoder:
+    """Train an encoder through all rounds and return it; `keep` holds the latest state."""
     torch.manual_seed(seed)
-    encoder = make()
-    heads = Heads(15, encoder)
-    for number, training in enumerate(encoder.rounds):
+    encoder = Encoder()
+    heads = Heads(SEVERITIES, encoder)
+    for number, training in enumerate(ROUNDS):
         run_encoder(encoder, heads, data, check, training, seed + number, keep)
     return encoder
 
 
 def run_encoder(
-    encoder: Eye, heads: Heads, data: Pictures, check: Pictures, training: Round, seed: int, keep: Path
+    encoder: Encoder, heads: Heads, data: Pictures, check: Pictures, training: Round, seed: int, keep: Path
 ) -> None:
     """One round of AdamW with a short warm-up and a cosine to zero."""
     steps, rate = training.steps, training.rate
     label_weights = torch.tensor(training.label_weights)
     rng = torch.Generator().manual_seed(seed)
-    targets = _Targets(data)
+    targets = Targets(data)
     parameters = [*encoder.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps, 150))
@@ -178,7 +177,8 @@ def run_encoder(
         if len(order) < BATCH:
             order = torch.randperm(len(data.cases), generator=rng)
         rows, order = order[:BATCH], order[BATCH:]
-        loss = _loss(encoder, heads, targets, rows, label_weights, rng)
+        shown = show(targets, rows, rng)
+        loss = truth_loss(heads, targets, shown, encoder(encoder.normalise(shown.pixels)), label_weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -196,17 +196,37 @@ def warm_cosine(step: int, steps: int, warm: int) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def _loss(encoder: Eye, heads: Heads, targets: _Targets, rows: Tensor, weights: Tensor, rng: torch.Generator) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The pictures of one step: some mirrored, all a little changed."""
+
+    rows: Tensor
+    """(n,) numbers of the cases among the targets."""
+    flip: Tensor
+    """(n,) 1 where a case is mirrored, else 0."""
+    pixels: Tensor
+    """(n, 224, 224), 0..255."""
+
+
+def show(targets: Targets, rows: Tensor, rng: torch.Generator) -> Shown:
+    """Take pictures by their numbers, mirror half of them and augment all."""
     flip = (torch.rand(len(rows), generator=rng) < 0.5).long()
     pixels = targets.pixels[rows]
     pixels = torch.where(flip[:, None, None] == 1, pixels.flip(2), pixels)
-    features, cells = encoder(encoder.normalise(augment(pixels, rng)))
-    features = features.flatten(1)
+    return Shown(rows, flip, augment(pixels, rng))
+
+
+def truth_loss(
+    heads: Heads, targets: Targets, shown: Shown, seen: tuple[Tensor, Tensor], label_weights: Tensor
+) -> Tensor:
+    """How far the heads are from what is drawn; seen: features (n, ...) and the last grid of the pictures."""
+    flip, rows = shown.flip, shown.rows
+    features, cells = seen[0].flatten(1), seen[1]
     labels = binary_cross_entropy_with_logits(
         heads.labels(features),
         targets.labels[flip, rows],
-        weight=weights,
-        pos_weight=torch.full_like(weights, _POSITIVE_WEIGHT),
+        weight=label_weights,
+        pos_weight=torch.full_like(label_weights, _POSITIVE_WEIGHT),
     )
     known = targets.known[flip, rows]
     severity = binary_cross_entropy_with_logits(
@@ -215,7 +235,7 @@ def _loss(encoder: Eye, heads: Heads, targets: _Targets, rows: Tensor, weights: 
     places = binary_cross_entropy_with_logits(
         heads.grid(cells),
         targets.places[flip, rows].float(),
-        pos_weight=torch.full((10,), _PLACE_WEIGHT),
+        pos_weight=torch.full((N_PLACES,), _PLACE_WEIGHT),
     )
     return labels + 0.2 * severity + 2 * places
 
