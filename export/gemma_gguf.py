@@ -15,7 +15,7 @@ from torch import Tensor
 from export.checkpoints import shortened
 from export.errors import ExportRefused
 from export.gemma import EMBEDDINGS, NORM, SLIDING_TO_FULL, Gemma, expected_shape, usable, wanted_names
-from export.language_gguf import FLOAT_TYPES, DType, opened, rounded, write
+from export.language_gguf import FLOAT_TYPES, DType, opened, rounded, write, write_shape
 from export.quantize import TYPES
 from export.staging import appearing
 from export.vocabulary import SPACE, Vocabulary, read_vocabulary, write_vocabulary
@@ -120,18 +120,7 @@ def _vocabulary(gemma: Gemma, control: Collection[str]) -> Vocabulary:
 
 def _write_header(writer: GGUFWriter, gemma: Gemma) -> None:
     shape = gemma.shape
-    writer.add_block_count(shape.layers)
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.width)
-    writer.add_feed_forward_length(shape.mlp_width)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_width)
-    writer.add_value_length(shape.head_width)
-    writer.add_rope_dimension_count(shape.head_width)
-    writer.add_rope_freq_base(shape.rope_base)
-    writer.add_layer_norm_rms_eps(shape.norm_eps)
-    writer.add_vocab_size(shape.vocabulary)
+    write_shape(writer, shape)
     if shape.rope_factor != 1:
         writer.add_rope_scaling_type(RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(shape.rope_factor)

@@ -17,6 +17,7 @@ from rich.progress import track
 from torch import Tensor
 
 from export.errors import ExportRefused
+from export.gemma import GemmaShape
 from export.staging import appearing
 from export.vicuna import LlamaShape, Vicuna, checked, expected_shape
 from export.vocabulary import read_vocabulary, write_vocabulary
@@ -134,9 +135,8 @@ def opened(partial: Path, architecture: str) -> Iterator[GGUFWriter]:
             writer.close()
 
 
-def _write_header(writer: GGUFWriter, vicuna: Vicuna, file_type: LlamaFileType, name: str) -> None:
-    shape = vicuna.shape
-    writer.add_name(name)
+def write_shape(writer: GGUFWriter, shape: LlamaShape | GemmaShape) -> None:
+    """The dimensions that a header of every kind has."""
     writer.add_block_count(shape.layers)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
@@ -149,6 +149,11 @@ def _write_header(writer: GGUFWriter, vicuna: Vicuna, file_type: LlamaFileType, 
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(shape.norm_eps)
     writer.add_vocab_size(shape.vocabulary)
+
+
+def _write_header(writer: GGUFWriter, vicuna: Vicuna, file_type: LlamaFileType, name: str) -> None:
+    writer.add_name(name)
+    write_shape(writer, vicuna.shape)
     writer.add_file_type(file_type)
     writer.add_quantization_version(GGML_QUANT_VERSION)
-    write_vocabulary(writer, read_vocabulary(vicuna.folder, shape.vocabulary, vicuna.config))
+    write_vocabulary(writer, read_vocabulary(vicuna.folder, vicuna.shape.vocabulary, vicuna.config))

@@ -11,7 +11,7 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3DecoderLayer, Gemma
 
 from export.checkpoints import fill
 from export.gemma import EMBEDDINGS, FULL, LAYER, NORM, SLIDING, Gemma, GemmaShape, expected_shape
-from export.reference_llama import KEPT_MAX_BYTES, EmbeddedPrompt, Streamed
+from export.reference_llama import KEPT_MAX_BYTES, EmbeddedPrompt, Streamed, angles
 
 FLOAT_BYTES = 4
 HEAD_ROWS = 1 << 15
@@ -97,9 +97,7 @@ def _angles(shape: GemmaShape, base: float, factor: float, start: int, count: in
     """Cosine and sine, each (1, count, head_width); exact frequencies, as the published program has them."""
     steps = torch.arange(0, shape.head_width, 2, dtype=torch.int64).float()
     frequencies = 1.0 / (base ** (steps / shape.head_width)) / factor
-    half = torch.arange(start, start + count, dtype=torch.float32)[:, None] * frequencies[None]
-    angle = torch.cat((half, half), dim=-1)[None]
-    return angle.cos(), angle.sin()
+    return angles(frequencies, start, count)
 
 
 def _config(shape: GemmaShape) -> Gemma3TextConfig:

@@ -111,10 +111,7 @@ class StreamedLlama(Streamed):
 
     def _angles(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Cosine and sine, each (1, count, head_width)."""
-        positions = torch.arange(start, start + count, dtype=torch.float32)
-        half = positions[:, None] * self._shape.rotary_frequencies()[None, :]
-        angle = torch.cat((half, half), dim=-1)[None]
-        return angle.cos(), angle.sin()
+        return angles(self._shape.rotary_frequencies(), start, count)
 
     def _layer(self, n: int) -> LlamaDecoderLayer:
         if n in self._kept:
@@ -137,6 +134,16 @@ class StreamedLlama(Streamed):
         ((_, matrix),) = self._vicuna.tensors([matrix_name])
         normed: Tensor = norm(torch.cat(hidden))
         return normed @ matrix.float().T
+
+
+def angles(frequencies: Tensor, start: int, count: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of count positions, each (1, count, head_width).
+
+    frequencies: radians a position, (head_width / 2,).
+    """
+    half = torch.arange(start, start + count, dtype=torch.float32)[:, None] * frequencies[None]
+    angle = torch.cat((half, half), dim=-1)[None]
+    return angle.cos(), angle.sin()
 
 
 def _config(vicuna: Vicuna) -> LlamaConfig:

@@ -140,7 +140,9 @@ def test_a_lost_head_ends_with_19_and_a_new_cluster_goes_on(tmp_path: Path, bund
     require_each_once(folder, out)
 
 
-def test_a_film_costs_at_most_20_ms_beside_the_model(tmp_path: Path, bundle: Path) -> None:
+def test_two_thousand_quick_films_have_one_record_each_and_what_a_film_costs_is_told(
+    tmp_path: Path, bundle: Path
+) -> None:
     folder = write_folder(tmp_path / "films", 2000)
     with Cluster() as cluster:
         cluster.add()
@@ -155,7 +157,9 @@ def test_a_film_costs_at_most_20_ms_beside_the_model(tmp_path: Path, bundle: Pat
     require_each_once(folder, tmp_path / "out-films")
 
 
-def test_eight_sleeping_workers_are_almost_eight_times_as_fast_as_one(tmp_path: Path, bundle: Path) -> None:
+def test_one_worker_and_eight_answer_each_film_once_and_how_much_faster_eight_are_is_told(
+    tmp_path: Path, bundle: Path
+) -> None:
     folder = write_folder(tmp_path / "films", 480)
     speeds = {}
     for cpus in (1, 8):
