@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from tests.soak.folder import write_bundle, write_folder
 from xraygpt_edge.cli.app import run as command
-from xraygpt_edge.errors import NotOffline, RuntimeMissing
+from xraygpt_edge.errors import NotOffline, RuntimeMissing, WorkerCrashed, XrayGPTError
 from xraygpt_edge.host import Record, Task
 from xraygpt_edge.records import Failure
 from xraygpt_edge.scale import guard, pool
 from xraygpt_edge.scale.films import Films
 from xraygpt_edge.scale.messages import Wish
+from xraygpt_edge.scale.patience import Patience
 
 DONE = Failure("E-IMG-002", "done", 4)
 
@@ -167,3 +170,16 @@ def test_a_pool_whose_process_cannot_start_ends_with_one_line_and_the_folder_is_
     assert "E-SCA-019" in said
     assert (tmp_path / "out" / "records.jsonl").read_bytes() == b""
     assert set(Path("/tmp").glob("xraygpt-*")) <= before
+
+
+def test_who_waits_too_long_is_told_what_was_waited_for_last_and_who_is_answered_goes_on() -> None:
+    told: SimpleQueue[XrayGPTError] = SimpleQueue()
+    patience = Patience(told.put)
+    patience.at_most(60.0, RuntimeMissing("E-SCA-015"))
+    patience.at_most(0.0, WorkerCrashed("E-SCA-019"))
+    assert told.get(timeout=10).error_id == "E-SCA-019"
+    lively = Patience(told.put)
+    for _ in range(10):
+        lively.at_most(0.5, WorkerCrashed("E-SCA-019"))
+        time.sleep(0.1)
+    assert told.empty()

@@ -140,6 +140,30 @@ def test_a_lost_head_ends_with_19_and_a_new_cluster_goes_on(tmp_path: Path, bund
     require_each_once(folder, out)
 
 
+def test_a_head_that_stands_still_ends_with_19_as_a_lost_one_does(tmp_path: Path, bundle: Path) -> None:
+    folder, out = write_folder(tmp_path / "films", 3000), tmp_path / "out"
+    with Cluster(delay_s=0.2) as cluster, timed("until the command ended after its head stood still"):
+        cluster.add()
+        running = cluster.scale(folder, out, bundle)
+        until(lambda: lines(out) > 10)
+        family = [psutil.Process(cluster.head.pid), *psutil.Process(cluster.head.pid).children(recursive=True)]
+        for process in family:
+            process.suspend()
+        _, said = running.communicate(timeout=180)
+    assert running.returncode == 19
+    assert said.count(b"\n") == 1
+    assert b"E-SCA-019" in said
+
+
+def test_an_address_where_no_head_answers_is_told_within_two_minutes(tmp_path: Path, bundle: Path) -> None:
+    with timed("until the command ended without a cluster"):
+        running = scale(write_folder(tmp_path / "films", 1), tmp_path / "out", bundle, "--address", "127.0.0.1:1")
+        _, said = running.communicate(timeout=120)
+    assert running.returncode == 14
+    assert said.count(b"\n") == 1
+    assert b"E-SCA-015" in said
+
+
 def test_two_thousand_quick_films_have_one_record_each_and_what_a_film_costs_is_told(
     tmp_path: Path, bundle: Path
 ) -> None:
@@ -157,22 +181,34 @@ def test_two_thousand_quick_films_have_one_record_each_and_what_a_film_costs_is_
     require_each_once(folder, tmp_path / "out-films")
 
 
-def test_one_worker_and_eight_answer_each_film_once_and_how_much_faster_eight_are_is_told(
-    tmp_path: Path, bundle: Path
-) -> None:
-    folder = write_folder(tmp_path / "films", 480)
+def test_eight_workers_that_have_started_are_more_than_7_times_as_fast_as_one(tmp_path: Path, bundle: Path) -> None:
+    """7.6 times is the goal; what was measured is told."""
     speeds = {}
     for cpus in (1, 8):
+        folder, out = write_folder(tmp_path / f"films-{cpus}", 240 * cpus), tmp_path / f"out-{cpus}"
         with Cluster(delay_s=0.25) as cluster:
-            cluster.add(cpus)
-            out = tmp_path / f"out-{cpus}"
+            machine = psutil.Process(cluster.add(cpus).pid)
             running = cluster.scale(folder, out, bundle, "--cpus-per-worker", "1", "--chunk", "16")
-            until(lambda out=out: lines(out) > 0)
+            until(lambda cpus=cpus, machine=machine: models(machine) == cpus)
+            before = until_more(out)
             began_s = time.monotonic()
-            running.communicate(timeout=240)
-            speeds[cpus] = 480 / (time.monotonic() - began_s)
+            running.communicate(timeout=400)
+            speeds[cpus] = (240 * cpus - before) / (time.monotonic() - began_s)
         require_each_once(folder, out)
     print(f"{speeds[8] / speeds[1]:.2f} times: {speeds}")
+    assert speeds[8] > 7 * speeds[1]
+
+
+def models(machine: psutil.Process) -> int:
+    """Model processes that live on a machine."""
+    return sum("tests.soak.fake_model" in process.cmdline() for process in machine.children(recursive=True))
+
+
+def until_more(out: Path) -> int:
+    """Wait until there are more records than now; how many there are."""
+    before = lines(out)
+    until(lambda: lines(out) > before)
+    return lines(out)
 
 
 @pytest.mark.network

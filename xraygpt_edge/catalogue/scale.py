@@ -103,7 +103,8 @@ SCALE: dict[str, Entry] = {
     "E-SCA-019": Entry(
         19,
         "the cluster has gone",
-        "Ray has ended the process that spoke to it: its head node is lost, or memory ran out on this computer.",
+        "Its head node is lost or does not answer, or memory ran out on this computer: Ray then ends the process that "
+        "speaks to it.",
         f"Start the cluster again. {_AGAIN}",
         _KEPT,
     ),

@@ -33,6 +33,7 @@ from xraygpt_edge.host.speaker import Speaker, own_stderr, own_stdout
 from xraygpt_edge.scale import guard
 from xraygpt_edge.scale.films import Films
 from xraygpt_edge.scale.messages import Begun, Lost, Start, Wish
+from xraygpt_edge.scale.patience import Patience
 from xraygpt_edge.scale.pool import end_group
 from xraygpt_edge.scale.ray_worker import FilmWorker
 from xraygpt_edge.text import one_line
@@ -49,6 +50,10 @@ STORE_BYTES = 256 << 20
 POLL_S = 0.2
 NODES_EVERY_S = 2.0
 PROBE_S = 60.0
+JOIN_MAX_S = 90.0
+"""To join a cluster, or to start one; ten minutes after a wrong address Ray was still trying."""
+STILL_MAX_S = 90.0
+"""For one turn. Ray gives a lost head up by itself after 60 s, but waits for ever for one that stands still."""
 NO_WORKER_MAX_S = 600.0
 DEATHS_MAX = 3
 """So many on one machine, with no record in between, and it takes no further part."""
@@ -77,8 +82,9 @@ def main() -> None:
     inbox: Inbox = SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     try:
-        connect(start)
-        RayPool(start, speaker.say).run(inbox)
+        patience = Patience(lambda error: _give_up(speaker, error))
+        connect(start, patience)
+        RayPool(start, speaker.say, patience).run(inbox)
     except XrayGPTError as error:
         speaker.say(Fatal.of(error))
     finally:
@@ -100,8 +106,14 @@ def _listen(inbox: Inbox) -> None:
     inbox.put(None)
 
 
-def connect(start: Start) -> None:
+def _give_up(speaker: Speaker, error: XrayGPTError) -> None:
+    speaker.say(Fatal.of(error))
+    _leave()
+
+
+def connect(start: Start, patience: Patience) -> None:
     """Join the cluster, or start one on this computer; raises NotOffline for one that anybody may use."""
+    patience.at_most(JOIN_MAX_S, RuntimeMissing("E-SCA-015", f"no answer within {JOIN_MAX_S:.0f} s"))
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if start.wish.address is None:
@@ -116,7 +128,12 @@ def connect(start: Start) -> None:
         node["NodeManagerAddress"]: probe.options(scheduling_strategy=_on(node["NodeID"])).remote() for node in _alive()
     }
     for host, facts in asked.items():
+        patience.at_most(PROBE_S + STILL_MAX_S, _silent())
         guard.require_guarded(ray.get(facts, timeout=PROBE_S), host)
+
+
+def _silent() -> XrayGPTError:
+    return WorkerCrashed("E-SCA-019", f"no answer within {STILL_MAX_S:.0f} s")
 
 
 def _alive() -> list[dict[str, Any]]:
@@ -133,6 +150,7 @@ class RayPool:
 
     start: Start
     say: Say
+    patience: Patience
     _films: Films = field(default_factory=Films)
     _workers: list[_Worker] = field(default_factory=list)
     _numbers: Any = field(default_factory=count)
@@ -151,6 +169,7 @@ class RayPool:
     def run(self, inbox: Inbox) -> None:
         """Until the films have ended. Raises what no other machine could mend."""
         while self._take(inbox):
+            self.patience.at_most(STILL_MAX_S, _silent())
             self._look_at_machines()
             self._hand_out()
             self._hear()
