@@ -181,8 +181,7 @@ def test_two_thousand_quick_films_have_one_record_each_and_what_a_film_costs_is_
     require_each_once(folder, tmp_path / "out-films")
 
 
-def test_eight_workers_that_have_started_are_more_than_7_times_as_fast_as_one(tmp_path: Path, bundle: Path) -> None:
-    """7.6 times is the goal; what was measured is told."""
+def test_eight_workers_that_have_started_are_at_least_7_6_times_as_fast_as_one(tmp_path: Path, bundle: Path) -> None:
     speeds = {}
     for cpus in (1, 8):
         folder, out = write_folder(tmp_path / f"films-{cpus}", 240 * cpus), tmp_path / f"out-{cpus}"
@@ -196,7 +195,7 @@ def test_eight_workers_that_have_started_are_more_than_7_times_as_fast_as_one(tm
             speeds[cpus] = (240 * cpus - before) / (time.monotonic() - began_s)
         require_each_once(folder, out)
     print(f"{speeds[8] / speeds[1]:.2f} times: {speeds}")
-    assert speeds[8] > 7 * speeds[1]
+    assert speeds[8] >= 7.6 * speeds[1]
 
 
 def models(machine: psutil.Process) -> int:
