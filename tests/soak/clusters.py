@@ -31,21 +31,25 @@ JOINED, JOINED_S = b"Ray runtime started", 150.0
 class Cluster:
     """A head without CPUs of its own, and machines beside it; a context manager."""
 
-    def __init__(self, delay_s: float = 0.0) -> None:
-        """delay_s: what a film costs on its machines, which have their settings from their own start."""
+    def __init__(self, delay_s: float = 0.0, watched_by: tuple[str, ...] = ()) -> None:
+        """delay_s: what a film costs on its machines, which have their settings from their own start.
+
+        watched_by: the start of a command line that watches another, such as strace's.
+        """
         self.port = free_port()
-        self._host = get_node_ip_address()
-        self.address = f"{self._host}:{self.port}"
+        self.host = get_node_ip_address()
+        self.address = f"{self.host}:{self.port}"
         self._temp = tempfile.mkdtemp(prefix="xr-", dir="/tmp")
         self.environment = {
             **os.environ,
             **SETTINGS,
             **HASTE,
-            "no_proxy": f"{guard.PROXIES['no_proxy']},{self._host}",
+            "no_proxy": f"{guard.PROXIES['no_proxy']},{self.host}",
             "FAKE_DELAY_S": str(delay_s),
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": str(ROOT),
         }
+        self._watched_by = watched_by
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -78,7 +82,8 @@ class Cluster:
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         """Wait until it has joined: two that begin at once on one computer take the same port, and one dies."""
         script, said = Path(sys.executable).with_name("ray"), Path(self._temp) / f"machine-{len(self._nodes)}"
-        command = [sys.executable, script, "start", *words, f"--object-store-memory={STORE_BYTES}", "--block"]
+        ray = [sys.executable, script, "start", *words, f"--object-store-memory={STORE_BYTES}", "--block"]
+        command = [*self._watched_by, *ray]
         with said.open("wb") as output:
             node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
         self._nodes.append(node)

@@ -103,6 +103,22 @@ def test_a_signal_ends_a_pool_within_2_s(tmp_path: Path, bundle: Path) -> None:
     assert running.returncode == 143
 
 
+@pytest.mark.parametrize("killed", ["ray::FakeWorker", "tests.soak.fake_model"])
+def test_a_worker_or_its_model_that_is_killed_as_without_memory_costs_no_film_and_no_record(
+    tmp_path: Path, bundle: Path, killed: str
+) -> None:
+    folder, out = write_folder(tmp_path / "films", 200), tmp_path / "out"
+    running = scale(folder, out, bundle, delay_s=0.05)
+    for number in (20, 100):
+        until(lambda number=number: lines(out) > number)
+        family = psutil.Process(running.pid).children(recursive=True)
+        (victim,) = (process for process in family if killed in " ".join(process.cmdline()))
+        victim.kill()
+    _, said = running.communicate(timeout=240)
+    assert (running.returncode, said) == (0, b"")
+    require_each_once(folder, out)
+
+
 def test_machines_that_die_join_and_die_again_cost_no_film_and_no_record(tmp_path: Path, bundle: Path) -> None:
     folder, out = write_folder(tmp_path / "films", 600), tmp_path / "out"
     with Cluster(delay_s=0.1) as cluster, timed("600 films, 0.1 s each, two of three machines killed, one added"):
@@ -244,3 +260,26 @@ def test_ray_looks_nobody_up_and_connects_to_this_computer_alone(tmp_path: Path,
     print(sorted(addresses))
     assert addresses
     assert {address for address in addresses if address not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
+
+
+@pytest.mark.network
+def test_machines_that_are_begun_as_documented_send_nothing_to_anybody_but_each_other(
+    tmp_path: Path, bundle: Path
+) -> None:
+    """Ray asks the kernel by which address of its own it would reach 8.8.8.8: no packet leaves for that."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    log = tmp_path / "calls"
+    sending = "trace=connect,sendto,sendmsg,sendmmsg,write,writev"
+    with Cluster(watched_by=("strace", "-f", "-q", "-yy", "-s", "0", "-e", sending, "-A", "-o", str(log))) as cluster:
+        cluster.add()
+        running = cluster.scale(write_folder(tmp_path / "films", 20), tmp_path / "out", bundle)
+        running.communicate(timeout=200)
+    assert running.returncode == 0
+    calls = log.read_text("ascii", "replace").splitlines()
+    assert any(cluster.host in call for call in calls)
+    known = {"127.0.0.1", "0.0.0.0", cluster.host}
+    strangers = [call for call in calls if set(re.findall(r"\d+\.\d+\.\d+\.\d+", call)) - known]
+    assert {re.sub(r"^\d+ +(\w+)\(.*inet_addr\(\"([^\"]+).*", r"\1 \2", call) for call in strangers} <= {
+        "connect 8.8.8.8"
+    }
