@@ -200,7 +200,7 @@ def build(folder: Path, flags: list[str]) -> Path:
     log.unlink(missing_ok=True)
     for left in folder.glob(f"{SCRATCH}*"):  # by a build that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch:
+    with tempfile.TemporaryDirectory(dir=place_for_building(folder), prefix=SCRATCH) as scratch:
         if system := system_of(flags):
             say(f"Building llama.cpp for every x86-64 desktop with {system.title}: 10 minutes on two idle cores, once.")
             llama_portable.build(system, llama_source.fetch(Path(scratch), log), Path(scratch), log)
@@ -208,6 +208,11 @@ def build(folder: Path, flags: list[str]) -> Path:
             _build_here(Path(scratch), log, flags)
         (wheel,) = Path(scratch).glob("llama_cpp_python-*.whl")
         return keep(wheel, folder, flags)
+
+
+def place_for_building(folder: Path) -> Path | None:
+    """A wheel's folder, or None, the system's own place, where its path has a space: pip and compilers cut it there."""
+    return None if any(map(str.isspace, str(folder))) else folder
 
 
 def _build_here(scratch: Path, log: Path, flags: list[str]) -> None:

@@ -317,6 +317,13 @@ def test_the_wheel_that_was_built_here_is_repaired() -> None:
         assert all(b"sched_yield" in archive.read(name) for name in libraries)
 
 
+def test_a_home_whose_name_has_a_space_is_no_place_to_build_in(tmp_path: Path) -> None:
+    """pip takes a list of constraints apart at spaces, and so do compilers with their flags."""
+    assert llama_wheel.place_for_building(tmp_path / "cache") == tmp_path / "cache"
+    assert llama_wheel.place_for_building(tmp_path / "Anna Berg" / "cache") is None
+    assert llama_wheel.place_for_building(tmp_path / "Anna\tBerg") is None
+
+
 def hold(folder: str, held_s: float, started: str) -> None:
     with alone(Path(folder)):
         Path(started).touch()
