@@ -44,6 +44,8 @@ LEFT_OUT = (
 )
 COMMON_FILE, COMMON = "CMakeLists.txt", "set(LLAMA_BUILD_COMMON ON CACHE"
 """What llama.cpp's own programs share: 53 of 236 files to compile, and nothing of ours uses it."""
+PATHS_FILE, PATHS = "CMakeLists.txt", "set(CMAKE_BUILD_WITH_INSTALL_RPATH FALSE)"
+"""Else a library first names its build's folder, and keeps as much room as that name had letters."""
 KINDS_FILE = "vendor/llama.cpp/ggml/src/CMakeLists.txt"
 NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "cooperlake", "sapphirerapids")
 """AMX ends the process (decision 0001); numpy asks for SSE 4.2; the others gain little over their neighbours."""
@@ -80,7 +82,7 @@ class System:
     @property
     def recipe(self) -> tuple[str, ...]:
         """What a wheel depends on beside the flags and the source."""
-        return (ZIG, PACKER, self.target, *NOT_BUILT, COMMON, *self.exporting, *self.licences)
+        return (ZIG, PACKER, self.target, *NOT_BUILT, COMMON, PATHS, *self.exporting, *self.licences)
 
 
 EXPORTING, EXPORTING_REPAIRED = "defined(_WIN32) && !defined(__MINGW32__)", "defined(_WIN32)"
@@ -115,6 +117,7 @@ def system_of(flags: list[str]) -> System | None:
 def build(system: System, source: Path, scratch: Path, log: Path) -> None:
     """Put the wheel into scratch. source: as `llama_source.fetch` leaves it. Raises SetupError."""
     narrow(source)
+    forget_folder(source)
     export_by_name(system, source)
     zig = compiler(scratch, log)
     add_licences(system, zig, source)
@@ -140,6 +143,11 @@ def narrow(source: Path) -> None:
     for kind in NOT_BUILT:
         _change(source / KINDS_FILE, rf"^ *ggml_add_cpu_backend_variant\({kind}[ )].*\n", "", kind)
     _change(source / COMMON_FILE, re.escape(COMMON), COMMON.replace(" ON ", " OFF "), "LLAMA_BUILD_COMMON")
+
+
+def forget_folder(source: Path) -> None:
+    """Let libraries look for each other beside themselves from the start. Raises SetupError as narrow does."""
+    _change(source / PATHS_FILE, re.escape(PATHS), PATHS.replace("FALSE", "TRUE"), "CMAKE_BUILD_WITH_INSTALL_RPATH")
 
 
 def export_by_name(system: System, source: Path) -> None:

@@ -404,6 +404,15 @@ def test_a_source_with_another_list_of_cpus_is_refused(tmp_path: Path) -> None:
         llama_portable.narrow(tmp_path)
 
 
+def test_libraries_keep_no_room_for_the_name_of_the_folder_that_they_were_built_in(tmp_path: Path) -> None:
+    """Bytes differed with its length: 61 more for a path of 61 more letters."""
+    (tmp_path / "CMakeLists.txt").write_text("if()\n    set(CMAKE_BUILD_WITH_INSTALL_RPATH FALSE)\nendif()\n")
+    llama_portable.forget_folder(tmp_path)
+    assert "set(CMAKE_BUILD_WITH_INSTALL_RPATH TRUE)" in (tmp_path / "CMakeLists.txt").read_text()
+    with pytest.raises(SetupError, match="CMAKE_BUILD_WITH_INSTALL_RPATH 0 times"):
+        llama_portable.forget_folder(tmp_path)
+
+
 def test_the_wheel_for_many_cpus_asks_for_the_least_and_is_kept_beside_the_native_one(monkeypatch) -> None:
     monkeypatch.setattr(llama_wheel.platform, "system", lambda: "Linux")
     monkeypatch.setattr(llama_wheel.platform, "machine", lambda: "x86_64")
