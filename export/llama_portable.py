@@ -42,9 +42,10 @@ LEFT_OUT = (
     "llama_cpp/lib/pkgconfig/**",
     "llama_cpp/lib/*.a",  # what another program would be linked with, on Windows
 )
-COMMON_FILE, COMMON = "CMakeLists.txt", "set(LLAMA_BUILD_COMMON ON CACHE"
+PACKAGE_FILE = "CMakeLists.txt"
+COMMON = "set(LLAMA_BUILD_COMMON ON CACHE"
 """What llama.cpp's own programs share: 53 of 236 files to compile, and nothing of ours uses it."""
-PATHS_FILE, PATHS = "CMakeLists.txt", "set(CMAKE_BUILD_WITH_INSTALL_RPATH FALSE)"
+PATHS = "set(CMAKE_BUILD_WITH_INSTALL_RPATH FALSE)"
 """Else a library first names its build's folder, and keeps as much room as that name had letters."""
 KINDS_FILE = "vendor/llama.cpp/ggml/src/CMakeLists.txt"
 NOT_BUILT = ("x64", "ivybridge", "piledriver", "cannonlake", "cascadelake", "cooperlake", "sapphirerapids")
@@ -142,12 +143,12 @@ def narrow(source: Path) -> None:
     """Take what is not built out of the source. Raises SetupError for a source that is another."""
     for kind in NOT_BUILT:
         _change(source / KINDS_FILE, rf"^ *ggml_add_cpu_backend_variant\({kind}[ )].*\n", "", kind)
-    _change(source / COMMON_FILE, re.escape(COMMON), COMMON.replace(" ON ", " OFF "), "LLAMA_BUILD_COMMON")
+    _change(source / PACKAGE_FILE, re.escape(COMMON), COMMON.replace(" ON ", " OFF "), "LLAMA_BUILD_COMMON")
 
 
 def forget_folder(source: Path) -> None:
     """Let libraries look for each other beside themselves from the start. Raises SetupError as narrow does."""
-    _change(source / PATHS_FILE, re.escape(PATHS), PATHS.replace("FALSE", "TRUE"), "CMAKE_BUILD_WITH_INSTALL_RPATH")
+    _change(source / PACKAGE_FILE, re.escape(PATHS), PATHS.replace("FALSE", "TRUE"), "CMAKE_BUILD_WITH_INSTALL_RPATH")
 
 
 def export_by_name(system: System, source: Path) -> None:

@@ -391,12 +391,12 @@ def test_a_kits_wheel_for_linux_has_code_for_many_cpus_and_none_with_amx(tmp_pat
     lines = [f"        ggml_add_cpu_backend_variant({kind:<14} SSE42 AVX)\n" for kind in kinds]
     (tmp_path / llama_portable.KINDS_FILE).parent.mkdir(parents=True)
     (tmp_path / llama_portable.KINDS_FILE).write_text("".join(lines))
-    (tmp_path / llama_portable.COMMON_FILE).write_text(f"{llama_portable.COMMON} BOOL FORCE)\n")
+    (tmp_path / llama_portable.PACKAGE_FILE).write_text(f"{llama_portable.COMMON} BOOL FORCE)\n")
     llama_portable.narrow(tmp_path)
     left = (tmp_path / llama_portable.KINDS_FILE).read_text()
     assert [kind for kind in kinds if kind in left] == list(cpu_backend.VARIANTS)
     assert "sapphirerapids" not in left
-    assert "LLAMA_BUILD_COMMON OFF" in (tmp_path / llama_portable.COMMON_FILE).read_text()
+    assert "LLAMA_BUILD_COMMON OFF" in (tmp_path / llama_portable.PACKAGE_FILE).read_text()
 
 
 def test_a_source_with_another_list_of_cpus_is_refused(tmp_path: Path) -> None:

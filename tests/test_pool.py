@@ -179,7 +179,7 @@ def test_who_waits_too_long_is_told_what_was_waited_for_last_and_who_is_answered
     patience.at_most(0.0, WorkerCrashed("E-SCA-019"))
     assert told.get(timeout=10).error_id == "E-SCA-019"
     lively = Patience(told.put)
-    for _ in range(10):
-        lively.at_most(0.5, WorkerCrashed("E-SCA-019"))
-        time.sleep(0.1)
+    for _ in range(8):  # longer than it has patience, but never at one go
+        lively.at_most(3.0, WorkerCrashed("E-SCA-019"))
+        time.sleep(0.5)
     assert told.empty()

@@ -39,6 +39,12 @@ def require_each_once(folder: Path, out: Path) -> None:
     assert sorted(found) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
 
 
+def require_ended(running: subprocess.Popen[bytes], said: bytes, code: int, error_id: bytes) -> None:
+    """With an exit code, and one line that names the error."""
+    assert (running.returncode, said.count(b"\n")) == (code, 1)
+    assert error_id in said
+
+
 def test_a_pool_on_this_computer_leaves_what_a_batch_leaves_and_nothing_else(tmp_path: Path, bundle: Path) -> None:
     folder = write_folder(tmp_path / "films", 60, (b"OK", b"OK", b"BAD", b"SR", b"CRASH", b"OK"))
     for path in sorted(folder.rglob("*.png"))[6:]:
@@ -143,9 +149,7 @@ def test_a_lost_head_ends_with_19_and_a_new_cluster_goes_on(tmp_path: Path, bund
         until(lambda: lines(out) > 10)
         cluster.kill(cluster.head)
         _, said = running.communicate(timeout=180)
-    assert running.returncode == 19
-    assert said.count(b"\n") == 1
-    assert b"E-SCA-019" in said
+    require_ended(running, said, 19, b"E-SCA-019")
     kept = (out / "records.jsonl").read_bytes()
     with Cluster() as cluster:
         cluster.add()
@@ -166,18 +170,14 @@ def test_a_head_that_stands_still_ends_with_19_as_a_lost_one_does(tmp_path: Path
         for process in family:
             process.suspend()
         _, said = running.communicate(timeout=180)
-    assert running.returncode == 19
-    assert said.count(b"\n") == 1
-    assert b"E-SCA-019" in said
+    require_ended(running, said, 19, b"E-SCA-019")
 
 
 def test_an_address_where_no_head_answers_is_told_within_two_minutes(tmp_path: Path, bundle: Path) -> None:
     with timed("until the command ended without a cluster"):
         running = scale(write_folder(tmp_path / "films", 1), tmp_path / "out", bundle, "--address", "127.0.0.1:1")
         _, said = running.communicate(timeout=120)
-    assert running.returncode == 14
-    assert said.count(b"\n") == 1
-    assert b"E-SCA-015" in said
+    require_ended(running, said, 14, b"E-SCA-015")
 
 
 def test_two_thousand_quick_films_have_one_record_each_and_what_a_film_costs_is_told(
