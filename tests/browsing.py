@@ -55,13 +55,25 @@ def open_page(browser: Browser, address: str, *, size: tuple[int, int] = DESK, *
         context.close()
 
 
+SHOWN = "(sessionStorage.radiograph ?? null)"
+
+
 def link(server: Serving) -> str:
     return f"http://127.0.0.1:{server.port}/#t={server.token}"
 
 
 def choose(page: Page, film: Path) -> None:
     """Give a file to the page's button, and wait for its picture."""
-    give(page, film)
+    with another_film(page):
+        give(page, film)
+
+
+@contextmanager
+def another_film(page: Page) -> Iterator[None]:
+    """Wait at the end until the picture of a film is there that was not there at the start."""
+    before = page.evaluate(SHOWN)
+    yield
+    page.wait_for_function(f"before => {SHOWN} !== before", arg=before)
     page.get_by_role("img", name="Chest radiograph").wait_for()
     page.locator(".mark-middle").wait_for(state="detached")
 

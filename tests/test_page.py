@@ -262,6 +262,58 @@ def test_one_who_waits_knows_the_place_and_asks_again_by_itself_when_all_are_tak
         third.get_by_role("button", name="Stop").click()
 
 
+def test_an_answer_never_lands_beside_a_film_that_it_was_not_asked_about(
+    browser: Browser, slow_server: Serving, slow_film: Page, phantom: Path
+) -> None:
+    ask(slow_film, "repeat 9000 first")
+    expect(slow_film.locator(".coming .said")).to_contain_text("first")
+    with visit(browser, slow_server) as waiting:
+        choose(waiting, phantom)
+        ask(waiting, "repeat 9000 second")
+        expect(waiting.get_by_text("Place 1 in the queue")).to_be_visible()
+        for page in (waiting, slow_film):  # one's words are to come, the other's are coming
+            choose(page, phantom)
+        for page in (waiting, slow_film):
+            ask(page, "third")
+            answered(page)
+            assert page.locator(".turn").all_inner_texts() == [page.locator(".turn").first.inner_text()]
+            assert page.locator(".question").inner_text().endswith("third")
+            assert not re.search("first|second", page.locator(".turns").inner_text())
+    assert slow_server.get("/api/v1/status").json["queue"] == {"waiting": 0, "busy": False}
+
+
+def test_while_another_film_comes_nothing_is_asked_about_this_one(film: Page, phantom: Path) -> None:
+    field, usual = film.get_by_label("Your question"), film.get_by_role("button", name=DESCRIBE)
+    field.fill("Is the heart")
+    film.route("**/api/v1/radiographs?*", lambda _: None)  # it never arrives
+    give(film, phantom)
+    expect(field).to_be_disabled()
+    expect(usual).to_be_disabled()
+    film.get_by_role("button", name="Cancel").click()
+    expect(usual).to_be_enabled()
+    expect(field).to_have_value("Is the heart")
+    field.press("Enter")
+    answered(film)
+
+
+def test_another_way_to_read_a_film_that_was_left_brings_it_not_back(film: Page, phantom: Path) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    film.route("**/reading", hold)
+    film.get_by_role("button", name="Compare").click()
+    film.get_by_role("button", name="Answer from this").click()
+    choose(film, phantom)
+    with film.expect_response("**/reading"):
+        held[0].continue_()
+    ask(film, "Is the heart enlarged?")
+    answered(film)
+    film.get_by_text("How this was made").click()
+    expect(film.locator(".made dd").get_by_text("mimic-jpg", exact=True)).to_be_visible()
+
+
 def test_a_follow_up_stands_below_and_enter_with_shift_breaks_the_line(film: Page) -> None:
     film.get_by_role("button", name=DESCRIBE).click()
     answered(film)

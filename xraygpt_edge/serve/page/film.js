@@ -58,6 +58,7 @@ export async function showAgain() {
   if (!id) return;
   try {
     const radiograph = await json("GET", `radiographs/${id}`);
+    if (sessionStorage.getItem("radiograph") !== id) return;
     const conversation = sessionStorage.getItem("conversation") ?? "";
     const turns = radiograph.answers.filter((/** @type {any} */ each) => each.conversation === conversation).map(finished);
     set({ radiograph, conversation: turns.length ? conversation : "", turns });
@@ -81,7 +82,7 @@ function finished(answer) {
 export async function readOtherwise(options) {
   const { radiograph } = get();
   const read = await json("POST", `radiographs/${radiograph.id}/reading`, { body: options });
-  set({ radiograph: { ...radiograph, ...read } });
+  if (get().radiograph?.id === radiograph.id) set({ radiograph: { ...get().radiograph, ...read } });
 }
 
 export async function forget() {

@@ -110,6 +110,7 @@ export async function openRow(row) {
   const { radiograph, place } = get();
   if (place !== "radiograph" || radiograph?.input.sha256 !== row.sha256 || !row.answers.length) return;
   const { answers } = await json("POST", `runs/${run.id}/files/${row.n}/open`, { body: { radiograph: radiograph.id } });
+  if (get().radiograph?.id !== radiograph.id) return;
   sessionStorage.setItem("conversation", answers[0].conversation);
   const turns = answers.map((/** @type {any} */ each) => (
     { question: each.question, kind: "done", text: each.text, note: "", answer: each, trouble: null, id: each.answer }));

@@ -58,8 +58,16 @@ export function onChange(given) {
   draw(state);
 }
 
-/** Everything that belonged to a radiograph, gone. */
+/** Ends when the radiograph is left: what was asked about it lands nowhere else. */
+let looking = new AbortController();
+
+/** @returns {AbortSignal} */
+export const filmSignal = () => looking.signal;
+
+/** Everything that belonged to a radiograph, gone; nothing that was asked about it goes on. */
 export function clearFilm() {
+  looking.abort();
+  looking = new AbortController();
   sessionStorage.removeItem("radiograph");
   sessionStorage.removeItem("conversation");
   set({ radiograph: null, turns: [], conversation: "", refused: null, sending: null, remark: "" });

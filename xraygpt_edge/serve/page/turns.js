@@ -1,30 +1,32 @@
 /** Questions and their answers, word by word. */
 
 import { events, json, refusal, Refusal } from "./api.js";
-import { announce, get, readStatus, set } from "./state.js";
+import { announce, filmSignal, get, readStatus, set } from "./state.js";
 import { words } from "./words.js";
 
 const MOST_TABS = 6;
-/** @type {AbortController | null} */
-let asking = null;
+const UNDER_WAY = new Set(["asked", "queued", "coming"]);
+let asking = new AbortController();
 
-/** Whether an answer is under way in this window. */
-export const isAsking = () => asking !== null;
+/** Whether the latest answer is not complete yet. */
+export const isUnderWay = () => UNDER_WAY.has(last()?.kind);
 
-/** @param {string} question  As it is shown. @param {object} [asked]  As it is sent. */
+/**
+ * Ask about the radiograph that is shown; what comes after it has been left is not shown.
+ * @param {string} question  As it is shown. @param {object} [asked]  As it is sent.
+ */
 export async function ask(question, asked = { question }) {
-  if (asking) return;
+  if (isUnderWay() || get().sending) return;
   asking = new AbortController();
-  const { signal } = asking;
+  const left = filmSignal();
+  const signal = AbortSignal.any([asking.signal, left]);
   const turns = get().turns;
   set({ turns: [...turns, { question, asked, kind: "asked", text: "", note: words.ask.sent, answer: null, trouble: null, id: "" }] });
   try {
     await inATab(() => untilTaken(asked, signal));
   } catch (error) {
-    fail(error);
+    if (!left.aborted) fail(error);
   } finally {
-    asking = null;
-    set({});
     readStatus();
   }
 }
@@ -32,8 +34,9 @@ export async function ask(question, asked = { question }) {
 /** Keep what was said, and end. One that waits is given up. */
 export function stop() {
   const { id, kind } = last();
-  if (kind === "coming" && id) json("DELETE", `answers/${id}`).catch(() => asking?.abort());
-  else asking?.abort();
+  const own = asking;
+  if (kind === "coming" && id) json("DELETE", `answers/${id}`).catch(() => own.abort());
+  else own.abort();
 }
 
 /** Begin anew about the same radiograph. */
@@ -54,12 +57,14 @@ export function askAgain(turn) {
  */
 export async function draw({ id, isDrawing }) {
   if (isDrawing) return;
+  const left = filmSignal();
   const change = (/** @type {Partial<import("./state.js").Turn>} */ changes) =>
     set({ turns: get().turns.map((turn) => (turn.id === id ? { ...turn, ...changes } : turn)) });
   change({ isDrawing: true, note: words.trust.drawing });
   try {
     await inATab(async () => {
-      for await (const { event, data } of events(`answers/${id}/maps`, {}, new AbortController().signal)) {
+      for await (const { event, data } of events(`answers/${id}/maps`, {}, left)) {
+        left.throwIfAborted();
         if (event === "queued") change({ note: words.ask.waiting(data.position, data.wait_s) });
         if (event === "started") change({ note: words.trust.drawing });
         if (event === "failed") throw refusal(data, 0);
@@ -69,6 +74,7 @@ export async function draw({ id, isDrawing }) {
     });
     announce(words.trust.drawn);
   } catch (error) {
+    if (left.aborted) return;
     if (!(error instanceof Refusal)) throw error;
     change({ isDrawing: false, note: error.message || words.ask.lost });
   }
@@ -117,6 +123,7 @@ async function follow(asked, signal) {
   const body = conversation ? { ...asked, conversation } : asked;
   const sentences = new Sentences();
   for await (const { event, data } of events(`radiographs/${radiograph.id}/answers`, body, signal)) {
+    signal.throwIfAborted();
     if (event === "queued") change({ kind: "queued", id: data.answer, note: words.ask.waiting(data.position, data.wait_s) });
     if (event === "started") change({ kind: "coming", id: data.answer, note: words.ask.thinking });
     if (event === "text") {
