@@ -15,7 +15,7 @@ from export import llama_portable
 
 WINE = shutil.which("wine") or "wine"
 
-needs_wine = pytest.mark.skipif(shutil.which("wine") is None, reason="Wine is not installed (Debian: wine64)")
+needs_wine = pytest.mark.skipif(shutil.which("wine") is None, reason="Wine is not installed (Debian: wine, wine64)")
 
 
 def windows_path(path: Path) -> str:
