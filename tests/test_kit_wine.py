@@ -1,6 +1,7 @@
 """What cmd does with the scripts of a kit for Windows, as far as Wine's cmd is like Windows' own.
 
-Wine has no certutil, and no Python for Windows is to be had here: a small program and Wine's own cmd stand in for them.
+Wine's certutil hashes nothing, and no Python for Windows is to be had here: a small program and Wine's own cmd stand in
+for them.
 """
 
 from __future__ import annotations
@@ -29,11 +30,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), needs_wine]
 def windows(tmp_path_factory):
     """The environment of a Windows of its own, its drive C, and a certutil."""
     folder = tmp_path_factory.mktemp("wine")
-    tools = folder / "tools"
-    tools.mkdir()
-    compiled(Path(__file__).with_name("certutil.c"), tools, "-lbcrypt")
+    own = compiled(Path(__file__).with_name("certutil.c"), folder, "-lbcrypt")
     with a_windows(folder) as environment:
-        yield {**environment, "WINEPATH": windows_path(tools)}
+        shutil.copyfile(own, folder / "c" / "drive_c" / "windows" / "system32" / own.name)
+        yield {**environment, "WINEDLLOVERRIDES": "certutil.exe=n"}  # else Wine takes its own all the same
 
 
 def write(path, text):
