@@ -36,7 +36,7 @@ FLAGS = (
     "-DLLAMA_OPENSSL=OFF",
 )
 HALF_WIDE = "-mprefer-vector-width=256"
-"""Loops that zig widens by itself take 256 bits: with 512 an answer lost 3 % on Zen 4 (decision 0001)."""
+"""Of loops that zig widens by itself, in bits: with 512 one thread of Zen 4 answered 3 % slower (docs/log.md)."""
 LEFT_OUT = (
     "include/**",
     "lib/**",
