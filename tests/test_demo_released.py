@@ -118,3 +118,41 @@ def stopping(function: Callable[..., object], at: int) -> Callable[..., object]:
         return function(*given)
 
     return stopped
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoints_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped checkpoints as a bundle, as the published ones become one."""
+    from export.demo import source
+    from tests.export_fixtures import export
+
+    out = tmp_path_factory.mktemp("trained") / "demo-released"
+    export(source(checkpoints_folder, "released"), out, "int8,fp32", "Q8_0,F16")
+    return out
+
+
+@pytest.mark.long
+def test_its_answers_come_from_the_image(trained: Path) -> None:
+    from export.demo.evaluation import TEST_SEEDS, score_bundle
+
+    scores = score_bundle(trained, "ONNX int8 + quantized", TEST_SEEDS[:100])
+    assert scores.f1 >= 0.75
+    assert scores.yes_no >= 0.8
+    assert scores.f1_permuted <= 0.15
+    assert scores.mirrored_f1 >= 0.7
+    assert scores.mirrored_f1_unswapped <= 0.25
+
+
+@pytest.mark.long
+def test_its_maps_point_at_what_was_drawn(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export import trust_maps, trust_profile
+    from export.demo import reference_films
+    from xraygpt_edge.trust import maps
+
+    monkeypatch.setattr(reference_films, "PROFILE_SEEDS", reference_films.PROFILE_SEEDS[:300])
+    found = trust_profile.write(trained)
+    with trust_profile.opened(trained) as model:
+        seen = trust_maps.films(model, found, least=60)
+        falls = [maps.falls(film.image, film.covered, found.read_outs) for film in seen]
+        assert trust_maps.pointed(seen, lambda number, _, place: falls[number][place]).hit.mean() >= 0.75
+        assert trust_maps.shuffled_encoder(model, found, seen).figure.value <= 0.25

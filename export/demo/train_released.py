@@ -58,7 +58,7 @@ class Lesson:
         return self.rate * min(1.0, (step + 1) / WARM, (self.steps - step) / (FALLING * self.steps))
 
 
-SEE, SPEAK = Lesson("see", 4000, 1.1e-3, 12), Lesson("speak", 400, 4e-4, 6)
+SEE, SPEAK = Lesson("see", 4000, 1.1e-3, 12), Lesson("speak", 1600, 4e-4, 6)
 
 
 @dataclass(frozen=True, slots=True)
