@@ -127,6 +127,18 @@ def test_who_answers_among_many_says_the_same_while_a_prefix_is_continued(shared
     assert [stream.result().token_ids for stream in streams] == before
 
 
+@pytest.mark.parametrize("slots", ["scheduler", "shared"])
+def test_a_panel_of_the_full_model_s_length_is_one_decode(
+    slots: str, decodes: list[list[Span]], request: pytest.FixtureRequest
+) -> None:
+    asked = request.getfixturevalue(slots)
+    prefix = asked.prefill(Prompt((tuple(range(100, 173)), image())))  # 75 positions
+    given = [[100 + question] * (12 + (question < 4)) for question in range(14)]  # 172 in Vicuna's tokens
+    decodes.clear()
+    asked.first_logits_behind(prefix, given)
+    assert [sum(len(span.content) for span in spans) for spans in decodes] == [172]
+
+
 def test_what_several_continuations_begin_with_is_computed_once(
     scheduler: Scheduler, decodes: list[list[Span]]
 ) -> None:

@@ -55,8 +55,8 @@ TRUST: dict[str, Entry] = {
     "E-TRU-010": Entry(
         2,
         "no map can be drawn for this model",
-        "Maps were held against drawn findings for models with one image embedding a film. For others nobody has "
-        "measured whether they point at anything, so they are off.",
+        "Maps reached their goals on drawn findings for models with one image embedding a film. With 32 they missed "
+        "some, and nobody has measured others, so they are off.",
         "Ask without --map.",
         "The answer is not affected.",
     ),
