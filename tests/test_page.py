@@ -218,6 +218,19 @@ def test_every_value_is_shown_as_its_window_says(page: Page, tmp_path: Path) -> 
     assert np.abs(np.array(row) - wanted)[8:-8].max() < 4
 
 
+def test_the_picture_is_never_black_while_the_window_changes_its_size(film: Page) -> None:
+    film.get_by_role("img", name=PICTURE).evaluate(
+        """canvas => { const pen = canvas.getContext('2d'); window.dark = window.frames_seen = 0; (function look() {
+            const { width, height } = canvas, shown = pen.getImageData(0, height / 2, width, 1).data;
+            window.frames_seen++; window.dark += shown.every((value, i) => i % 4 === 3 || value === 0);
+            requestAnimationFrame(look); })() }"""
+    )
+    for width in range(1000, 1440, 40):
+        film.set_viewport_size({"width": width, "height": 900 - width // 4})
+        pixels(film)
+    assert film.evaluate("[window.dark, window.frames_seen > 20]") == [0, True]
+
+
 def test_compare_shows_both_views_and_the_chosen_one_answers(film: Page) -> None:
     film.get_by_role("button", name="Compare").click()
     answering = film.locator(".model-view.answers")

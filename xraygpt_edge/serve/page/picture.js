@@ -1,6 +1,6 @@
 /** The radiograph as radiologists expect it: windowed, zoomed and moved; never turned, never mirrored. */
 
-import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { draw, fetchSamples, fitting, REDUCED_PX, settled, zoomed, zoomOf } from "./canvas.js";
 import { Compare } from "./compare.js";
 import { forget } from "./film.js";
@@ -115,10 +115,8 @@ function Stage({ film, look, does, size, stage, setStage, shown }) {
       finger: () => now.current.look.finger, isSpaceHeld: () => space().isHeld, spaceUsed: () => (space().isUsed = true),
     });
   }, []);
-  useEffect(() => {
-    if (!shown.samples || stage.columns < 2) return;
-    const due = requestAnimationFrame(() => canvas.current && draw(canvas.current, shown.samples, size, look.place, table));
-    return () => cancelAnimationFrame(due);
+  useLayoutEffect(() => { // at once: a canvas of another size is black until it is drawn on
+    if (shown.samples && stage.columns > 1) draw(canvas.current, shown.samples, size, settled(look.place, stage, size), table);
   }, [shown.samples, look.place, table, stage]);
   const [low, high] = [look.window.low, look.window.high].map(Math.round);
   const label = words.picture.label(`${size.columns} × ${size.rows}`, low, high, look.isInverted);
