@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from xraygpt_edge.bundle import ImageRecipe
 
@@ -25,6 +25,8 @@ class ImageFacts:
     """What was left out of which file."""
     unrounded: tuple[str, ...] = ()
     """Layers whose products stay in fp32 when the others become int8."""
+    outputs: tuple[str, ...] = ("rows",)
+    """Names of what the module gives, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,14 @@ class ImagePath:
     """The original image path in torch."""
 
     module: nn.Module
-    """float32 (batch, 3, size, size) to float32 (batch, image_tokens, width)."""
+    """float32 (batch, 3, size, size) to float32 (batch, image_tokens, width), or that and what else `outputs` names."""
     facts: ImageFacts
+
+    def rows(self, image: Tensor) -> Tensor:
+        """Image embeddings (batch, image_tokens, width)."""
+        found = self.module(image)
+        rows: Tensor = found if self.facts.outputs == ("rows",) else found[0]
+        return rows
 
 
 def left_out_note(source: str, names: tuple[str, ...]) -> tuple[str, ...]:

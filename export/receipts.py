@@ -42,7 +42,7 @@ def tensors(recipe: ImageRecipe) -> list[NDArray[np.float32]]:
 @torch.no_grad()
 def reference_embeddings(path: ImagePath) -> list[NDArray[np.float32]]:
     """Image embeddings (n_image_tokens, n_embd) of each drawn picture by the original image path."""
-    return [path.module(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
+    return [path.rows(torch.from_numpy(tensor)).numpy()[0] for tensor in tensors(path.facts.recipe)]
 
 
 def make_cases(

@@ -46,6 +46,10 @@ class RowsConfig(OnnxConfig):
     NORMALIZED_CONFIG_CLASS = NormalizedVisionConfig
     DUMMY_INPUT_GENERATOR_CLASSES: ClassVar[tuple[type, ...]] = (ImageGenerator,)
 
+    def __init__(self, config: Any, names: Sequence[str]) -> None:
+        super().__init__(config)
+        self._names = names
+
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
         """float32 (batch, 3, size, size)."""
@@ -53,8 +57,8 @@ class RowsConfig(OnnxConfig):
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:
-        """float32 (batch, rows, n_embd)."""
-        return {"rows": {0: "batch"}}
+        """float32 (batch, rows, n_embd), and what else the image path gives."""
+        return {name: {0: "batch"} for name in self._names}
 
 
 def export_fp32(path: ImagePath, target: Path) -> None:
@@ -62,7 +66,7 @@ def export_fp32(path: ImagePath, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     with _quiet():
-        export(path.module, RowsConfig(path.module.config), target, opset=OPSET)
+        export(path.module, RowsConfig(path.module.config, path.facts.outputs), target, opset=OPSET)
     model = onnx.load(target, load_external_data=False)
     _strip_trace(model)
     onnx.save(model, target)

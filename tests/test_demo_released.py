@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.export
@@ -48,7 +49,7 @@ def test_its_checkpoints_are_read_as_the_published_ones_and_give_the_rows_that_w
     path = source(tmp_path, "released").load_image()
     assert (path.facts.kind, path.facts.image_tokens, path.facts.width) == ("released", 32, 256)
     with torch.no_grad():
-        np.testing.assert_allclose(path.module(encoder.normalise(pictures)), wanted, atol=1e-4)
+        np.testing.assert_allclose(path.rows(encoder.normalise(pictures)), wanted, atol=1e-4)
     assert cells.shape == (2, 49, 88)
 
 
@@ -95,7 +96,7 @@ def test_training_that_was_stopped_goes_on_to_the_weights_of_one_that_was_not(
     monkeypatch.setattr(lessons, "KEEP_EVERY", 1)
 
     def trained(keep: Path) -> dict[str, torch.Tensor]:
-        taught = lessons.train_released(teacher.encoder, teacher.speaker, pictures, pictures, 0, keep)
+        taught = lessons.train_released(teacher.image_path.module, teacher.speaker, pictures, pictures, 0, keep)
         return taught.state_dict()
 
     whole = trained(tmp_path / "whole.pt")
@@ -141,6 +142,25 @@ def test_its_answers_come_from_the_image(trained: Path) -> None:
     assert scores.f1_permuted <= 0.15
     assert scores.mirrored_f1 >= 0.7
     assert scores.mirrored_f1_unswapped <= 0.25
+
+
+@pytest.mark.long
+def test_a_film_that_it_sees_badly_is_recognised(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export import trust_profile
+    from export.demo import reference_films
+    from xraygpt_edge.trust.film import seen
+
+    monkeypatch.setattr(reference_films, "PROFILE_SEEDS", reference_films.PROFILE_SEEDS[:300])
+    distances = trust_profile.write(trained).films
+    with trust_profile.opened(trained) as model:
+
+        def flagged(draw: Callable[[int], NDArray[np.uint8]]) -> float:
+            films = reference_films.films(model, {seed: draw(seed) for seed in reference_films.CLEAN_SEEDS[:100]})
+            return np.mean([distances.distance(seen(film.encode())) > distances.threshold for film in films])
+
+        assert flagged(reference_films.badly_seen) >= 0.65
+        assert flagged(reference_films.clean) <= 0.05
+        assert flagged(lambda seed: 255 - reference_films.clean(seed)) >= 0.95
 
 
 @pytest.mark.long

@@ -156,8 +156,8 @@ def test_an_image_is_encoded_once_for_many_questions(tiny: XrayGPT, film: Path, 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each image that is encoded from now on."""
-    found, embed = list[int](), Encoder.embed
-    monkeypatch.setattr(Encoder, "embed", lambda self, *a: (found.append(1), embed(self, *a))[1])
+    found, encode = list[int](), Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, *a: (found.append(1), encode(self, *a))[1])
     return found
 
 

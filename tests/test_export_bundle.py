@@ -222,7 +222,7 @@ def test_a_defect_in_the_image_path_shows_against_the_original(tmp_path, monkeyp
 
     def distance():
         with torch.no_grad():
-            return np.abs(released_source().load_image().module(pixels).numpy()[0] - wanted).max()
+            return np.abs(released_source().load_image().rows(pixels).numpy()[0] - wanted).max()
 
     assert distance() < 1e-4
     owner, name, value = DEFECTS[defect]

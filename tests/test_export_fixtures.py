@@ -1,11 +1,13 @@
 """What the original modules computed, and what our bundles compute: the same."""
 
+# ruff: noqa: E402 - without torch the file is skipped before it imports anything that needs it
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 from tests.export_fixtures import MEDCLIP, RELEASED, expected, export, medclip_source, released_source
 from xraygpt_edge import XrayGPT
@@ -69,6 +71,24 @@ def test_rows_are_those_of_the_original(bundle, precision):
             assert cosine.min() >= COSINES[precision]
             if precision == "fp32":
                 np.testing.assert_allclose(rows, wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("precision", "within"), [("fp32", 1e-4), ("fp16", 1e-2), ("int8", 0.2)])
+def test_beside_the_rows_stands_what_the_original_sees_in_the_patches(released, precision, within):
+    _, arrays = expected(RELEASED)
+    encoder = released_source().load_image().module.encoder
+    with XrayGPT.load(released, device="cpu", vision=precision) as model:
+        for n in images(arrays):
+            image = model.encode(RELEASED / f"images/{n}.png")
+            with torch.no_grad():
+                patches = encoder(pixel_values=torch.from_numpy(arrays[f"pixels_{n}"])).last_hidden_state[0, 1:].numpy()
+            wanted = np.concatenate([patches.mean(axis=0), patches.std(axis=0)])
+            np.testing.assert_allclose(image.patches, wanted, atol=within * np.abs(wanted).max(), rtol=0)
+
+
+def test_an_encoder_without_a_q_former_tells_its_rows_alone(medclip):
+    with XrayGPT.load(medclip, device="cpu") as model:
+        assert model.encode(MEDCLIP / "images/0.png").patches is None
 
 
 def texts_of(case, model):

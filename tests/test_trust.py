@@ -20,6 +20,7 @@ from xraygpt_edge.generation.llama import LlamaContext
 from xraygpt_edge.records import Trust
 from xraygpt_edge.trust import assess, checking, metrics, panel, profile, reference
 from xraygpt_edge.trust.assess import Told, assess_told
+from xraygpt_edge.trust.film import seen
 from xraygpt_edge.trust.profile import Profile
 from xraygpt_edge.trust.reference import Observed
 
@@ -98,8 +99,8 @@ def test_badly_seen_films_lie_farther_from_the_reference_films_than_clean_ones(m
         film.encode()
         for film in trusted.films(model, reference_films.BADLY_SEEN_SEEDS[:20], reference_films.badly_seen)
     ]
-    far = np.array([found.films.distance(image.embeddings) for image in images])
-    near = np.array([found.films.distance_of(one.features) for one in observed.observations])
+    far = np.array([found.films.distance(seen(image)) for image in images])
+    near = np.array([found.films.distance(one.seen) for one in observed.observations])
     distances, is_far = np.concatenate([far, near]), np.arange(len(far) + len(near)) < len(far)
     assert metrics.auc(distances, is_far) > 0.85
 

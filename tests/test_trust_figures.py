@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xraygpt_edge.findings import Place
@@ -46,24 +46,24 @@ def test_a_film_among_the_reference_films_is_near_and_one_in_another_direction_i
     films = RANDOM.normal(0, 1, (200, 20)) @ np.diag(np.linspace(3, 0.1, 20))
     reference = film.fit(films)
     assert len(reference.axes) == 19
-    distances = np.array([reference.distance_of(one) for one in films])
+    distances = np.array([reference.distance(one) for one in films])
     assert (distances > reference.threshold).mean() <= 0.02
     strange = np.zeros(20)
     strange[-1] = 5
-    assert reference.distance_of(strange) > 10 * reference.threshold
+    assert reference.distance(strange) > 10 * reference.threshold
 
 
 def test_the_threshold_of_a_film_comes_from_films_that_were_held_out() -> None:
     films = RANDOM.normal(0, 1, (60, 200))
     reference = film.fit(films)
-    own = np.quantile([reference.distance_of(one) for one in films], 0.99)
+    own = np.quantile([reference.distance(one) for one in films], 0.99)
     assert reference.threshold > 1.2 * own
 
 
 def test_films_that_do_not_differ_have_a_distance_and_another_film_is_far_from_them() -> None:
     reference = film.fit(np.ones((50, 8)))
-    assert reference.distance_of(np.ones(8)) <= reference.threshold
-    assert reference.distance_of(np.full(8, 2.0)) > reference.threshold
+    assert reference.distance(np.ones(8)) <= reference.threshold
+    assert reference.distance(np.full(8, 2.0)) > reference.threshold
 
 
 def test_several_image_embeddings_are_measured_by_their_mean_beside_their_deviation() -> None:
@@ -108,13 +108,18 @@ def test_labels_of_one_class_alone_are_too_few() -> None:
         calibration.fit(z, said, np.zeros_like(truth))
 
 
+LAST_BIT = 2**-52
+"""numpy's exponential may differ in it between places of one array."""
+
+
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=20), st.booleans())
+@example(values=[0.0, -6.977584381778062e-17], said=False)
 def test_verdicts_never_fall_where_log_odds_rise(values, said) -> None:
     found = calibration.fit(*decisions())
     rank = {"absent": 0, "unsure": 1, "present": 2}
     z = np.sort(np.array(values))[:, None] * np.ones(3)
     p = found.joined.probabilities(z, np.full(z.shape, said))
-    assert (np.diff(p, axis=0) >= 0).all()
+    assert (np.diff(p, axis=0) >= -LAST_BIT).all()
     for finding in range(3):
         verdicts = [rank[found.band.verdict(finding, float(one))] for one in p[:, finding]]
         assert verdicts == sorted(verdicts)

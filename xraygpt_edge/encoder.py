@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+PATCHES = "patches"
+"""Name of an encoder file's second output, where it has one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What an encoder makes of one image."""
+
+    embeddings: NDArray[np.float32]
+    """(n_image_tokens, n_embd)."""
+    patches: NDArray[np.float32] | None
+    """(2 * width,) mean and standard deviation of the encoder's own patches, where a Q-Former comes between them and
+    the embeddings; else None."""
 
 
 class Encoder:
@@ -27,7 +41,9 @@ class Encoder:
     def __init__(self, session: InferenceSession, size_px: int) -> None:
         self._session, self._size_px = session, size_px
         self._thread = NativeThread("vision")
-        self.n_image_tokens, self.n_embd = (int(n) for n in session.get_outputs()[0].shape[1:])
+        rows, *more = session.get_outputs()
+        self.n_image_tokens, self.n_embd = (int(n) for n in rows.shape[1:])
+        self._outputs = [rows.name, *(output.name for output in more if output.name == PATCHES)]
         self.providers: tuple[str, ...] = tuple(session.get_providers())
 
     @classmethod
@@ -47,28 +63,28 @@ class Encoder:
             raise RuntimeMissing("E-RUN-003", "ONNX Runtime fell back to the CPU")
         return cls(session, size_px)
 
-    def embed(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> NDArray[np.float32]:
+    def encode(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> Encoded:
         """Encode one image.
 
         tensor: (1, 3, size, size), RGB, normalised with the bundle's mean and std.
-        Returns (n_image_tokens, n_embd). Raises UnusableOutput for NaN or Inf before or after the encoder.
+        Raises UnusableOutput for NaN or Inf before or after the encoder.
         """
         expected = (1, 3, self._size_px, self._size_px)
         if tensor.shape != expected or tensor.dtype != np.float32:
             raise BundleIncompatible("E-BND-024", f"{tensor.shape} {tensor.dtype}, expected {expected} float32")
         require_finite("image tensor", tensor)
-        rows: NDArray[np.float32] = self._thread.call(lambda: self._run(tensor), deadline)[0]
+        rows, *more = self._thread.call(lambda: self._run(tensor), deadline)
         require_finite("image embeddings", rows)
-        return rows
+        return Encoded(rows, more[0] if more else None)
 
     def close(self) -> None:
         """Give the encoder's memory back."""
         self._thread.close()
         del self._session
 
-    def _run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        (rows,) = self._session.run(None, {self._session.get_inputs()[0].name: tensor})
-        return np.asarray(rows, dtype=np.float32)
+    def _run(self, tensor: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        found = self._session.run(self._outputs, {self._session.get_inputs()[0].name: tensor})
+        return [np.asarray(of_batch[0], dtype=np.float32) for of_batch in found]
 
 
 def _utf_8(path: Path) -> str:

@@ -47,6 +47,8 @@ class EncodedImage:
     wait_s: float = 0.0
     """For the encoder to be loaded."""
     vision_s: float = 0.0
+    patches: NDArray[np.float32] | None = None
+    """What the encoder's patches tell beside the embeddings, as `Encoded.patches`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,8 +278,9 @@ class XrayGPT:
         recipe = self.parts.plan.bundle.manifest.image
         radiograph = with_warnings(radiograph, recipe)
         model_view = np.asarray(fit(radiograph.pixels, recipe))
-        embeddings = self.parts.encode(normalised(model_view, recipe), deadline)
-        return EncodedImage(radiograph.source, embeddings, model_view, read_s, wait_s, watch.lap_s())
+        found = self.parts.encode(normalised(model_view, recipe), deadline)
+        times_s = (read_s, wait_s, watch.lap_s())
+        return EncodedImage(radiograph.source, found.embeddings, model_view, *times_s, found.patches)
 
     def prompt(self, embeddings: NDArray[np.float32], ask: Ask) -> Prompt:
         """Place a question around image embeddings."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xraygpt_edge import loading
 from xraygpt_edge.devices import trim_memory
-from xraygpt_edge.encoder import Encoder
+from xraygpt_edge.encoder import Encoded, Encoder
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.loading import LoadPlan
 from xraygpt_edge.native import Deadline, NativeThread, wait
@@ -54,15 +54,15 @@ class Parts:
         scheduler = self._scheduler
         return scheduler.prompt_progress if scheduler else (0, 0)
 
-    def encode(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> NDArray[np.float32]:
-        """Encode one image tensor into image embeddings (n_image_tokens, n_embd), one caller after another.
+    def encode(self, tensor: NDArray[np.float32], deadline: Deadline | None = None) -> Encoded:
+        """Encode one image tensor, one caller after another.
 
-        No decode runs meanwhile: both need all cores. Raises what `Encoder.embed` raises.
+        No decode runs meanwhile: both need all cores. Raises what `Encoder.encode` raises.
         """
         with self._encoding:
             encoder = wait(self._begin_encoder())
             with self._scheduler.paused() if self._scheduler else nullcontext():
-                return encoder.embed(tensor, deadline)
+                return encoder.encode(tensor, deadline)
 
     def close(self) -> None:
         """Give the memory back; what is still being loaded is left to the end of the process."""

@@ -14,6 +14,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import nn
 from transformers import LlamaForCausalLM
 
+from export.image_path import ImagePath
 from export.prompts import XRAYGPT
 from xraygpt_edge.engine import EncodedImage
 from xraygpt_edge.generation.answer import clean_answer
@@ -30,18 +31,20 @@ NOWHERE = Source(sha256="", format="dicom", rows=0, columns=0, profile="mimic-jp
 class Original:
     """Encoder with projector, and the language model."""
 
-    encoder: nn.Module
+    image_path: ImagePath
     speaker: Speaker
 
     @classmethod
     def load(cls, folder: Path, form: Form = "paper") -> Self:
         """Read the published layouts of a form."""
-        return cls(source(folder, form).load_image().module.eval(), load_speaker(folder))
+        image_path = source(folder, form).load_image()
+        image_path.module.eval()
+        return cls(image_path, load_speaker(folder))
 
     def encode(self, tensor: NDArray[np.float32]) -> EncodedImage:
         """Encode the tensor of one radiograph."""
         with torch.no_grad():
-            return EncodedImage(NOWHERE, self.encoder(torch.from_numpy(tensor))[0].numpy())
+            return EncodedImage(NOWHERE, self.image_path.rows(torch.from_numpy(tensor))[0].numpy())
 
     def ask_all(self, asked: Sequence[tuple[EncodedImage, str]]) -> list[str]:
         """The greedy answers."""

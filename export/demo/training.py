@@ -60,7 +60,7 @@ def train_released_form(folder: Path, seed: int = 0) -> None:
     seen, check = render(RELEASED_SEEDS), render(CHECK_SEEDS[:RELEASED_CHECK])
     print("Training the encoder: about 40 minutes.", flush=True)
     keep = folder / "released.partial.pt"
-    encoder = train_released(teacher.encoder, teacher.speaker, seen, check, seed, keep)
+    encoder = train_released(teacher.image_path.module, teacher.speaker, seen, check, seed, keep)
     checkpoints.write_released(encoder, folder / checkpoints.RELEASED)
     keep.unlink()
 

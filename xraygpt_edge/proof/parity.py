@@ -107,7 +107,7 @@ def kl(original: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.
 
 def _embeddings(model: Path, recipe: ImageRecipe, cases: Sequence[Case], device: Device) -> Embeddings:
     encoder = Encoder.load(model, recipe.size_px, device)
-    embeddings = [encoder.embed(picture_tensor(case.picture, recipe)) for case in cases]
+    embeddings = [encoder.encode(picture_tensor(case.picture, recipe)).embeddings for case in cases]
     encoder.close()
     return embeddings
 

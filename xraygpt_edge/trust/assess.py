@@ -29,6 +29,7 @@ from xraygpt_edge.records import (
 from xraygpt_edge.trust import reliance, support
 from xraygpt_edge.trust.checks import Film, check, film_of
 from xraygpt_edge.trust.claims import Sentence, claims
+from xraygpt_edge.trust.film import seen
 from xraygpt_edge.trust.observation import entropy_of, sentences_of
 from xraygpt_edge.trust.panel import MASS_LEAST, Panel, Panels
 from xraygpt_edge.trust.profile import Profile, findings_of, places_of
@@ -183,7 +184,7 @@ class _Assessment:
 
     def film(self, trust: Trust) -> Trust:
         """Whether the film is like the reference films."""
-        distance = self._profile.films.distance(self._told.image.embeddings)
+        distance = self._profile.films.distance(seen(self._told.image))
         if not np.isfinite(distance):
             raise UnusableOutput("E-RUN-031", "in the distance of the film")
         threshold = self._profile.films.threshold

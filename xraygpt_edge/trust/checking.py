@@ -64,7 +64,7 @@ def require_other_films(observed: Observed, profile: Profile) -> None:
 
 def figures(observed: Observed, truth: Truth, profile: Profile, places: Sequence[Place]) -> list[Row]:
     """The table: of the films alone where nothing is labelled."""
-    unlike = np.array([profile.films.distance_of(one.features) for one in observed.observations])
+    unlike = np.array([profile.films.distance(one.seen) for one in observed.observations])
     flags = unlike > profile.films.threshold
     rows = [_row("films unlike the reference films", _share, np.arange(len(flags)), flags)]
     if not (truth >= 0).any():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xraygpt_edge.engine import EncodedImage
+
 MOST_AXES = 60
 FILMS_PER_AXIS = 3
 """Fewer films than this an axis, and its variance is a guess."""
@@ -32,19 +34,23 @@ class ReferenceFilms:
     threshold: float
     """Distance that one in a hundred held-out reference films exceeds."""
 
-    def distance(self, embeddings: NDArray[np.float32]) -> float:
-        """How far a film lies from the reference films; embeddings: (n_image_tokens, n_embd)."""
-        return self.distance_of(features(embeddings))
-
-    def distance_of(self, film: Array) -> float:
-        """As `distance`, of a film's features (n,)."""
+    def distance(self, film: Array) -> float:
+        """How far a film lies from the reference films; film: (n,), as `seen` gives it."""
         return float(_distances(film[None], self)[0])
 
 
 def features(embeddings: NDArray[np.float32]) -> Array:
-    """What the distance is measured in: a single row itself, the mean of several beside their standard deviation."""
+    """A film as one vector: a single row itself, the mean of several beside their standard deviation."""
     rows = embeddings.astype(np.float64)
     return rows[0] if len(rows) == 1 else np.concatenate([rows.mean(axis=0), rows.std(axis=0)])
+
+
+def seen(image: EncodedImage) -> Array:
+    """What the distance is measured in: what the encoder itself saw, where a Q-Former picked from it; else `features`.
+
+    The rows of a Q-Former hold what reports say: of badly seen films they flag 4 %, the patches all (docs/trust.md).
+    """
+    return features(image.embeddings) if image.patches is None else image.patches.astype(np.float64)
 
 
 def fit(films: Array) -> ReferenceFilms:

@@ -109,7 +109,8 @@ def cover(
         raise UsageError("E-TRU-010", "only its embeddings are there")
     recipe = model.parts.plan.bundle.manifest.image
     found = [
-        model.parts.encode(normalised(view, recipe), deadline) for view in covered_views(image.model_view, mean_film)
+        model.parts.encode(normalised(view, recipe), deadline).embeddings
+        for view in covered_views(image.model_view, mean_film)
     ]
     return Covered(np.stack(found).reshape(WINDOWS, WINDOWS, *found[0].shape))
 

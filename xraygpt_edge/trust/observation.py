@@ -28,6 +28,8 @@ class Observation:
 
     features: NDArray[np.float64]
     """As `film.features` gives them."""
+    seen: NDArray[np.float64]
+    """As `film.seen` gives it."""
     panel: Panel
     sentences: tuple[Sentence, ...]
     entropies: tuple[float | None, ...]
@@ -44,7 +46,7 @@ def observe(model: XrayGPT, image: EncodedImage, form: Form = "question") -> Obs
     found = sentences_of(*said, profile.findings_of(plan), film_of(image.source))
     asked = panel.ask(model, image, profile.places_of(plan), form)
     entropies = tuple(entropy_of(sentence, generation.signals) for sentence in found)
-    return Observation(film.features(image.embeddings), asked, found, entropies, generation)
+    return Observation(film.features(image.embeddings), film.seen(image), asked, found, entropies, generation)
 
 
 REPORT = Ask(panel.REPORT_REQUEST, sampling=GREEDY)

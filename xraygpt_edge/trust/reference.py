@@ -55,6 +55,11 @@ class Observed:
         return np.stack([one.features for one in self.observations])
 
     @property
+    def seen(self) -> NDArray[np.float64]:
+        """(n_films, n) as `film.seen` gives it."""
+        return np.stack([one.seen for one in self.observations])
+
+    @property
     def z(self) -> NDArray[np.float64]:
         """(n_films, n_places) log-odds of the panel."""
         return np.stack([one.panel.z for one in self.observations])
@@ -129,7 +134,7 @@ def make(
     truth = observed.truth(labels, places)
     labelled = int((truth >= 0).any(axis=1).sum())
     calibrated = _calibrated(observed, truth, places) if labels else None
-    z, reference = observed.z, film.fit(observed.features)
+    z, reference = observed.z, film.fit(observed.seen)
     spread = z.std(axis=0)
     supported = _supported(observed, truth, spread >= profile.SPREAD_LEAST, places, calibrated)
     contrast = _contrast(observed)
