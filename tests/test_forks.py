@@ -127,16 +127,28 @@ def test_who_answers_among_many_says_the_same_while_a_prefix_is_continued(shared
     assert [stream.result().token_ids for stream in streams] == before
 
 
+PANEL = [[99] * 4 + [100 + question] * (12 + (question < 4)) for question in range(14)]
+"""As long as fourteen questions in Vicuna's tokens: four that all begin with, 172 others."""
+
+
 @pytest.mark.parametrize("slots", ["scheduler", "shared"])
 def test_a_panel_of_the_full_model_s_length_is_one_decode(
     slots: str, decodes: list[list[Span]], request: pytest.FixtureRequest
 ) -> None:
     asked = request.getfixturevalue(slots)
     prefix = asked.prefill(Prompt((tuple(range(100, 173)), image())))  # 75 positions
-    given = [[100 + question] * (12 + (question < 4)) for question in range(14)]  # 172 in Vicuna's tokens
     decodes.clear()
-    asked.first_logits_behind(prefix, given)
-    assert [sum(len(span.content) for span in spans) for spans in decodes] == [172]
+    asked.first_logits_behind(prefix, PANEL)
+    assert [sum(len(span.content) for span in spans) for spans in decodes] == [176]
+
+
+def test_among_several_it_is_one_decode_also_where_prompt_and_panel_are_longer_than_the_prompt_s_own_context(
+    shared: Scheduler, decodes: list[list[Span]]
+) -> None:
+    prefix = shared.prefill(Prompt((tuple(range(100, 184)), image())))  # 86 positions, and 176 of the panel: over 256
+    decodes.clear()
+    shared.first_logits_behind(prefix, PANEL)
+    assert [sum(len(span.content) for span in spans) for spans in decodes] == [176]
 
 
 def test_what_several_continuations_begin_with_is_computed_once(

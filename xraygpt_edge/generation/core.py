@@ -224,7 +224,7 @@ class Core:
         """
         n_ctx = self._needed(sequence)
         if self._goes_beside(sequence):
-            return self._is_beside_ready(n_ctx)
+            return self._is_beside_ready(max(n_ctx, padded(sequence.n_cells)))
         n_ctx = max(n_ctx, self.n_ctx, self.options.capacity.n_ctx)
         n_slots = self.n_slots
         crowded = n_slots < self._most_slots and self._n_pressing > n_slots

@@ -274,9 +274,10 @@ class LlamaContext:
     def state(self, sequence: int) -> bytes:
         """Copy what the cache holds of a sequence, for a context of as many; not while copies are pending."""
         size = self._lib.llama_state_seq_get_size(self.handle, sequence)
-        buffer = (ctypes.c_uint8 * size)()
-        written = self._lib.llama_state_seq_get_data(self.handle, buffer, size, sequence)
-        return bytes(memoryview(buffer)[:written])
+        buffer = np.empty(size, np.uint8)
+        pointer = buffer.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        written = self._lib.llama_state_seq_get_data(self.handle, pointer, size, sequence)
+        return buffer[:written].tobytes()
 
     def window_bytes(self, sequence: int) -> int:
         """How much at the end of a sequence's state is of layers with a window."""
@@ -359,15 +360,15 @@ def alone(state: bytes, n_sequences: int, number: int, window_bytes: int = 0) ->
     """A state that a context of several sequences gave, for a context of one; None where it is laid out otherwise.
 
     llama.cpp writes two numbers of 32 bits that say what it is; then what layers hold that look at all positions, and
-    behind that, in the last window_bytes, what layers with a window hold.
+    behind that, in the last window_bytes, what layers with a window hold. It may be 100 MB: it is copied once.
     """
-    head, border = WORD_BYTES * STATE_HEAD, len(state) - window_bytes
-    parts = [state[head:border], state[border:]] if window_bytes else [state[head:]]
+    view, head, border = memoryview(state), WORD_BYTES * STATE_HEAD, len(state) - window_bytes
+    parts = [view[head:border], view[border:]] if window_bytes else [view[head:]]
     found = [_part_alone(part, n_sequences, number) for part in parts]
-    return None if None in found else state[:head] + b"".join(part for part in found if part)
+    return None if None in found else b"".join([view[:head], *(piece for part in found if part for piece in part)])
 
 
-def _part_alone(part: bytes, n_sequences: int, number: int) -> bytes | None:
+def _part_alone(part: memoryview, n_sequences: int, number: int) -> tuple[bytes, memoryview] | None:
     """One part of a state: how many sequences have a part of the cache to themselves, then for each its cells.
 
     Of each sequence there is the count of its cells and, where there are any, what they hold.
@@ -376,7 +377,7 @@ def _part_alone(part: bytes, n_sequences: int, number: int) -> bytes | None:
     count, *before = np.frombuffer(part[:begin], np.uint32).tolist() if begin < end else [0]
     if count != n_sequences or any(before) or any(part[end:]):
         return None
-    return np.uint32(1).tobytes() + part[begin:end]
+    return np.uint32(1).tobytes(), part[begin:end]
 
 
 def import_llama() -> Any:

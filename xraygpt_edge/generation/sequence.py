@@ -14,7 +14,7 @@ from xraygpt_edge.errors import OutOfTime
 from xraygpt_edge.generation.answer import Composer, Generation, TokenSignal
 from xraygpt_edge.generation.context_tokens import ContextTokens, tokenise
 from xraygpt_edge.generation.drafter import Drafter
-from xraygpt_edge.generation.forks import Fork
+from xraygpt_edge.generation.forks import ROWS, Fork, tree
 from xraygpt_edge.generation.llama import LlamaModel
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt
@@ -82,6 +82,11 @@ class Sequence:
     def n_missing(self) -> int:
         """Positions of the prompt that are not computed yet."""
         return max(0, len(self.tokens) - self.slot.n_computed)
+
+    @property
+    def n_cells(self) -> int:
+        """Most positions that it holds at the same time."""
+        return len(self.tokens) + self.room
 
     @property
     def is_under_way(self) -> bool:
@@ -174,6 +179,12 @@ class Continued(Measurement):
             self.n_logits = len(longest) - min(len(fork.tokens) - fork.n_logits for fork in self.left)
             self._prompt = longest
         return self.tokens
+
+    @property
+    def n_cells(self) -> int:
+        """Those of the prefix, and side by side those of as many continuations as one decode takes."""
+        start = len(self._prefix)
+        return max(len(self.tokens), start + min(ROWS, sum(map(len, tree(self.left, start)))))
 
     @property
     def is_forked(self) -> bool:

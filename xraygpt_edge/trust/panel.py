@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import takewhile
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -114,14 +113,12 @@ def statements(place: Place) -> tuple[str, str]:
 
 
 def _asked(model: XrayGPT, image: EncodedImage, places: Sequence[Place], deadline: Deadline | None) -> Panel:
-    """What all questions begin with is computed once, behind what is kept of the image."""
+    """Behind what is kept of the image; what questions begin with is computed once, in the same decode."""
     scheduler, template = model.parts.wait_for_language(), model.parts.plan.bundle.template(None)
     asked = [around(template, place.question) for place in places]
     before, *ids = map(tuple, scheduler.token_ids(around(template, "")[0], *(after for _, after in asked)))
-    head = tuple(column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False)))
-    start = Prefix(Prompt((before, image.embeddings, head)))
-    behind = [each[len(head) :] for each in ids]
-    return read(scheduler.first_logits_behind(start, behind, deadline), *word_ids(scheduler))
+    start = Prefix(Prompt((before, image.embeddings)))
+    return read(scheduler.first_logits_behind(start, ids, deadline), *word_ids(scheduler))
 
 
 def _stated(model: XrayGPT, image: EncodedImage, places: Sequence[Place], deadline: Deadline | None) -> Panel:
