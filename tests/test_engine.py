@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,33 @@ def test_embeddings_prompt_ids_and_logits_are_what_the_contract_says(tiny: XrayG
     assert before[0] == 1
     assert 1 not in after
     assert (first.shape, first.dtype) == ((tiny.parts.wait_for_language().model.n_vocab,), np.float32)
+
+
+def test_an_encoder_that_was_released_is_there_again_when_the_next_image_comes(tiny: XrayGPT, film: Path) -> None:
+    before, facts = tiny.embed(film), tiny.ask(film, "findings?", sampling=Sampling(max_tokens=3)).engine
+    tiny.parts.release_encoder()
+    assert tiny.parts.wait_for_language()
+    tiny.parts.release_encoder()  # of none
+    np.testing.assert_array_equal(tiny.embed(film), before)
+    assert tiny.ask(film, "findings?", sampling=Sampling(max_tokens=3)).engine == facts
+
+
+def test_with_little_memory_threads_that_encode_and_one_that_begins_the_language_model_wait_for_nobody_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, begun = Encoder.encode, threading.Event()
+    monkeypatch.setattr(Encoder, "encode", lambda self, *a: (begun.set(), time.sleep(0.5), encode(self, *a))[-1])
+    model = XrayGPT.begin(write_bundle(tmp_path / "tiny"), LoadOptions("cpu", memory="low"))
+    size_px, pool = model.parts.plan.bundle.manifest.image.size_px, ThreadPoolExecutor(3)
+    tensor = np.zeros((1, 3, size_px, size_px), np.float32)
+    asked = [pool.submit(model.parts.encode, tensor)]
+    begun.wait(60)
+    for work in (lambda: model.parts.encode(tensor), model.parts.wait_for_language):
+        asked.append(pool.submit(work))
+        time.sleep(0.1)
+    for each in asked:
+        each.result(timeout=60)
+    model.close()
 
 
 def test_the_first_token_of_an_answer_is_the_likeliest_of_the_first_logits(tiny: XrayGPT, film: Path) -> None:

@@ -166,6 +166,14 @@ class XrayGPT:
         radiograph = self.read(image, options)
         return self.encode_radiograph(radiograph, watch.lap_s(), deadline)
 
+    def encode_last(
+        self, image: str | Path, options: ReadOptions = DEFAULT_READING, deadline: Deadline | None = None
+    ) -> EncodedImage:
+        """As `encode`, and gives the encoder's memory back: no other image is to follow."""
+        encoded = self.encode(image, options, deadline)
+        self.parts.release_encoder()
+        return encoded
+
     def ask(
         self,
         image: str | Path | EncodedImage,

@@ -64,6 +64,11 @@ class Parts:
             with self._scheduler.paused() if self._scheduler else nullcontext():
                 return encoder.encode(tensor, deadline)
 
+    def release_encoder(self) -> None:
+        """Give the encoder's memory back when no image is left to encode; should one come, it is loaded again."""
+        with self._encoding, self._beginning:
+            self._close_encoder()
+
     def close(self) -> None:
         """Give the memory back; what is still being loaded is left to the end of the process."""
         if self._scheduler is not None:
@@ -79,11 +84,13 @@ class Parts:
             return self._encoder
 
     def _begin_scheduler(self) -> Scheduler:
-        with self._beginning:
+        if self._scheduler is not None:
+            return self._scheduler
+        is_low = self.plan.memory == "low"
+        with self._encoding if is_low else nullcontext(), self._beginning:  # as everywhere: encoding first
             if self._scheduler is None:
-                if self.plan.memory == "low":
-                    with self._encoding:  # nobody uses it any more
-                        self._close_encoder()
+                if is_low:
+                    self._close_encoder()
                 self._scheduler = loading.begin_language(self.plan)
             return self._scheduler
 

@@ -75,7 +75,7 @@ def ask(
         assessor = Assessor(model, "off" if quiet and not (as_json or map_out) else level, maps=maps)
         with console.waiting(follow=model.parts.prompt_progress, quiet=quiet or as_json) as screen:
             deadline = Deadline(timeout)
-            encoded = model.encode(image, reading, deadline)
+            encoded = (model.encode if maps else model.encode_last)(image, reading, deadline)
             answer, told = assessor.ask(encoded, Ask(asked, (), sampling, template), screen.on_text, deadline)
         if not as_json:
             screen.finish(answer)

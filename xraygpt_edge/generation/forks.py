@@ -14,7 +14,7 @@ from xraygpt_edge.generation.llama import FORKS
 Logits = NDArray[np.float32]
 ROWS = 192
 """Positions in one decode, so that others wait no longer than for a prompt. Each decode of more than seven costs half
-a second beside its positions (7 B, two Zen 4 cores), so the questions of a panel, 172 in Vicuna's tokens, are one."""
+a second beside its positions (7 B, two Zen 4 cores), so the questions of a panel, 176 in Vicuna's tokens, are one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
