@@ -75,7 +75,7 @@ read = cache(partial(claims, findings=FINDINGS))
 
 def observation(text: str, z: list[float]) -> Observation:
     asked = Panel(np.array(z), np.ones(len(z)))
-    return Observation(np.zeros(1), asked, read(text), (), Generation(text, (1, 2), "stop", 0.0, 0.0, 0.0))
+    return Observation(np.zeros(1), np.zeros(1), asked, read(text), (), Generation(text, (1, 2), "stop", 0.0, 0.0, 0.0))
 
 
 def measured(*flipped: int, films: int = 300, dz: float = 0.01, worst: float = 0.02) -> Figures:
