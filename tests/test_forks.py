@@ -132,22 +132,15 @@ PANEL = [[99] * 4 + [100 + question] * (12 + (question < 4)) for question in ran
 
 
 @pytest.mark.parametrize("slots", ["scheduler", "shared"])
-def test_a_panel_of_the_full_model_s_length_is_one_decode(
+def test_behind_an_answer_of_the_usual_length_a_panel_of_the_full_model_s_length_is_one_decode(
     slots: str, decodes: list[list[Span]], request: pytest.FixtureRequest
 ) -> None:
-    asked = request.getfixturevalue(slots)
-    prefix = asked.prefill(Prompt((tuple(range(100, 173)), image())))  # 75 positions
+    """Prompt and panel are longer than the 256 positions in steps of which contexts are made."""
+    asked, segments = request.getfixturevalue(slots), (tuple(range(100, 184)), image())  # 86 positions
+    begun = Prefix(Prompt(segments))
+    asked.submit(Request(Prompt((*segments, (90, 91)))), leaving=begun).result()
     decodes.clear()
-    asked.first_logits_behind(prefix, PANEL)
-    assert [sum(len(span.content) for span in spans) for spans in decodes] == [176]
-
-
-def test_among_several_it_is_one_decode_also_where_prompt_and_panel_are_longer_than_the_prompt_s_own_context(
-    shared: Scheduler, decodes: list[list[Span]]
-) -> None:
-    prefix = shared.prefill(Prompt((tuple(range(100, 184)), image())))  # 86 positions, and 176 of the panel: over 256
-    decodes.clear()
-    shared.first_logits_behind(prefix, PANEL)
+    asked.first_logits_behind(begun, PANEL)
     assert [sum(len(span.content) for span in spans) for spans in decodes] == [176]
 
 

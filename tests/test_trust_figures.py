@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from xraygpt_edge.errors import BundleIncompatible
 from xraygpt_edge.findings import Place
 from xraygpt_edge.generation.sampler import log_probabilities, uncertainty
 from xraygpt_edge.trust import calibration, film, metrics, reliance, support
@@ -64,6 +65,11 @@ def test_films_that_do_not_differ_have_a_distance_and_another_film_is_far_from_t
     reference = film.fit(np.ones((50, 8)))
     assert reference.distance(np.ones(8)) <= reference.threshold
     assert reference.distance(np.full(8, 2.0)) > reference.threshold
+
+
+def test_a_film_of_another_length_than_the_reference_films_is_another_model_s() -> None:
+    with pytest.raises(BundleIncompatible):
+        film.fit(RANDOM.normal(0, 1, (60, 8))).distance(np.zeros(1))
 
 
 def test_several_image_embeddings_are_measured_by_their_mean_beside_their_deviation() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.drawn_dicom import as_bytes, chest, dataset
 from xraygpt_edge.cli.app import run
+from xraygpt_edge.encoder import Encoder
 from xraygpt_edge.generation.llama import LlamaContext
 from xraygpt_edge.trust.assessor import Assessor
 
@@ -117,6 +118,19 @@ def test_a_level_that_there_is_not_is_a_mistake_before_the_model_is_loaded(capsy
     for command in (["ask", str(phantom), "x"], ["chat", str(phantom)], ["batch", str(tmp_path), "--out", "o"]):
         assert run([*command, "--trust", "most"]) == 2
         assert "--trust takes off, fast, full" in capsys.readouterr().err
+
+
+def test_ask_gives_the_encoder_back_before_the_first_word_unless_maps_need_it(
+    capsys, phantom: Path, monkeypatch
+) -> None:
+    order, close, decode = [], Encoder.close, LlamaContext.decode
+    monkeypatch.setattr(Encoder, "close", lambda self: (order.append("closed"), close(self))[1])
+    monkeypatch.setattr(LlamaContext, "decode", lambda self, spans: (order.append("decode"), decode(self, spans))[1])
+    asked(capsys, phantom)
+    assert (order[0], order.count("closed")) == ("closed", 1)
+    order.clear()
+    asked(capsys, phantom, "--map")
+    assert (order[0], order[-1]) == ("decode", "closed")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.engine import EncodedImage
+from xraygpt_edge.errors import BundleIncompatible
 
 MOST_AXES = 60
 FILMS_PER_AXIS = 3
@@ -35,7 +36,12 @@ class ReferenceFilms:
     """Distance that one in a hundred held-out reference films exceeds."""
 
     def distance(self, film: Array) -> float:
-        """How far a film lies from the reference films; film: (n,), as `seen` gives it."""
+        """How far a film lies from the reference films; film: (n,), as `seen` gives it.
+
+        Raises BundleIncompatible for a film of another length.
+        """
+        if film.shape != self.mean.shape:
+            raise BundleIncompatible("E-TRU-001", f"{len(self.mean)} numbers a film, here {len(film)}")
         return float(_distances(film[None], self)[0])
 
 

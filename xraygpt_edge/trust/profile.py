@@ -304,10 +304,11 @@ def _checked(profile: Profile, plan: LoadPlan) -> Profile:
     manifest, arrays = plan.bundle.manifest, _arrays(profile)
     n_places = len(profile.head.places)
     n = manifest.n_embd * (1 if manifest.n_image_tokens == 1 else 2)
-    n_axes, n_seen = profile.films.axes.shape
-    n_contrasts = len(profile.contrast.shows)
+    n_axes, n_contrasts = len(profile.films.axes), len(profile.contrast.shows)
+    n_seen = n if manifest.n_image_tokens == 1 else len(profile.films.mean)  # of patches only the encoder knows it
     shapes = {
         "film_mean": (n_seen,),
+        "film_axes": (n_axes, n_seen),
         "film_variances": (n_axes,),
         "support_v": (101,),
         "support_entropy": (101,),
