@@ -4,6 +4,7 @@ candidates  which files, and those that are made for the comparison alone
 films       what they are asked about
 answers     what a pair of files says about each film
 flips       two answers as statements
+changes     films that flip, one by one
 figures     how far two pairs are apart, with intervals
 gate        how far they may be
 page        QUANTIZATION.md and parity.json
@@ -12,14 +13,15 @@ page        QUANTIZATION.md and parity.json
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from export.compare import candidates, films, gate
-from export.compare.answers import Images, Unrounded, opened
+from export.compare.answers import Images, Said, Unrounded, opened
 from export.compare.candidates import UNROUNDED, Role
+from export.compare.changes import Change, changes
 from export.compare.figures import Figures, figures
 from export.compare.films import Films
 from export.errors import GateMissed
@@ -57,6 +59,8 @@ class Row:
     """None where it could not be measured."""
     misses: tuple[str, ...]
     """Why it is not clinically the same; empty where it is, and for the floor, which is held to no gate."""
+    changes: tuple[Change, ...] = ()
+    """The films that flip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +135,36 @@ class _Comparing:
         """The unrounded files once more, in company: only sums in another order differ."""
         self._tell(FLOOR)
         with opened(self._plan, COMPANY) as model:
-            return Row(FLOOR, None, self._figures(model, self._images, COMPANY), ())
+            found = self._original.said(model, self._images, COMPANY)
+        return Row(FLOOR, None, self._figures(found), (), self._changes(found))
 
     def _row(self, role: Role, precision: str) -> Row:
         name = f"{role} {precision}"
         self._tell(name)
         with candidates.candidate(self._plan, role, precision, self._scratch) as one:
             try:
-                measured = self._of_encoder(one.plan) if role == "vision" else self._of_language(one.plan)
+                found = self._of_encoder(one.plan) if role == "vision" else self._of_language(one.plan)
             except XrayGPTError as error:  # such as NaN: a result like any other, and the next file is compared
                 return Row(name, one.size_bytes, None, (f"{error.error_id}: {error}",))
-            return Row(name, one.size_bytes, measured, gate.misses(measured, self._original.statements))
+            measured = self._figures(found)
+            misses = gate.misses(measured, self._original.statements)
+            return Row(name, one.size_bytes, measured, misses, self._changes(found))
 
-    def _of_encoder(self, plan: LoadPlan) -> Figures:
+    def _of_encoder(self, plan: LoadPlan) -> list[Said]:
         with opened(plan) as model:
             images = films.encoded(model, self._films)
         with opened(self._plan) as model:
-            return self._figures(model, images)
+            return self._original.said(model, images)
 
-    def _of_language(self, plan: LoadPlan) -> Figures:
+    def _of_language(self, plan: LoadPlan) -> list[Said]:
         with opened(plan) as model:
-            return self._figures(model, self._images)
+            return self._original.said(model, self._images)
 
-    def _figures(self, model: XrayGPT, images: Images, company: int = 1) -> Figures:
-        return figures(self._original.observations, self._original.said(model, images, company))
+    def _figures(self, found: Sequence[Said]) -> Figures:
+        return figures(self._original.observations, found)
+
+    def _changes(self, found: Sequence[Said]) -> tuple[Change, ...]:
+        return changes(self._original.observations, found)
 
 
 def _form(model: XrayGPT, images: Images) -> Form:

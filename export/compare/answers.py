@@ -34,6 +34,9 @@ class Said:
     """(n,) in nats, at each token of the unrounded pair's answer."""
     agrees: NDArray[np.bool_]
     """(n,) whether its likeliest token is the unrounded pair's."""
+    lead: float | None = None
+    """Log-odds of the unrounded pair's likeliest token over its second one, where the two answers begin to differ;
+    None where they are the same."""
 
 
 class Unrounded:
@@ -63,7 +66,13 @@ class Unrounded:
     def _said(self, model: XrayGPT, image: EncodedImage, number: int) -> Said:
         observation = observe(model, image, self.form)
         original, found = np.load(self._path(number)), self._along(model, image, number)
-        return Said(observation, kl(original, found), original.argmax(axis=1) == found.argmax(axis=1))
+        parting = _parting(self.observations[number].generation.token_ids, observation.generation.token_ids)
+        return Said(
+            observation,
+            kl(original, found),
+            original.argmax(axis=1) == found.argmax(axis=1),
+            None if parting is None else _lead(original[parting]),
+        )
 
     def _along(self, model: XrayGPT, image: EncodedImage, number: int) -> NDArray[np.float32]:
         """Logits (n, n_vocab) that each token of the unrounded pair's answer is chosen from."""
@@ -73,6 +82,16 @@ class Unrounded:
 
     def _path(self, number: int) -> Path:
         return self._scratch / f"logits-{number}.npy"
+
+
+def _parting(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """Where two answers begin to differ."""
+    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+
+
+def _lead(logits: NDArray[np.float32]) -> float:
+    second, first = np.partition(logits, -2)[-2:]
+    return float(first - second)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from export.compare import Comparison, Row
+from export.compare.changes import Change
 from export.compare.figures import TIE, Figures
 from export.compare.gate import LEAST_FILMS, UPPER, VALUE, WORDS
 from xraygpt_edge.evaluate.draws import Figure
@@ -30,6 +31,12 @@ Clopper and Pearson's interval.
 - first row: the unrounded files once more, several films at the same time, so that only sums in another order differ
 
 **It tells whether rounding changes what the model says, never whether that is right.**
+"""
+
+FLIPPED = """\
+Films whose answer states something else, counted by path among those that could be read. The number behind each is the
+log-odds by which the unrounded files preferred their own word where the two answers begin to differ: near 0 that was a
+tie, which another CPU, or no rounding at all, may decide the other way.
 """
 
 
@@ -57,6 +64,7 @@ def markdown(comparison: Comparison) -> str:
         "\n".join([head, "|" + "---|" * (head.count("|") - 1), *body]),
         f"**The gate:** {_gate()}. Same text and top-1 are printed and not gated: wordings tie.",
         "\n".join(["Not clinically the same:", "", *missed]) if missed else "Every file passes.",
+        "\n".join([FLIPPED, *_flipped(comparison)]),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -91,6 +99,17 @@ def _gate() -> str:
 def _cells(row: Row) -> list[str]:
     size = "" if row.size_bytes is None else f"{row.size_bytes / 1e6:,.1f} MB"
     return [row.name, size, *(_with_interval(row.figures, field.name) for field in fields(Figures)), _verdict(row)]
+
+
+def _flipped(comparison: Comparison) -> list[str]:
+    listed = [(row.name, "; ".join(map(_change, row.changes))) for row in comparison.rows if row.changes]
+    return [f"- **{name}**: {films}" for name, films in listed] or ["None."]
+
+
+def _change(change: Change) -> str:
+    kinds = [kind for kind, flipped in asdict(change.flips).items() if flipped]
+    lead = "" if change.lead is None else f" {change.lead:.3f}"
+    return f"film {change.film} ({', '.join(kinds)}){lead}"
 
 
 def _verdict(row: Row) -> str:
