@@ -18,7 +18,7 @@ from xraygpt_edge.engine import XrayGPT
 from xraygpt_edge.generation import cpu_backend
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
-from xraygpt_edge.generation.llama import libraries
+from xraygpt_edge.generation.llama_library import libraries
 from xraygpt_edge.generation.packing import padded
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling

@@ -10,7 +10,7 @@ from gguf import LlamaFileType
 
 from export.errors import ExportRefused
 from export.staging import appearing
-from xraygpt_edge.generation.llama import import_llama
+from xraygpt_edge.generation.llama_library import import_llama
 
 TYPES = {
     "Q8_0": LlamaFileType.MOSTLY_Q8_0,

@@ -11,7 +11,7 @@ from tests.tiny import write_language
 from xraygpt_edge import doctor
 from xraygpt_edge.errors import RuntimeMissing
 from xraygpt_edge.generation import cpu_backend
-from xraygpt_edge.generation.llama import import_backends, libraries
+from xraygpt_edge.generation.llama_library import import_backends, libraries
 
 SEGMENTATION_FAULT = -11
 

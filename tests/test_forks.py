@@ -16,6 +16,7 @@ from xraygpt_edge.generation import llama
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
 from xraygpt_edge.generation.llama import FORKS, LlamaContext, Span
+from xraygpt_edge.generation.llama_state import alone
 from xraygpt_edge.generation.prefix import Prefix
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.request import Request, Sampling
@@ -170,11 +171,11 @@ def test_continuations_among_many_are_right_where_llama_cpp_lays_a_state_out_oth
 
 def test_the_state_of_one_among_many_is_taken_apart_only_where_it_is_laid_out_as_known() -> None:
     words = np.array([7, 1, 3, 0, 2, 11, 12, 0], np.uint32)
-    assert llama.alone(words.tobytes(), 3, 1) == np.array([7, 1, 1, 2, 11, 12], np.uint32).tobytes()
-    assert llama.alone(words.tobytes(), 4, 1) is None
-    assert llama.alone(words.tobytes(), 3, 2) is None
-    assert llama.alone(words.tobytes()[:8], 3, 1) is None
-    assert llama.alone(b"", 3, 1) is None
+    assert alone(words.tobytes(), 3, 1) == np.array([7, 1, 1, 2, 11, 12], np.uint32).tobytes()
+    assert alone(words.tobytes(), 4, 1) is None
+    assert alone(words.tobytes(), 3, 2) is None
+    assert alone(words.tobytes()[:8], 3, 1) is None
+    assert alone(b"", 3, 1) is None
 
 
 def test_who_does_not_wait_for_continuations_among_many_leaves_the_others_as_they_were(shared: Scheduler) -> None:

@@ -19,7 +19,7 @@ from tests.wine import windows as a_windows
 from xraygpt_edge import bundle as bundles
 from xraygpt_edge.devices import Device
 from xraygpt_edge.generation import cpu_backend
-from xraygpt_edge.generation.llama import import_llama
+from xraygpt_edge.generation.llama_library import import_llama
 from xraygpt_edge.generation.prompt import Prompt
 from xraygpt_edge.generation.scheduler import Scheduler
 from xraygpt_edge.proof import gates, parity, receipts

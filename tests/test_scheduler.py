@@ -22,7 +22,7 @@ from tests.tiny import N_EMBD, TOKENS, write_bundle, write_language
 from xraygpt_edge import Conversation, XrayGPT
 from xraygpt_edge.devices import Device
 from xraygpt_edge.errors import BundleIncompatible, OutOfTime, UnusableOutput, UsageError, XrayGPTError
-from xraygpt_edge.generation import embedding_table, gguf_file, llama
+from xraygpt_edge.generation import embedding_table, gguf_file, llama, llama_library
 from xraygpt_edge.generation.capacity import Capacity
 from xraygpt_edge.generation.core import CoreOptions
 from xraygpt_edge.generation.llama import Aborted, LlamaContext, LlamaModel, Span
@@ -457,8 +457,9 @@ def test_only_the_schedulers_thread_calls_llama(tmp_path: Path, monkeypatch: pyt
         names = set(re.findall(r'"(g\w+)":', Path(gguf_file.__file__).read_text("utf-8")))
         return SimpleNamespace(**{name: recorded(name, getattr(there, name)) for name in names})
 
-    lib, ggml_functions, table = llama.import_llama(), gguf_file.ggml_functions, embedding_table.EmbeddingTable
-    for name in set(re.findall(r"lib\.(llama_\w+)", Path(llama.__file__).read_text("utf-8"))) - NO_HANDLE:
+    lib, ggml_functions, table = llama_library.import_llama(), gguf_file.ggml_functions, embedding_table.EmbeddingTable
+    sources = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (llama, llama_library))
+    for name in set(re.findall(r"(?:lib|import_llama\(\))\.(llama_\w+)", sources)) - NO_HANDLE:
         monkeypatch.setattr(lib, name, recorded(name, getattr(lib, name)))
     for module in (gguf_file, embedding_table):
         monkeypatch.setattr(module, "ggml_functions", recorded_ggml)

@@ -122,7 +122,7 @@ def _is_installed(distribution: str) -> bool:
 
 def _llama() -> CheckResult:
     from xraygpt_edge.generation import cpu_backend
-    from xraygpt_edge.generation.llama import import_llama, libraries
+    from xraygpt_edge.generation.llama_library import import_llama, libraries
 
     info = import_llama().llama_print_system_info().decode("ascii", "replace").strip()
     chosen = cpu_backend.chosen(libraries())
@@ -131,7 +131,7 @@ def _llama() -> CheckResult:
 
 def _cuda() -> CheckResult:
     from xraygpt_edge.encoder import cuda_available
-    from xraygpt_edge.generation.llama import gpu_offload_available
+    from xraygpt_edge.generation.llama_library import gpu_offload_available
 
     there = {"ONNX Runtime": cuda_available(), "llama.cpp": gpu_offload_available()}
     if all(there.values()):

@@ -15,7 +15,7 @@ from xraygpt_edge.bundle.store import starts_folder
 from xraygpt_edge.devices import Device, Wish
 from xraygpt_edge.encoder import Encoder, cuda_available
 from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing
-from xraygpt_edge.generation import llama
+from xraygpt_edge.generation import llama_library
 from xraygpt_edge.generation.capacity import MAX_SLOTS, SHARED, Capacity, KnownCache, slots_for
 from xraygpt_edge.generation.core import LARGE_BYTES, CoreOptions
 from xraygpt_edge.generation.gguf_file import cache_bytes
@@ -127,7 +127,8 @@ def saved_starts(plan: LoadPlan) -> SavedStarts:
     """Where this bundle's constant starts are kept for this build, processor and these settings."""
     bundle, file = plan.bundle, plan.language_file
     settings = (plan.device.name, plan.device.threads, plan.memory)
-    identity = (bundle.manifest_sha256, file.path, file.sha256, *llama.build_identity(), devices.processor(), *settings)
+    made_by = (*llama_library.build_identity(), devices.processor())
+    identity = (bundle.manifest_sha256, file.path, file.sha256, *made_by, *settings)
     return SavedStarts(starts_folder(), json.dumps(identity))
 
 
@@ -170,7 +171,7 @@ def choose_device(options: LoadOptions) -> Device:
         name
         for name, there in (
             ("onnxruntime", cuda_available),
-            ("llama-cpp-python", llama.gpu_offload_available),
+            ("llama-cpp-python", llama_library.gpu_offload_available),
         )
         if not there()
     ]

@@ -25,6 +25,7 @@ import platformdirs
 
 from xraygpt_edge.errors import BundleIncompatible, RuntimeMissing
 from xraygpt_edge.files import replacing
+from xraygpt_edge.generation.llama_library import import_backends
 
 VARIANTS = ("zen4", "icelake", "skylakex", "alderlake", "haswell", "sandybridge", "sse42")
 """By what they demand, most first. The one with AMX is absent on purpose: it ends the process (decision 0001)."""
@@ -78,12 +79,12 @@ def load(ggml: Any, variant: Variant) -> bool:
 
 def try_out(library: Path, model: Path) -> int:
     """Decode once with one library, in a process that may die of it; returns what that is to end with."""
-    from xraygpt_edge.generation import llama
+    from xraygpt_edge.generation.llama import decode_once  # which needs this module
 
-    if not load(llama.import_backends(), Variant("", library)):
+    if not load(import_backends(), Variant("", library)):
         return UNSUPPORTED
     try:
-        llama.decode_once(model)
+        decode_once(model)
     except BundleIncompatible:
         return NO_MODEL
     return 0

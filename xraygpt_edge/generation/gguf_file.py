@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from xraygpt_edge.errors import BundleIncompatible
-from xraygpt_edge.generation.llama import KV_NUMBER_BYTES, import_ggml
+from xraygpt_edge.generation.llama import KV_NUMBER_BYTES
+from xraygpt_edge.generation.llama_library import import_ggml
 
 FLOAT32 = 0
 """GGML_TYPE_F32, which needs no conversion."""

@@ -1,4 +1,4 @@
-"""llama.cpp through its low-level API: the only importer of llama_cpp.
+"""llama.cpp through its low-level API.
 
 Thin on purpose: a model, a context, one decode. What must be guarded is guarded before it gets here,
 except the one thing that llama.cpp is never told: the width of an embedding.
@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xraygpt_edge.devices import Device
-from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, RuntimeMissing, UnusableOutput, XrayGPTError
+from xraygpt_edge.errors import BundleIncompatible, ResourceExhausted, UnusableOutput, XrayGPTError
 from xraygpt_edge.generation import cpu_backend
+from xraygpt_edge.generation.llama_library import flag_reader, import_backends, import_llama, libraries
+from xraygpt_edge.generation.llama_state import STATE_HEAD, WORD_BYTES
 
 ABORTED = 2
 """What llama_decode returns when the abort callback said so."""
@@ -44,17 +42,11 @@ KV_NUMBER_BYTES = 2
 FORKS = 15
 """Sequences beside the first that a context of one has: copies of its beginning in the same cells of the cache, for
 continuations that are computed in one decode. They cost no cache of their own but for their own tokens."""
-WORD_BYTES, STATE_HEAD = 4, 2
-"""Of a sequence's state."""
 WINDOW_ALONE = 1
 """LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY: of a state, what layers with a window hold."""
 GEMMA = "gemma3"
 """The architecture that looks at all rows of an image at once, and multiplies its words' embeddings by √n_embd."""
 FACT_BYTES = 64
-SPINS = "10000"
-"""How long a thread spins before it sleeps, for a llama.cpp with OpenMP, which our builds are without. GNU's default
-spins for milliseconds: when another program takes a core, all threads wait for the one that lost it. Measured beside
-two busy programs: 5 times faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +196,7 @@ class LlamaContext:
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
         params.flash_attn_type = FUSED_ATTENTION if model.is_quantized else PLAIN_ATTENTION
-        params.abort_callback = _flag_reader(self._lib)
+        params.abort_callback = flag_reader(self._lib)
         params.abort_callback_data = ctypes.addressof(self._cancelled)
         self.handle = self._lib.llama_init_from_model(model.handle, params)
         if not self.handle:
@@ -356,53 +348,6 @@ class LlamaContext:
         return batch, [content, positions, n_sequences, sequences, pointers, wants]
 
 
-def alone(state: bytes, n_sequences: int, number: int, window_bytes: int = 0) -> bytes | None:
-    """A state that a context of several sequences gave, for a context of one; None where it is laid out otherwise.
-
-    llama.cpp writes two numbers of 32 bits that say what it is; then what layers hold that look at all positions, and
-    behind that, in the last window_bytes, what layers with a window hold. It may be 100 MB: it is copied once.
-    """
-    view, head, border = memoryview(state), WORD_BYTES * STATE_HEAD, len(state) - window_bytes
-    parts = [view[head:border], view[border:]] if window_bytes else [view[head:]]
-    found = [_part_alone(part, n_sequences, number) for part in parts]
-    return None if None in found else b"".join([view[:head], *(piece for part in found if part for piece in part)])
-
-
-def _part_alone(part: memoryview, n_sequences: int, number: int) -> tuple[bytes, memoryview] | None:
-    """One part of a state: how many sequences have a part of the cache to themselves, then for each its cells.
-
-    Of each sequence there is the count of its cells and, where there are any, what they hold.
-    """
-    begin, end = WORD_BYTES * (1 + number), len(part) - WORD_BYTES * (n_sequences - 1 - number)
-    count, *before = np.frombuffer(part[:begin], np.uint32).tolist() if begin < end else [0]
-    if count != n_sequences or any(before) or any(part[end:]):
-        return None
-    return np.uint32(1).tobytes(), part[begin:end]
-
-
-def import_llama() -> Any:
-    """Import llama_cpp, silent and without its debugger helper, or say what to install."""
-    os.environ["GGML_NO_BACKTRACE"] = "1"  # otherwise an abort attaches gdb and prints frames
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    try:
-        lib = _low_level("llama_cpp")
-    except (ImportError, OSError, RuntimeError, FileNotFoundError) as error:
-        raise RuntimeMissing("E-RUN-002", f"{type(error).__name__}") from error
-    lib.llama_log_set(_SILENT, ctypes.c_void_p(0))
-    return lib
-
-
-def import_backends() -> Any:
-    """The library that knows what can compute: CPUs of several kinds, GPUs."""
-    import_llama()
-    return _low_level("_ggml").libggml
-
-
-def libraries() -> Path:
-    """The folder of llama.cpp's libraries."""
-    return Path(import_llama()._lib._name).parent  # noqa: SLF001 - ctypes keeps the path there
-
-
 def decode_once(path: Path) -> None:
     """Decode a prompt and one token more with a model; raises BundleIncompatible where the file is none."""
     model = LlamaModel(path, Device("cpu", 1))
@@ -412,56 +357,3 @@ def decode_once(path: Path) -> None:
     (logits,) = context.decode([Span(ids[:1], PROOF_TOKENS, n_logits=1)])
     if not np.isfinite(logits).all() or np.ptp(logits) == 0:
         raise ValueError(f"{path.name}: the logits are not finite, or are all alike")
-
-
-def import_ggml() -> Any:
-    """The library below llama.cpp."""
-    import_llama()
-    path = _low_level("_ggml").libggml_base_path
-    return _low_level("_ctypes_extensions").load_shared_library("ggml-base", path)
-
-
-def _low_level(name: str) -> Any:
-    """A module of llama_cpp without the package's own beginning, which imports a chat program: 0.15 s."""
-    if "llama_cpp" in sys.modules:
-        return import_module(f"llama_cpp.{name}")
-    spec = find_spec("llama_cpp")
-    if spec is None:
-        raise ImportError
-    stand_in = ModuleType("llama_cpp")
-    stand_in.__path__ = list(spec.submodule_search_locations or ())
-    sys.modules["llama_cpp"] = stand_in
-    try:
-        return import_module(f"llama_cpp.{name}")
-    finally:
-        del sys.modules["llama_cpp"]  # whoever imports the package later gets the whole one
-
-
-def build_identity() -> tuple[str, ...]:
-    """What tells one build of llama.cpp from another: its own words about itself, and each library file."""
-    lib = import_llama()
-    files = sorted(path for path in libraries().iterdir() if path.suffix in {".so", ".dll", ".dylib"})
-    facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    return (lib.llama_print_system_info().decode(), *facts)
-
-
-def gpu_offload_available() -> bool:
-    """Whether this llama.cpp was built for a GPU."""
-    return bool(import_llama().llama_supports_gpu_offload())
-
-
-def _drop(_level: int, _text: bytes, _data: int) -> None:
-    """Take llama.cpp's log, thousands of lines on stderr, and drop it."""
-
-
-_SILENT = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_drop)
-
-
-def _flag_reader(lib: Any) -> Any:
-    """Libc's strlen as abort callback: an empty string says go on, one character says stop.
-
-    llama.cpp asks before every node of its graph. A callback in Python would take the
-    interpreter's lock a thousand times a token; this one costs nothing.
-    """
-    libc = ctypes.CDLL("msvcrt") if os.name == "nt" else ctypes.CDLL(None)
-    return lib.ggml_abort_callback(ctypes.cast(libc.strlen, ctypes.c_void_p).value)

@@ -10,7 +10,8 @@ from weakref import ref
 import numpy as np
 
 from xraygpt_edge.generation.context_tokens import Keys, agreeing
-from xraygpt_edge.generation.llama import LlamaContext, alone
+from xraygpt_edge.generation.llama import LlamaContext
+from xraygpt_edge.generation.llama_state import alone
 from xraygpt_edge.generation.prefix import Prefix
 
 NOTHING: Keys = np.empty(0, np.int64)
