@@ -15,20 +15,21 @@ pytest.importorskip("gguf", reason="the export extra is not installed")
 
 from export import compare
 from export.__main__ import app
-from export.compare import gate, page
-from export.compare.answers import Said
+from export.compare import films, gate, page
+from export.compare.answers import Said, lead
 from export.compare.changes import Change, changes
 from export.compare.figures import TIE, Figures, figures
 from export.compare.flips import Flips, flips
 from export.demo import film_folder
 from export.demo.table import FINDINGS
 from export.errors import ExportRefused
+from xraygpt_edge import XrayGPT
 from xraygpt_edge.evaluate import draws
 from xraygpt_edge.evaluate.draws import Figure
 from xraygpt_edge.findings import CHEXPERT
 from xraygpt_edge.generation.answer import Generation
 from xraygpt_edge.trust import claims
-from xraygpt_edge.trust.observation import Observation
+from xraygpt_edge.trust.observation import Observation, observe
 from xraygpt_edge.trust.panel import Panel
 
 pytestmark = pytest.mark.export
@@ -131,10 +132,19 @@ def test_an_answer_between_yes_and_no_that_turns_by_next_to_nothing_is_a_tie() -
         assert figures([one, one], [said, said]).verdict_flips.value == flips_of
 
 
-def test_every_film_that_flips_is_told_by_its_place_and_how_near_a_tie_the_choice_was() -> None:
+def test_every_film_that_flips_is_told_by_its_place_and_how_near_a_tie_its_answer_was() -> None:
     same, other = (observation(text, [3.0]) for text in ("A right pleural effusion.", "No pleural effusion."))
-    found = changes([same, same, same], [Said(same, *TOKENS), Said(other, *TOKENS, lead=0.018), Said(same, *TOKENS)])
+    said = [Said(one, *TOKENS) for one in (same, other, same)]
+    found = changes([same, same, same], said, lambda film, ids: {(1, (1, 2)): 0.018}[film, tuple(ids)])
     assert found == (Change(2, Flips(finding=True, side=False, negation=True), 0.018),)
+
+
+def test_a_models_own_answer_leads_by_nothing_and_another_one_by_what_its_worst_word_costs(demo, few) -> None:
+    with XrayGPT.load(demo, "cpu") as model:
+        image = model.encode_radiograph(films.read(few, model.parts.plan.bundle.manifest.image).radiographs[0])
+        own = observe(model, image, "question").generation.token_ids
+        assert lead(model, image, own) == pytest.approx(0, abs=0.01)
+        assert lead(model, image, (*own[:4], own[0], *own[5:])) > 1
 
 
 def test_a_negation_or_a_figure_that_is_no_number_passes_no_gate() -> None:

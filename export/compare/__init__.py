@@ -13,13 +13,13 @@ page        QUANTIZATION.md and parity.json
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from export.compare import candidates, films, gate
-from export.compare.answers import Images, Said, Unrounded, opened
+from export.compare.answers import Images, Said, Unrounded, lead, opened
 from export.compare.candidates import UNROUNDED, Role
 from export.compare.changes import Change, changes
 from export.compare.figures import Figures, figures
@@ -107,6 +107,15 @@ def require(comparison: Comparison) -> None:
         raise GateMissed("Rounding changes what the model says.", problems)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A row whose changes are still to be looked at."""
+
+    row: Row
+    said: Sequence[Said] | None
+    """About every film; None where it could not be measured."""
+
+
 class _Comparing:
     """One comparison: the unrounded files are asked when it is made."""
 
@@ -120,7 +129,8 @@ class _Comparing:
     def comparison(self, chosen: Mapping[Role, tuple[str, ...]]) -> Comparison:
         """Compare every file that was chosen."""
         manifest, stated = self._plan.bundle.manifest, self._original.statements
-        rows = [self._row(role, precision) for role, precisions in chosen.items() for precision in precisions]
+        wanted = [(role, precision) for role, precisions in chosen.items() for precision in precisions]
+        asked = [self._floor(), *(self._row(role, precision) for role, precision in wanted)]
         return Comparison(
             manifest.id,
             self._plan.bundle.manifest_sha256,
@@ -128,27 +138,36 @@ class _Comparing:
             self._films.refused,
             stated / len(self._images),
             self._original.form,
-            (self._floor(), *rows),
+            tuple(self._with_changes(asked)),
         )
 
-    def _floor(self) -> Row:
+    def _with_changes(self, asked: Sequence[_Asked]) -> Iterator[Row]:
+        """Each row with the films that flip; the unrounded files are loaded once more where there are any."""
+        with opened(self._plan) as model:
+            for one in asked:
+                yield replace(one.row, changes=self._changes(model, one.said)) if one.said else one.row
+
+    def _changes(self, model: XrayGPT, said: Sequence[Said]) -> tuple[Change, ...]:
+        return changes(self._original.observations, said, lambda k, ids: lead(model, self._images[k], ids))
+
+    def _floor(self) -> _Asked:
         """The unrounded files once more, in company: only sums in another order differ."""
         self._tell(FLOOR)
         with opened(self._plan, COMPANY) as model:
             found = self._original.said(model, self._images, COMPANY)
-        return Row(FLOOR, None, self._figures(found), (), self._changes(found))
+        return _Asked(Row(FLOOR, None, self._figures(found), ()), found)
 
-    def _row(self, role: Role, precision: str) -> Row:
+    def _row(self, role: Role, precision: str) -> _Asked:
         name = f"{role} {precision}"
         self._tell(name)
         with candidates.candidate(self._plan, role, precision, self._scratch) as one:
             try:
                 found = self._of_encoder(one.plan) if role == "vision" else self._of_language(one.plan)
             except XrayGPTError as error:  # such as NaN: a result like any other, and the next file is compared
-                return Row(name, one.size_bytes, None, (f"{error.error_id}: {error}",))
+                return _Asked(Row(name, one.size_bytes, None, (f"{error.error_id}: {error}",)), None)
             measured = self._figures(found)
             misses = gate.misses(measured, self._original.statements)
-            return Row(name, one.size_bytes, measured, misses, self._changes(found))
+            return _Asked(Row(name, one.size_bytes, measured, misses), found)
 
     def _of_encoder(self, plan: LoadPlan) -> list[Said]:
         with opened(plan) as model:
@@ -162,9 +181,6 @@ class _Comparing:
 
     def _figures(self, found: Sequence[Said]) -> Figures:
         return figures(self._original.observations, found)
-
-    def _changes(self, found: Sequence[Said]) -> tuple[Change, ...]:
-        return changes(self._original.observations, found)
 
 
 def _form(model: XrayGPT, images: Images) -> Form:

@@ -34,9 +34,6 @@ class Said:
     """(n,) in nats, at each token of the unrounded pair's answer."""
     agrees: NDArray[np.bool_]
     """(n,) whether its likeliest token is the unrounded pair's."""
-    lead: float | None = None
-    """Log-odds of the unrounded pair's likeliest token over its second one, where the two answers begin to differ;
-    None where they are the same."""
 
 
 class Unrounded:
@@ -66,32 +63,28 @@ class Unrounded:
     def _said(self, model: XrayGPT, image: EncodedImage, number: int) -> Said:
         observation = observe(model, image, self.form)
         original, found = np.load(self._path(number)), self._along(model, image, number)
-        parting = _parting(self.observations[number].generation.token_ids, observation.generation.token_ids)
-        return Said(
-            observation,
-            kl(original, found),
-            original.argmax(axis=1) == found.argmax(axis=1),
-            None if parting is None else _lead(original[parting]),
-        )
+        return Said(observation, kl(original, found), original.argmax(axis=1) == found.argmax(axis=1))
 
     def _along(self, model: XrayGPT, image: EncodedImage, number: int) -> NDArray[np.float32]:
-        """Logits (n, n_vocab) that each token of the unrounded pair's answer is chosen from."""
-        ids = self.observations[number].generation.token_ids
-        found = model.parts.wait_for_language().logits_along(model.prompt(image.embeddings, REPORT), ids[:-1])
-        return found[: len(ids)]
+        return _along(model, image, self.observations[number].generation.token_ids)
 
     def _path(self, number: int) -> Path:
         return self._scratch / f"logits-{number}.npy"
 
 
-def _parting(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """Where two answers begin to differ."""
-    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+def lead(model: XrayGPT, image: EncodedImage, token_ids: Sequence[int]) -> float:
+    """Most by which a pair of files would rather have another token, anywhere along an answer, in log-odds.
+
+    0 for what it says itself, greedily; near 0 the answer is one of several that tie.
+    """
+    logits = _along(model, image, token_ids)
+    return float((logits.max(axis=1) - logits[np.arange(len(token_ids)), token_ids]).max())
 
 
-def _lead(logits: NDArray[np.float32]) -> float:
-    second, first = np.partition(logits, -2)[-2:]
-    return float(first - second)
+def _along(model: XrayGPT, image: EncodedImage, token_ids: Sequence[int]) -> NDArray[np.float32]:
+    """Logits (n, n_vocab) that each token of an answer is chosen from."""
+    found = model.parts.wait_for_language().logits_along(model.prompt(image.embeddings, REPORT), token_ids[:-1])
+    return found[: len(token_ids)]
 
 
 @contextmanager

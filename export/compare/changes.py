@@ -1,13 +1,17 @@
-"""Films of which a rounded pair of files says something else, and how near a tie the unrounded pair was there."""
+"""Films of which a rounded pair of files says something else, and how near the unrounded pair was to saying it too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from export.compare.answers import Said
 from export.compare.flips import Flips, flips
 from xraygpt_edge.trust.observation import Observation
+
+LeadOf: TypeAlias = Callable[[int, Sequence[int]], float]
+"""Index of a film, and the token ids of another answer about it → as `answers.lead`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +21,17 @@ class Change:
     film: int
     """Its place among the films that could be read, by path, from 1 on: a path may name a patient."""
     flips: Flips
-    lead: float | None
-    """As of `Said`: near 0 the unrounded pair's own choice was a tie."""
+    lead: float
+    """As `answers.lead`: near 0 the whole of the other answer was as good as a tie for the unrounded pair."""
 
 
-def changes(original: Sequence[Observation], found: Sequence[Said]) -> tuple[Change, ...]:
+def changes(original: Sequence[Observation], found: Sequence[Said], lead_of: LeadOf) -> tuple[Change, ...]:
     """Every film that flips, in order."""
-    return tuple(_changes(original, found))
+    return tuple(_changes(original, found, lead_of))
 
 
-def _changes(original: Sequence[Observation], found: Sequence[Said]) -> Iterator[Change]:
-    for number, (one, said) in enumerate(zip(original, found, strict=True), 1):
+def _changes(original: Sequence[Observation], found: Sequence[Said], lead_of: LeadOf) -> Iterator[Change]:
+    for index, (one, said) in enumerate(zip(original, found, strict=True)):
         flipped = flips(one.sentences, said.observation.sentences)
         if flipped.any:
-            yield Change(number, flipped, said.lead)
+            yield Change(index + 1, flipped, lead_of(index, said.observation.generation.token_ids))

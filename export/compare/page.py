@@ -35,8 +35,8 @@ Clopper and Pearson's interval.
 
 FLIPPED = """\
 Films whose answer states something else, counted by path among those that could be read. The number behind each is the
-log-odds by which the unrounded files preferred their own word where the two answers begin to differ: near 0 that was a
-tie, which another CPU, or no rounding at all, may decide the other way.
+most by which the unrounded files would rather have had another word, anywhere along that answer, in log-odds: near 0
+they could as well have said all of it, and another CPU may decide the other way.
 """
 
 
@@ -108,8 +108,7 @@ def _flipped(comparison: Comparison) -> list[str]:
 
 def _change(change: Change) -> str:
     kinds = [kind for kind, flipped in asdict(change.flips).items() if flipped]
-    lead = "" if change.lead is None else f" {change.lead:.3f}"
-    return f"film {change.film} ({', '.join(kinds)}){lead}"
+    return f"film {change.film} ({', '.join(kinds)}) {change.lead:.3f}"
 
 
 def _verdict(row: Row) -> str:
